@@ -1,0 +1,112 @@
+//! The failure we return: which call, on which address, which errno, and what to do next.
+
+use std::fmt;
+use std::io;
+
+use nix::errno::Errno;
+
+/// A system call that failed, said so that its reader can act on it.
+///
+/// Displays as `CALL SUBJECT: ERRNO (text)`, then one line a note, then `hint: …`.
+#[derive(Debug)]
+pub struct Error {
+    call: &'static str,
+    subject: String,
+    source: io::Error,
+    notes: Vec<String>,
+    hint: Option<String>,
+}
+
+/// What the crate's fallible calls return.
+pub type Result<T> = std::result::Result<T, Error>;
+
+impl Error {
+    /// The failure of `call` (named as its man page is) on `subject`: an address, a four-tuple, a path.
+    pub fn new(call: &'static str, subject: impl fmt::Display, source: impl Into<io::Error>) -> Self {
+        Self { call, subject: subject.to_string(), source: source.into(), notes: Vec::new(), hint: None }
+    }
+
+    /// Adds a line of fact below the errno, such as who holds the address.
+    #[must_use]
+    pub fn note(mut self, line: impl fmt::Display) -> Self {
+        self.notes.push(line.to_string());
+        self
+    }
+
+    /// Sets the next step. Give one only where it is sure to help.
+    #[must_use]
+    pub fn hint(mut self, step: impl fmt::Display) -> Self {
+        self.hint = Some(step.to_string());
+        self
+    }
+
+    /// Whether a next step is already said.
+    pub fn has_hint(&self) -> bool {
+        self.hint.is_some()
+    }
+
+    /// The call that failed, as its man page is named.
+    pub fn call(&self) -> &'static str {
+        self.call
+    }
+
+    /// The errno, where the kernel gave one.
+    pub fn errno(&self) -> Option<Errno> {
+        self.source.raw_os_error().map(Errno::from_raw)
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.call)?;
+        if !self.subject.is_empty() {
+            write!(f, " {}", self.subject)?;
+        }
+        match self.errno() {
+            Some(errno) => write!(f, ": {} ({})", errno_name(errno), errno.desc())?,
+            None => write!(f, ": {}", self.source)?,
+        }
+        for note in &self.notes {
+            write!(f, "\n{note}")?;
+        }
+        match &self.hint {
+            Some(step) => write!(f, "\nhint: {step}"),
+            None => Ok(()),
+        }
+    }
+}
+
+impl std::error::Error for Error {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        Some(&self.source)
+    }
+}
+
+/// The name errno(3) gives, such as `EADDRINUSE`.
+pub fn errno_name(errno: Errno) -> String {
+    format!("{errno:?}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn says_call_subject_errno_and_next_step_in_this_order() {
+        let error = Error::new("bind", "127.0.0.1:3001", Errno::EADDRINUSE)
+            .note("held by LISTEN 127.0.0.1:3001")
+            .hint("another port");
+        assert_eq!(
+            error.to_string(),
+            "bind 127.0.0.1:3001: EADDRINUSE (Address already in use)\n\
+             held by LISTEN 127.0.0.1:3001\n\
+             hint: another port"
+        );
+    }
+
+    #[test]
+    fn without_an_errno_the_words_of_the_source_stand() {
+        let error = Error::new("resolve", "nowhere", io::Error::other("no such host"));
+        assert_eq!(error.to_string(), "resolve nowhere: no such host");
+    }
+}

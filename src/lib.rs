@@ -1,0 +1,15 @@
+//! A lab for TCP connections: sockets opened exactly as told, and what the kernel says about them.
+//!
+//! The crate is built in floors, and `use` only ever points down (`scripts/check-floors`):
+//!
+//! | floor | what it knows |
+//! |---|---|
+//! | `bin/*` | parse, choose, run, exit status |
+//! | [`cli`] | shared arguments, errors to exit status |
+//! | [`net`] | sockets: four-tuple, options, passive and active open, TCP states |
+//! | [`report`], [`error`] | the events we print; the failure we return |
+
+pub mod cli;
+pub mod error;
+pub mod net;
+pub mod report;

@@ -1,0 +1,355 @@
+//! The events we print: [`Event`] is the whole output grammar, [`Reporter`] writes it.
+
+mod escape;
+mod line;
+mod output;
+
+use std::fmt::{self, Display};
+use std::io::IsTerminal;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use nix::errno::Errno;
+
+use crate::error::errno_name;
+
+pub use escape::Escaped;
+pub use line::{Format, Line, Short};
+pub use output::{Output, say};
+
+/// Something that happened, printed as one line.
+#[derive(Debug)]
+#[expect(missing_docs, reason = "a variant's name and fields are the word and the keys it prints")]
+pub enum Event<'a> {
+    // The program.
+    Listening {
+        local: SocketAddr,
+        reuse_address: bool,
+        reuse_port: bool,
+    },
+    SharedWith {
+        pids: &'a [u32],
+    },
+    AcceptPaused {
+        reason: Errno,
+    },
+    AcceptResumed,
+    Connections {
+        open: usize,
+    },
+    Draining {
+        connections: usize,
+        limit: Duration,
+    },
+    Stopped {
+        totals: Totals,
+    },
+    // A connection, passively opened.
+    Accepted {
+        local: SocketAddr,
+        remote: SocketAddr,
+    },
+    Refused {
+        local: SocketAddr,
+        remote: SocketAddr,
+        reason: Refusal,
+    },
+    Received {
+        local: SocketAddr,
+        remote: SocketAddr,
+        bytes: &'a [u8],
+    },
+    // A connection, actively opened.
+    Bound {
+        local: SocketAddr,
+    },
+    Established {
+        local: SocketAddr,
+        remote: SocketAddr,
+    },
+    Heartbeat {
+        sequence: u64,
+        bytes: usize,
+    },
+    Answer {
+        sequence: u64,
+        bytes: usize,
+        rtt: Duration,
+        text: &'a [u8],
+    },
+    Summary {
+        sent: u64,
+        answered: u64,
+        rtt: Option<RoundTrips>,
+    },
+    // Either.
+    Closed {
+        local: SocketAddr,
+        remote: SocketAddr,
+        reason: CloseReason,
+        received: u64,
+        sent: u64,
+        duration: Duration,
+    },
+}
+
+/// What a program did, summed over its connections.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Totals {
+    /// Connections taken on.
+    pub accepted: u64,
+    /// Bytes read from all of them.
+    pub received: u64,
+    /// Bytes that the kernel took for all of them.
+    pub sent: u64,
+}
+
+/// The spread of the round-trip times measured.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RoundTrips {
+    /// The shortest.
+    pub min: Duration,
+    /// The arithmetic mean.
+    pub mean: Duration,
+    /// The longest.
+    pub max: Duration,
+}
+
+/// Why a connection ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CloseReason {
+    /// The remote side sent FIN, and all that was owed to it has been sent.
+    Fin,
+    /// We closed it.
+    Local,
+    /// The remote side sent RST.
+    Reset,
+    /// No byte arrived for as long as `--receive-timeout` allows.
+    ReceiveTimeout,
+    /// No unsent byte could be sent for as long as `--send-timeout` allows.
+    SendTimeout,
+    /// It was still open when `--drain` was over.
+    DrainTimeout,
+    /// A call on its socket failed otherwise.
+    Failed(Errno),
+}
+
+impl Display for CloseReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Fin => "fin",
+            Self::Local => "local",
+            Self::Reset => "reset",
+            Self::ReceiveTimeout => "receive-timeout",
+            Self::SendTimeout => "send-timeout",
+            Self::DrainTimeout => "drain-timeout",
+            Self::Failed(errno) => return f.write_str(&errno_name(*errno)),
+        })
+    }
+}
+
+/// Why an accepted connection was closed before it was served.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    /// `--max-connections` were open already.
+    MaxConnections,
+    /// A call on its socket failed.
+    Failed(Errno),
+}
+
+impl Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::MaxConnections => f.write_str("max-connections"),
+            Self::Failed(errno) => f.write_str(&errno_name(*errno)),
+        }
+    }
+}
+
+/// How much a program tells.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Verbosity {
+    /// The program's own events, none of its connections'.
+    Quiet,
+    /// A line when a connection opens or closes, a heartbeat leaves or is answered.
+    Normal,
+    /// Every read too.
+    Verbose,
+}
+
+impl Event<'_> {
+    fn verbosity(&self) -> Verbosity {
+        match self {
+            Self::Received { .. } => Verbosity::Verbose,
+            Self::Accepted { .. }
+            | Self::Refused { .. }
+            | Self::Bound { .. }
+            | Self::Established { .. }
+            | Self::Heartbeat { .. }
+            | Self::Answer { .. }
+            | Self::Closed { .. } => Verbosity::Normal,
+            _ => Verbosity::Quiet,
+        }
+    }
+
+    fn line(&self, format: Format) -> Line {
+        let new = |word| Line::new(format, word);
+        let tuple = |word, local: &SocketAddr, remote: &SocketAddr| {
+            let mut line = new(word);
+            line.field("local", local).field("remote", remote);
+            line
+        };
+        let mut line;
+        match self {
+            Self::Listening { local, reuse_address, reuse_port } => {
+                line = new("listening");
+                line.field("local", local)
+                    .field("reuse-address", on_off(*reuse_address))
+                    .field("reuse-port", on_off(*reuse_port));
+            }
+            Self::SharedWith { pids } => {
+                line = new("shared");
+                let pids: Vec<String> = pids.iter().map(u32::to_string).collect();
+                line.field("with", pids.join(","));
+            }
+            Self::AcceptPaused { reason } => {
+                line = new("accept-paused");
+                line.field("reason", errno_name(*reason));
+            }
+            Self::AcceptResumed => line = new("accept-resumed"),
+            Self::Connections { open } => {
+                line = new("connections");
+                line.number("open", *open as u64);
+            }
+            Self::Draining { connections, limit } => {
+                line = new("draining");
+                line.number("connections", *connections as u64).duration("limit", *limit);
+            }
+            Self::Stopped { totals } => {
+                line = new("stopped");
+                line.number("accepted", totals.accepted)
+                    .number("received", totals.received)
+                    .number("sent", totals.sent);
+            }
+            Self::Accepted { local, remote } => line = tuple("accepted", local, remote),
+            Self::Refused { local, remote, reason } => {
+                line = tuple("refused", local, remote);
+                line.field("reason", reason);
+            }
+            Self::Received { local, remote, bytes } => {
+                line = tuple("received", local, remote);
+                line.number("bytes", bytes.len() as u64).text("text", bytes);
+            }
+            Self::Bound { local } => {
+                line = new("bound");
+                line.field("local", local);
+            }
+            Self::Established { local, remote } => line = tuple("established", local, remote),
+            Self::Heartbeat { sequence, bytes } => {
+                line = new("heartbeat");
+                line.number("sequence", *sequence).number("bytes", *bytes as u64);
+            }
+            Self::Answer { sequence, bytes, rtt, text } => {
+                line = new("answer");
+                line.number("sequence", *sequence)
+                    .number("bytes", *bytes as u64)
+                    .duration("rtt", *rtt)
+                    .text("text", text);
+            }
+            Self::Summary { sent, answered, rtt } => {
+                line = new("summary");
+                line.number("sent", *sent).number("answered", *answered);
+                if let Some(rtt) = rtt {
+                    line.duration("rtt-min", rtt.min)
+                        .duration("rtt-mean", rtt.mean)
+                        .duration("rtt-max", rtt.max);
+                }
+            }
+            Self::Closed { local, remote, reason, received, sent, duration } => {
+                line = tuple("closed", local, remote);
+                line.field("reason", reason)
+                    .number("received", *received)
+                    .number("sent", *sent)
+                    .duration("duration", *duration);
+            }
+        }
+        line
+    }
+}
+
+fn on_off(on: bool) -> &'static str {
+    if on { "on" } else { "off" }
+}
+
+/// Writes events to standard output as a program was asked to.
+///
+/// A clone writes to the same output.
+#[derive(Clone)]
+pub struct Reporter {
+    format: Format,
+    verbosity: Verbosity,
+    output: Output,
+}
+
+impl Reporter {
+    /// A reporter on standard output.
+    pub fn stdout(format: Format, verbosity: Verbosity) -> Self {
+        Self { format, verbosity, output: Output::stdout(format) }
+    }
+
+    /// Whether an event of this verbosity is printed.
+    pub fn tells(&self, verbosity: Verbosity) -> bool {
+        verbosity <= self.verbosity
+    }
+
+    /// Queues the event's line; returns at once, whether anybody reads or not.
+    pub fn report(&self, event: &Event) {
+        if self.tells(event.verbosity()) {
+            self.output.line(event.line(self.format).finish());
+        }
+    }
+
+    /// Waits until what was reported has been written, for a second at most.
+    pub fn flush(&self) {
+        self.output.flush();
+    }
+}
+
+/// Whether standard output is a terminal that is to be coloured (`NO_COLOR` is not set).
+pub fn coloured() -> bool {
+    std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|v| v.is_empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shown(event: Event) -> String {
+        event.line(Format::Text).finish()
+    }
+
+    #[test]
+    fn a_closed_connection_names_its_four_tuple_reason_and_counts() {
+        let event = Event::Closed {
+            local: "127.0.0.1:3000".parse().unwrap(),
+            remote: "[::1]:3001".parse().unwrap(),
+            reason: CloseReason::ReceiveTimeout,
+            received: 5,
+            sent: 4,
+            duration: Duration::from_millis(20),
+        };
+        assert_eq!(
+            shown(event),
+            "closed local=127.0.0.1:3000 remote=[::1]:3001 reason=receive-timeout \
+             received=5 sent=4 duration=20ms"
+        );
+    }
+
+    #[test]
+    fn foreign_text_cannot_forge_a_second_event() {
+        let address = "127.0.0.1:1".parse().unwrap();
+        let bytes = b"x\"\nclosed local=1.1.1.1:1";
+        let line = shown(Event::Received { local: address, remote: address, bytes });
+        assert!(line.ends_with(r#"bytes=25 text="x\"\nclosed local=1.1.1.1:1""#), "{line}");
+    }
+}

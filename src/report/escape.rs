@@ -1,0 +1,84 @@
+//! Foreign bytes made safe to show: nothing that came from the network reaches a terminal raw.
+
+use std::fmt;
+
+/// Bytes shown as text in which no control character, invisible character or line break is left.
+///
+/// Printable UTF-8 stays as it is; a backslash and a double quote are escaped, so the text can be
+/// read back. Control and format characters show as `\n`, `\x1b`, `\u{202e}`; bytes that are not
+/// UTF-8 as `\xff`.
+pub struct Escaped<'a>(pub &'a [u8]);
+
+impl fmt::Display for Escaped<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for chunk in self.0.utf8_chunks() {
+            for character in chunk.valid().chars() {
+                escape(f, character)?;
+            }
+            for byte in chunk.invalid() {
+                write!(f, "\\x{byte:02x}")?;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn escape(f: &mut fmt::Formatter<'_>, character: char) -> fmt::Result {
+    match character {
+        '\\' => f.write_str("\\\\"),
+        '"' => f.write_str("\\\""),
+        '\n' => f.write_str("\\n"),
+        '\r' => f.write_str("\\r"),
+        '\t' => f.write_str("\\t"),
+        '\0'..='\x7f' if character.is_control() => write!(f, "\\x{:02x}", u32::from(character)),
+        _ if is_deceptive(character) => write!(f, "\\u{{{:x}}}", u32::from(character)),
+        _ => write!(f, "{character}"),
+    }
+}
+
+/// Characters that a terminal obeys or hides instead of showing: C1 controls, line separators, and
+/// the format characters (Unicode category Cf) that reorder or vanish, as in "Trojan Source".
+fn is_deceptive(character: char) -> bool {
+    character.is_control()
+        || matches!(character,
+            '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{feff}'
+            | '\u{200b}'..='\u{200f}'
+            | '\u{2028}'..='\u{202e}'
+            | '\u{2060}'..='\u{206f}'
+            | '\u{fff9}'..='\u{fffb}'
+            | '\u{e0000}'..='\u{e0fff}')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn escaped(bytes: &[u8]) -> String {
+        Escaped(bytes).to_string()
+    }
+
+    #[test]
+    fn printable_text_stays_as_it_is() {
+        assert_eq!(escaped("héllo → 日本 🦀".as_bytes()), "héllo → 日本 🦀");
+    }
+
+    #[test]
+    fn control_characters_are_named() {
+        assert_eq!(escaped(b"a\0b\x1b[2J\x07\r\n\t\x7f"), r"a\x00b\x1b[2J\x07\r\n\t\x7f");
+    }
+
+    #[test]
+    fn c1_controls_and_bidirectional_overrides_are_named() {
+        assert_eq!(escaped("\u{9b}\u{202e}\u{2066}".as_bytes()), r"\u{9b}\u{202e}\u{2066}");
+    }
+
+    #[test]
+    fn bytes_that_are_not_utf8_are_shown_in_hexadecimal() {
+        assert_eq!(escaped(b"a\xff\xc3"), r"a\xff\xc3");
+    }
+
+    #[test]
+    fn quote_and_backslash_cannot_end_the_text_early() {
+        assert_eq!(escaped(br#"" reason=fin \"#), r#"\" reason=fin \\"#);
+    }
+}

@@ -1,0 +1,167 @@
+//! One line of output: `word key=value …`, or the same as a JSON object.
+
+use std::fmt::{self, Write};
+use std::time::Duration;
+
+use clap::ValueEnum;
+use serde_json::{Map, Value};
+
+use super::escape::Escaped;
+
+/// How lines are written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// `word key=value …`
+    #[default]
+    Text,
+    /// One JSON object a line, each with `"schema":1` and `"event":WORD`.
+    Json,
+}
+
+/// The most bytes of foreign text that one line shows; `…` marks the rest.
+const SHOWN_TEXT: usize = 256;
+
+/// A line under construction, field by field in the order of the calls.
+pub struct Line(Fields);
+
+enum Fields {
+    Text(String),
+    Json(Map<String, Value>),
+}
+
+impl Line {
+    /// A line that begins with `word`.
+    pub fn new(format: Format, word: &str) -> Self {
+        Self(match format {
+            Format::Text => Fields::Text(word.to_owned()),
+            Format::Json => Fields::Json(Map::from_iter([
+                ("schema".to_owned(), Value::from(1)),
+                ("event".to_owned(), Value::from(word)),
+            ])),
+        })
+    }
+
+    /// Adds a word, an address or anything else that has no space in it and did not come from outside.
+    pub fn field(&mut self, key: &str, value: impl fmt::Display) -> &mut Self {
+        match &mut self.0 {
+            Fields::Text(line) => append(line, key, value),
+            Fields::Json(object) => insert(object, key, value.to_string()),
+        }
+        self
+    }
+
+    /// Adds a whole number.
+    pub fn number(&mut self, key: &str, value: u64) -> &mut Self {
+        match &mut self.0 {
+            Fields::Text(line) => append(line, key, value),
+            Fields::Json(object) => insert(object, key, value),
+        }
+        self
+    }
+
+    /// Adds a duration: `rtt=85us` in text, microseconds as the number `rtt_us` in JSON.
+    pub fn duration(&mut self, key: &str, value: Duration) -> &mut Self {
+        match &mut self.0 {
+            Fields::Text(line) => append(line, key, Short(value)),
+            Fields::Json(object) => {
+                let microseconds = u64::try_from(value.as_micros()).unwrap_or(u64::MAX);
+                insert(object, &format!("{key}_us"), microseconds);
+            }
+        }
+        self
+    }
+
+    /// Adds foreign bytes, escaped, quoted and cut after 256 bytes.
+    pub fn text(&mut self, key: &str, bytes: &[u8]) -> &mut Self {
+        let (shown, rest) = match bytes.split_at_checked(SHOWN_TEXT) {
+            Some((shown, rest)) if !rest.is_empty() => (shown, "…"),
+            _ => (bytes, ""),
+        };
+        let shown = Escaped(shown);
+        match &mut self.0 {
+            Fields::Text(line) => append(line, key, format_args!("\"{shown}{rest}\"")),
+            Fields::Json(object) => insert(object, key, format!("{shown}{rest}")),
+        }
+        self
+    }
+
+    /// The finished line, without a newline.
+    pub fn finish(self) -> String {
+        match self.0 {
+            Fields::Text(line) => line,
+            Fields::Json(object) => Value::Object(object).to_string(),
+        }
+    }
+}
+
+fn append(line: &mut String, key: &str, value: impl fmt::Display) {
+    // Writing to a String cannot fail.
+    let _ = write!(line, " {key}={value}");
+}
+
+fn insert(object: &mut Map<String, Value>, key: &str, value: impl Into<Value>) {
+    object.insert(key.replace('-', "_"), value.into());
+}
+
+/// A duration in the largest unit that keeps it at or above one, to at most three decimals: `85us`, `1.204s`.
+pub struct Short(pub Duration);
+
+impl fmt::Display for Short {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let microseconds = self.0.as_micros();
+        let (unit, size) = match microseconds {
+            0..1_000 => return write!(f, "{microseconds}us"),
+            1_000..1_000_000 => ("ms", 1_000),
+            _ => ("s", 1_000_000),
+        };
+        let thousandths = microseconds * 1_000 / size;
+        let (whole, rest) = (thousandths / 1_000, thousandths % 1_000);
+        if rest == 0 {
+            return write!(f, "{whole}{unit}");
+        }
+        let decimals = format!("{rest:03}");
+        write!(f, "{whole}.{}{unit}", decimals.trim_end_matches('0'))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn example(format: Format) -> String {
+        let mut line = Line::new(format, "answer");
+        line.number("sequence", 1).duration("rtt-min", Duration::from_micros(85)).text("text", b"a \"b\"\n");
+        line.finish()
+    }
+
+    #[test]
+    fn text_is_a_word_and_its_fields() {
+        assert_eq!(example(Format::Text), r#"answer sequence=1 rtt-min=85us text="a \"b\"\n""#);
+    }
+
+    #[test]
+    fn json_carries_schema_event_and_units() {
+        let value: Value = serde_json::from_str(&example(Format::Json)).unwrap();
+        assert_eq!(value["schema"], 1);
+        assert_eq!(value["event"], "answer");
+        assert_eq!(value["rtt_min_us"], 85);
+        assert_eq!(value["text"], r#"a \"b\"\n"#);
+    }
+
+    #[test]
+    fn long_text_is_cut_and_marked() {
+        let mut line = Line::new(Format::Text, "received");
+        line.text("text", &[b'x'; 300]);
+        assert_eq!(line.finish(), format!("received text=\"{}…\"", "x".repeat(256)));
+    }
+
+    #[test]
+    fn durations_are_short() {
+        let shown = |microseconds| Short(Duration::from_micros(microseconds)).to_string();
+        assert_eq!(shown(0), "0us");
+        assert_eq!(shown(999), "999us");
+        assert_eq!(shown(1_500), "1.5ms");
+        assert_eq!(shown(2_000_000), "2s");
+        assert_eq!(shown(61_020_300), "61.02s");
+    }
+}

@@ -1,0 +1,157 @@
+//! Lines to standard output by a thread of their own: whoever does not read them costs us lines, never time.
+
+use std::fs::File;
+use std::io::{self, Write};
+use std::os::fd::AsFd;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anstyle::{Effects, Style};
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+
+use super::coloured;
+use super::line::{Format, Line};
+
+/// How many bytes wait for a reader before lines are dropped.
+const QUEUE: usize = 1024 * 1024;
+/// How long the end of a program waits for its last lines to be read.
+const FLUSH: Duration = Duration::from_secs(1);
+
+/// A queue of lines in front of a file descriptor. A clone is the same queue.
+///
+/// Where the reader is so slow that a mebibyte waits, further lines are dropped and counted; the
+/// count is told as `output-dropped lines=N` once there is room.
+#[derive(Clone)]
+pub struct Output(Arc<Shared>);
+
+struct Shared {
+    format: Format,
+    word_style: Style,
+    queue: Mutex<Queue>,
+    /// Something was queued.
+    queued: Condvar,
+    /// The writer has written all that was queued.
+    written: Condvar,
+}
+
+#[derive(Default)]
+struct Queue {
+    bytes: Vec<u8>,
+    dropped: u64,
+    writing: bool,
+}
+
+impl Output {
+    /// Standard output. Where it is closed or fails, lines go nowhere and nobody is stopped by it.
+    pub fn stdout(format: Format) -> Self {
+        let colour = format == Format::Text && coloured();
+        let output = Self(Arc::new(Shared {
+            format,
+            word_style: if colour { Style::new().effects(Effects::BOLD) } else { Style::new() },
+            queue: Mutex::default(),
+            queued: Condvar::new(),
+            written: Condvar::new(),
+        }));
+        if let Ok(descriptor) = io::stdout().as_fd().try_clone_to_owned() {
+            let shared = Arc::clone(&output.0);
+            // Without a thread the queue fills up and lines are dropped, which is what is promised.
+            let _ = thread::Builder::new()
+                .name("output".to_owned())
+                .spawn(move || shared.write_all_queued(&File::from(descriptor)));
+        }
+        output
+    }
+
+    /// Queues a line, or drops and counts it where the queue is full.
+    pub fn line(&self, line: String) {
+        let mut queue = self.0.lock();
+        if queue.bytes.len() + line.len() > QUEUE {
+            queue.dropped += 1;
+            return;
+        }
+        self.0.tell_dropped(&mut queue);
+        self.0.append(&mut queue, &line);
+        drop(queue);
+        self.0.queued.notify_one();
+    }
+
+    /// Waits until all lines are written, for a second at most.
+    pub fn flush(&self) {
+        let deadline = Instant::now() + FLUSH;
+        let mut queue = self.0.lock();
+        while queue.writing || !queue.bytes.is_empty() {
+            let Some(left) = deadline.checked_duration_since(Instant::now()) else { return };
+            queue = self.0.written.wait_timeout(queue, left).unwrap_or_else(PoisonError::into_inner).0;
+        }
+    }
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, Queue> {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn append(&self, queue: &mut Queue, line: &str) {
+        let (word, fields) = line.split_at(line.find(' ').unwrap_or(line.len()));
+        let style = self.word_style;
+        // Writing to a Vec cannot fail.
+        let _ = writeln!(queue.bytes, "{style}{word}{style:#}{fields}");
+    }
+
+    fn tell_dropped(&self, queue: &mut Queue) {
+        if queue.dropped > 0 {
+            let mut line = Line::new(self.format, "output-dropped");
+            line.number("lines", std::mem::take(&mut queue.dropped));
+            self.append(queue, &line.finish());
+        }
+    }
+
+    fn write_all_queued(&self, file: &File) {
+        let mut batch = Vec::new();
+        let mut queue = self.lock();
+        loop {
+            while queue.bytes.is_empty() {
+                self.written.notify_all();
+                queue = self.queued.wait(queue).unwrap_or_else(PoisonError::into_inner);
+            }
+            std::mem::swap(&mut queue.bytes, &mut batch);
+            queue.writing = true;
+            drop(queue);
+            let lost = write_batch(file, &batch).err().map_or(0, |_| count_lines(&batch));
+            batch.clear();
+            queue = self.lock();
+            queue.writing = false;
+            queue.dropped += lost;
+            if lost == 0 {
+                self.tell_dropped(&mut queue);
+            }
+        }
+    }
+}
+
+fn count_lines(batch: &[u8]) -> u64 {
+    batch.iter().filter(|&&byte| byte == b'\n').count() as u64
+}
+
+/// Like `write_all`, and waits where somebody has made the shared descriptor non-blocking.
+fn write_batch(mut file: &File, mut bytes: &[u8]) -> io::Result<()> {
+    while !bytes.is_empty() {
+        match file.write(bytes) {
+            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+            Ok(written) => bytes = bytes.get(written..).unwrap_or_default(),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                let mut descriptors = [PollFd::new(file.as_fd(), PollFlags::POLLOUT)];
+                poll(&mut descriptors, PollTimeout::NONE)?;
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}
+
+/// Writes `text` and a newline to standard error; where that fails there is nobody left to tell.
+pub fn say(text: &str) {
+    let _ = writeln!(io::stderr().lock(), "{text}");
+}
