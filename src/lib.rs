@@ -6,6 +6,7 @@
 //! |---|---|
 //! | `bin/*` | parse, choose, run, exit status |
 //! | [`cli`] | shared arguments, errors to exit status |
+//! | [`service`] | what to do with a connection |
 //! | [`net`] | sockets: four-tuple, options, passive and active open, TCP states |
 //! | [`report`], [`error`] | the events we print; the failure we return |
 
@@ -13,3 +14,4 @@ pub mod cli;
 pub mod error;
 pub mod net;
 pub mod report;
+pub mod service;

@@ -128,8 +128,8 @@ pub enum CloseReason {
     ReceiveTimeout,
     /// No unsent byte could be sent for as long as `--send-timeout` allows.
     SendTimeout,
-    /// It was still open when `--drain` was over.
-    DrainTimeout,
+    /// It was still open when `--drain` was over, or at the second signal: we sent RST.
+    Abort,
     /// A call on its socket failed otherwise.
     Failed(Errno),
 }
@@ -142,7 +142,7 @@ impl Display for CloseReason {
             Self::Reset => "reset",
             Self::ReceiveTimeout => "receive-timeout",
             Self::SendTimeout => "send-timeout",
-            Self::DrainTimeout => "drain-timeout",
+            Self::Abort => "abort",
             Self::Failed(errno) => return f.write_str(&errno_name(*errno)),
         })
     }

@@ -1,0 +1,172 @@
+//! What to do with a connection, and nothing about how its bytes move.
+//!
+//! A driver calls a [`Service`] when something happened to a connection; the service answers through
+//! [`Io`]. Neither names a socket, so a service is tested without one.
+
+mod answers;
+mod echo;
+mod heartbeat;
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use crate::error::{Error, Result};
+use crate::net::FourTuple;
+use crate::report::{CloseReason, Event};
+
+pub use echo::Echo;
+pub use heartbeat::{Heartbeat, HeartbeatPlan};
+
+/// Names a connection to its driver. Not used again while anything may still name it.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ConnectionId(u64);
+
+impl ConnectionId {
+    /// The id that a driver has made up.
+    pub fn new(number: u64) -> Self {
+        Self(number)
+    }
+
+    /// The driver's number back.
+    pub fn number(self) -> u64 {
+        self.0
+    }
+}
+
+impl fmt::Debug for ConnectionId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "#{:x}", self.0)
+    }
+}
+
+/// What a service can ask to be reminded of, once at a time for each connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Timer {
+    /// The next heartbeat is due.
+    Interval,
+    /// An answer is overdue.
+    Answer,
+}
+
+/// What somebody outside asks of the program.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Signal {
+    /// SIGINT or SIGTERM, the first one: come to an end. The second ends the driver itself.
+    Stop,
+    /// SIGUSR2: tell how you are.
+    Status,
+}
+
+/// The account of a connection that has ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Closed {
+    /// What it was.
+    pub tuple: FourTuple,
+    /// Why it ended.
+    pub reason: CloseReason,
+    /// Bytes read.
+    pub received: u64,
+    /// Bytes that the kernel took.
+    pub sent: u64,
+    /// From its open to its end.
+    pub duration: Duration,
+}
+
+impl Closed {
+    /// The event that tells of it.
+    pub fn event(&self) -> Event<'static> {
+        Event::Closed {
+            local: self.tuple.local,
+            remote: self.tuple.remote,
+            reason: self.reason,
+            received: self.received,
+            sent: self.sent,
+            duration: self.duration,
+        }
+    }
+}
+
+/// What a driver tells of its connections. Every call may act through `io`, on any connection.
+pub trait Service {
+    /// The driver is ready: open what is to be opened.
+    ///
+    /// # Errors
+    ///
+    /// What keeps the program from its work; the driver ends with it.
+    fn start(&mut self, _io: &mut dyn Io) -> Result<()> {
+        Ok(())
+    }
+
+    /// The connection is ESTABLISHED.
+    fn opened(&mut self, io: &mut dyn Io, id: ConnectionId, tuple: FourTuple);
+
+    /// Bytes arrived, in order; never none.
+    fn received(&mut self, io: &mut dyn Io, id: ConnectionId, bytes: &[u8]);
+
+    /// The remote side sent FIN: no more bytes will arrive.
+    fn finished(&mut self, io: &mut dyn Io, id: ConnectionId) {
+        io.finish(id);
+    }
+
+    /// All that was unsent has gone to the kernel.
+    fn drained(&mut self, _io: &mut dyn Io, _id: ConnectionId) {}
+
+    /// The delay asked for with [`Io::after`] is over.
+    fn timer(&mut self, _io: &mut dyn Io, _id: ConnectionId, _timer: Timer) {}
+
+    /// An active open came to nothing; the id is void.
+    fn failed(&mut self, _io: &mut dyn Io, _id: ConnectionId, _error: Error) {}
+
+    /// Somebody outside asks for something.
+    fn signal(&mut self, io: &mut dyn Io, signal: Signal);
+
+    /// The connection is no more; the id is void.
+    fn closed(&mut self, io: &mut dyn Io, id: ConnectionId, account: Closed);
+}
+
+/// What a service asks of its driver. A call on an id that is void does nothing.
+pub trait Io {
+    /// Begins an active open from `local` to `remote`; [`Service::opened`] or [`Service::failed`] tells its outcome.
+    ///
+    /// # Errors
+    ///
+    /// What `socket`, `bind` and `connect` know at once, see [`crate::net::bind`].
+    fn open(&mut self, local: SocketAddr, remote: SocketAddr) -> Result<ConnectionId>;
+
+    /// Sends bytes, and returns how many of this connection's bytes the kernel has not taken yet.
+    ///
+    /// They are kept and sent later, in order. Bytes after [`finish`](Self::finish) are not sent.
+    fn send(&mut self, id: ConnectionId, bytes: &[u8]) -> usize;
+
+    /// Asks for [`Service::timer`] after `delay`, in place of what was asked for this timer before.
+    fn after(&mut self, id: ConnectionId, timer: Timer, delay: Duration);
+
+    /// Takes [`after`](Self::after) back.
+    fn cancel(&mut self, id: ConnectionId, timer: Timer);
+
+    /// Sends FIN once nothing is unsent; bytes still arrive until the remote side finishes too.
+    fn finish(&mut self, id: ConnectionId);
+
+    /// Closes once nothing is unsent, without waiting for the remote side to finish.
+    fn close(&mut self, id: ConnectionId);
+
+    /// Stops reading: what arrives stays in the kernel.
+    fn pause(&mut self, id: ConnectionId);
+
+    /// Reads again.
+    fn resume(&mut self, id: ConnectionId);
+
+    /// Prints an event.
+    fn report(&mut self, event: &Event);
+
+    /// How many connections are open.
+    fn open_connections(&self) -> usize;
+
+    /// Ends the driver: no more connections are accepted, each open one is finished and what it still
+    /// receives is thrown away; those left when the drain limit is over are aborted.
+    fn stop(&mut self);
+}
+
+#[cfg(test)]
+mod recorder;

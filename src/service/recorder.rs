@@ -1,0 +1,92 @@
+//! A driver that only writes down what a service asks of it.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use super::{Closed, ConnectionId, Io, Timer};
+use crate::error::{Error, Result};
+use crate::net::FourTuple;
+use crate::report::{CloseReason, Escaped, Event};
+
+/// The one connection of a test.
+pub const ID: ConnectionId = ConnectionId(7);
+
+#[derive(Default)]
+pub struct Recorder {
+    pub calls: Vec<String>,
+    /// What `send` answers.
+    pub unsent: usize,
+    /// How the next opens end; none left: well.
+    pub open_errors: Vec<Error>,
+}
+
+impl Recorder {
+    fn note(&mut self, call: impl Into<String>) {
+        self.calls.push(call.into());
+    }
+
+    /// The calls since the last time, events left out.
+    pub fn take(&mut self) -> Vec<String> {
+        std::mem::take(&mut self.calls)
+    }
+}
+
+/// The account of a connection that received and sent that many bytes.
+pub fn account(bytes: u64) -> Closed {
+    Closed {
+        tuple: FourTuple { local: ([127, 0, 0, 1], 3001).into(), remote: ([127, 0, 0, 1], 3000).into() },
+        reason: CloseReason::Fin,
+        received: bytes,
+        sent: bytes,
+        duration: Duration::from_millis(1),
+    }
+}
+
+impl Io for Recorder {
+    fn open(&mut self, local: SocketAddr, remote: SocketAddr) -> Result<ConnectionId> {
+        self.note(format!("open {local} -> {remote}"));
+        match self.open_errors.pop() {
+            Some(error) => Err(error),
+            None => Ok(ID),
+        }
+    }
+
+    fn send(&mut self, _: ConnectionId, bytes: &[u8]) -> usize {
+        self.note(format!("send {}", Escaped(bytes)));
+        self.unsent
+    }
+
+    fn after(&mut self, _: ConnectionId, timer: Timer, delay: Duration) {
+        self.note(format!("after {delay:?} {timer:?}"));
+    }
+
+    fn cancel(&mut self, _: ConnectionId, timer: Timer) {
+        self.note(format!("cancel {timer:?}"));
+    }
+
+    fn finish(&mut self, _: ConnectionId) {
+        self.note("finish");
+    }
+
+    fn close(&mut self, _: ConnectionId) {
+        self.note("close");
+    }
+
+    fn pause(&mut self, _: ConnectionId) {
+        self.note("pause");
+    }
+
+    fn resume(&mut self, _: ConnectionId) {
+        self.note("resume");
+    }
+
+    fn report(&mut self, _: &Event) {}
+
+    fn open_connections(&self) -> usize {
+        1
+    }
+
+    fn stop(&mut self) {
+        self.note("stop");
+    }
+}
