@@ -79,10 +79,13 @@ impl Heartbeat {
         }
     }
 
-    /// What was sent and answered so far.
-    pub fn summary(&self) -> Event<'static> {
+    /// What was sent and answered so far, once it is connected.
+    pub fn summary(&self) -> Option<Event<'static>> {
+        if self.sent == 0 {
+            return None;
+        }
         let answered = self.answers.answered();
-        Event::Summary { sent: self.sent, answered, rtt: self.rtts.round_trips(answered) }
+        Some(Event::Summary { sent: self.sent, answered, rtt: self.rtts.round_trips(answered) })
     }
 
     /// How it ended.
@@ -234,7 +237,11 @@ impl Service for Heartbeat {
                 }
                 io.stop();
             }
-            Signal::Status => io.report(&self.summary()),
+            Signal::Status => {
+                if let Some(summary) = self.summary() {
+                    io.report(&summary);
+                }
+            }
         }
     }
 

@@ -1,0 +1,106 @@
+//! `listener`: an echo server that opens its socket exactly as told.
+
+use std::net::{IpAddr, SocketAddr};
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::Parser;
+use fourtuple::cli::{self, Limit, OutputArgs, SocketArgs};
+use fourtuple::drive::{Ended, EventLoop, Limits, Settings};
+use fourtuple::error::Result;
+use fourtuple::net::bind;
+use fourtuple::report::Event;
+use fourtuple::service::Echo;
+
+/// TCP echo server that opens its socket exactly as told
+///
+/// Sends back every byte it receives (RFC 862), serves any number of connections on one event loop, and
+/// prints a line for each that opens or ends.
+#[derive(Parser)]
+#[command(name = "listener", version, after_help = EXAMPLES, after_long_help = LONG_EXAMPLES)]
+struct Args {
+    /// Port to listen on; 0 lets the kernel pick
+    #[arg(default_value = "3000", value_parser = cli::port)]
+    port: u16,
+    /// Address to bind; 0.0.0.0 and :: are the wildcard addresses
+    #[arg(default_value = "0.0.0.0", value_parser = cli::local_ip)]
+    ip: IpAddr,
+    /// Length of the accept queue, listen(2)
+    #[arg(long, default_value_t = 4096, value_parser = clap::value_parser!(i32).range(0..), value_name = "N")]
+    backlog: i32,
+    /// Most connections open at once; one more is told and closed [default: no limit]
+    #[arg(long, value_parser = cli::positive, value_name = "N")]
+    max_connections: Option<usize>,
+    /// Close a connection on which no byte arrives for so long; SO_RCVTIMEO too
+    #[arg(long, default_value = "5m", value_parser = cli::limit, value_name = "DURATION|none")]
+    receive_timeout: Limit,
+    /// How long connections may take to end after SIGINT or SIGTERM
+    #[arg(long, default_value = "5s", value_parser = cli::duration, value_name = "DURATION")]
+    drain: Duration,
+    #[command(flatten)]
+    socket: SocketArgs,
+    #[command(flatten)]
+    output: OutputArgs,
+}
+
+const EXAMPLES: &str = "\
+Socket options, signals and exit status: listener --help
+
+Examples:
+  listener                     echo on 0.0.0.0:3000
+  listener 4545 127.0.0.1      on one address
+  listener 4545 ::1            on IPv6
+  listener 0 --reuse-port off  on any free port, shared with nobody";
+
+const LONG_EXAMPLES: &str = "\
+Examples:
+  listener                     echo on 0.0.0.0:3000
+  listener 4545 127.0.0.1      on one address
+  listener 4545 ::1            on IPv6
+  listener 0 --reuse-port off  on any free port, shared with nobody
+
+Signals:
+  SIGINT, SIGTERM  stop accepting, echo what was read, send FIN, end within --drain; again: end at once
+  SIGUSR2          print the number of open connections
+
+Exit status: 0 done, 1 the kernel said no, 2 wrong usage; 130 or 143 after a second SIGINT or SIGTERM.
+There is no authentication and no encryption: on 0.0.0.0 everybody who reaches this host is served.";
+
+fn main() -> ExitCode {
+    let args = Args::parse();
+    cli::exit("listener", run(&args))
+}
+
+fn run(args: &Args) -> Result<ExitCode> {
+    cli::raise_descriptor_limit();
+    let reporter = args.output.reporter();
+    let options = args.socket.options(args.receive_timeout);
+    let settings = Settings {
+        limits: Limits {
+            receive: args.receive_timeout.0,
+            send: args.socket.send_timeout.0,
+            ..Limits::default()
+        },
+        drain: args.drain,
+        max_connections: args.max_connections,
+        ..Settings::default()
+    };
+    let mut event_loop = EventLoop::new(reporter.clone(), settings)?;
+    let local = SocketAddr::new(args.ip, args.port);
+    let listening = bind(local, &options)?.listen(args.backlog)?;
+    let local = event_loop.accept_from(listening)?;
+    reporter.report(&Event::Listening {
+        local,
+        reuse_address: options.reuse_address,
+        reuse_port: options.reuse_port,
+    });
+
+    let mut echo = Echo::default();
+    let ended = event_loop.run(&mut echo)?;
+    reporter.report(&Event::Stopped { totals: echo.totals() });
+    reporter.flush();
+    Ok(match ended {
+        Ended::Stopped => ExitCode::SUCCESS,
+        Ended::AtOnce(signal) => cli::signalled(signal),
+    })
+}

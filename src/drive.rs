@@ -1,0 +1,13 @@
+//! Who waits and moves bytes: the event loop.
+
+mod accept;
+mod clock;
+mod connection;
+mod connections;
+mod event_loop;
+mod signals;
+mod timers;
+
+pub use connection::Limits;
+pub use connections::Settings;
+pub use event_loop::{Ended, EventLoop};

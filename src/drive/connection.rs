@@ -1,0 +1,406 @@
+//! One stream: what is unsent, which way is ready, which sides have finished, and its deadlines.
+
+use std::io::{self, ErrorKind, Read, Write};
+use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
+use std::time::Duration;
+
+use nix::errno::Errno;
+
+use super::clock::Time;
+use crate::net::FourTuple;
+use crate::report::CloseReason;
+use crate::service::Closed;
+
+/// What a connection needs of its socket.
+pub trait Stream: Read + Write {
+    /// shutdown(2) with SHUT_WR: sends FIN after all that was written.
+    fn finish(&mut self) -> io::Result<()>;
+    /// SO_ERROR, taken: what the kernel found out since the last call.
+    fn take_error(&mut self) -> io::Result<Option<io::Error>>;
+}
+
+/// How long a connection may stay as it is.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Limits {
+    /// Without a byte arriving.
+    pub receive: Option<Duration>,
+    /// Without an unsent byte leaving.
+    pub send: Option<Duration>,
+    /// In SYN-SENT.
+    pub connect: Option<Duration>,
+}
+
+/// The deadlines that a connection keeps by itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Deadline {
+    Connect,
+    Receive,
+    Send,
+}
+
+impl Deadline {
+    pub const ALL: [Self; 3] = [Self::Connect, Self::Receive, Self::Send];
+}
+
+/// What one attempt to read brought.
+#[derive(Debug, PartialEq, Eq)]
+pub enum ReadOutcome {
+    /// That many bytes stand at the buffer's beginning.
+    Bytes(usize),
+    /// The remote side's FIN.
+    Finished,
+    /// Nothing now; an edge will tell.
+    Nothing,
+}
+
+/// A stream and all that is known of it. It owns no buffer while nothing is unsent.
+#[derive(Debug)]
+pub struct Connection<S> {
+    stream: S,
+    addresses: Addresses,
+    unsent: Option<Box<Unsent>>,
+    received: u64,
+    sent: u64,
+    opened: Time,
+    last_received: Time,
+    /// Tells this connection from one that had its place in the table before.
+    pub generation: u32,
+    pub connecting: bool,
+    /// There may be something to read: the edge came and was not spent.
+    readable: bool,
+    /// The kernel may take bytes: it has not refused any since the last edge.
+    writable: bool,
+    /// A short read does not mean that nothing is left: FIN or urgent data follows.
+    read_to_end: bool,
+    /// The kernel has an error to tell.
+    pub errored: bool,
+    pub paused: bool,
+    /// What arrives is thrown away.
+    pub discarding: bool,
+    pub remote_finished: bool,
+    finishing: bool,
+    local_finished: bool,
+    closing: bool,
+    failed: Option<CloseReason>,
+    /// Its turn in the loop is booked.
+    pub queued: bool,
+    armed: [bool; 3],
+}
+
+/// Bytes that the kernel did not take, the first `taken` of which it has by now, the latest at `last_sent`.
+#[derive(Debug)]
+struct Unsent {
+    bytes: Vec<u8>,
+    taken: usize,
+    last_sent: Time,
+}
+
+impl Unsent {
+    fn rest(&self) -> &[u8] {
+        self.bytes.get(self.taken..).unwrap_or_default()
+    }
+
+    fn append(&mut self, bytes: &[u8]) {
+        // Moves each byte at most once: the rest is no longer than what has been taken.
+        if self.taken > self.rest().len() {
+            self.bytes.drain(..self.taken);
+            self.taken = 0;
+        }
+        self.bytes.extend_from_slice(bytes);
+    }
+}
+
+/// A four-tuple in 16 bytes for IPv4; a `SocketAddr` alone takes 32.
+#[derive(Debug)]
+enum Addresses {
+    V4 { local: (Ipv4Addr, u16), remote: (Ipv4Addr, u16) },
+    Other(Box<FourTuple>),
+}
+
+impl From<FourTuple> for Addresses {
+    fn from(tuple: FourTuple) -> Self {
+        match (tuple.local, tuple.remote) {
+            (SocketAddr::V4(local), SocketAddr::V4(remote)) => {
+                Self::V4 { local: (*local.ip(), local.port()), remote: (*remote.ip(), remote.port()) }
+            }
+            _ => Self::Other(Box::new(tuple)),
+        }
+    }
+}
+
+impl<S: Stream> Connection<S> {
+    /// An ESTABLISHED connection.
+    pub fn new(stream: S, tuple: FourTuple, now: Time) -> Self {
+        Self {
+            stream,
+            addresses: tuple.into(),
+            unsent: None,
+            received: 0,
+            sent: 0,
+            opened: now,
+            last_received: now,
+            generation: 0,
+            connecting: false,
+            readable: false,
+            writable: true,
+            read_to_end: false,
+            errored: false,
+            paused: false,
+            discarding: false,
+            remote_finished: false,
+            finishing: false,
+            local_finished: false,
+            closing: false,
+            failed: None,
+            queued: false,
+            armed: [false; 3],
+        }
+    }
+
+    /// One in SYN-SENT.
+    pub fn connecting(stream: S, tuple: FourTuple, now: Time) -> Self {
+        Self { connecting: true, ..Self::new(stream, tuple, now) }
+    }
+
+    pub fn stream(&mut self) -> &mut S {
+        &mut self.stream
+    }
+
+    pub fn tuple(&self) -> FourTuple {
+        match &self.addresses {
+            Addresses::V4 { local, remote } => FourTuple {
+                local: SocketAddrV4::new(local.0, local.1).into(),
+                remote: SocketAddrV4::new(remote.0, remote.1).into(),
+            },
+            Addresses::Other(tuple) => **tuple,
+        }
+    }
+
+    /// The kernel's answer to connect(2) has come, and it was yes.
+    pub fn established(&mut self, tuple: FourTuple, now: Time) {
+        self.connecting = false;
+        self.addresses = tuple.into();
+        (self.opened, self.last_received) = (now, now);
+    }
+
+    pub fn account(&self, reason: CloseReason, now: Time) -> Closed {
+        Closed {
+            tuple: self.tuple(),
+            reason,
+            received: self.received,
+            sent: self.sent,
+            duration: now.since(self.opened),
+        }
+    }
+
+    pub fn unsent(&self) -> usize {
+        self.unsent.as_ref().map_or(0, |unsent| unsent.rest().len())
+    }
+
+    /// Notes what an event told. `more` says that a short read will not be the end of it.
+    pub fn note_readable(&mut self, more: bool) {
+        self.readable = true;
+        self.read_to_end |= more;
+    }
+
+    /// Notes that the kernel takes bytes again.
+    pub fn note_writable(&mut self) {
+        self.writable = true;
+    }
+
+    /// Whether a read is due.
+    pub fn wants_read(&self) -> bool {
+        self.readable && !self.paused && !self.remote_finished && self.failed.is_none() && !self.connecting
+    }
+
+    /// Reads once.
+    pub fn read(&mut self, buffer: &mut [u8], now: Time) -> ReadOutcome {
+        loop {
+            match self.stream.read(buffer) {
+                Ok(0) => {
+                    self.readable = false;
+                    self.remote_finished = true;
+                    return ReadOutcome::Finished;
+                }
+                Ok(length) => {
+                    // A short read has emptied the socket, and with EPOLLET what comes next is a new edge.
+                    self.readable = self.read_to_end || length == buffer.len();
+                    self.received += length as u64;
+                    self.last_received = now;
+                    return ReadOutcome::Bytes(length);
+                }
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) => {
+                    self.readable = false;
+                    self.read_to_end = false;
+                    self.fail_unless_would_block(&error);
+                    return ReadOutcome::Nothing;
+                }
+            }
+        }
+    }
+
+    /// Writes what the kernel takes and keeps the rest; bytes after [`finish`](Self::finish) are dropped.
+    pub fn send(&mut self, bytes: &[u8], now: Time) {
+        if self.finishing || self.closing || self.failed.is_some() {
+            return;
+        }
+        if let Some(unsent) = &mut self.unsent {
+            return unsent.append(bytes);
+        }
+        let taken = if self.connecting { 0 } else { self.write(bytes) };
+        match bytes.get(taken..) {
+            Some(rest) if !rest.is_empty() => {
+                self.unsent = Some(Box::new(Unsent { bytes: rest.to_vec(), taken: 0, last_sent: now }));
+            }
+            _ => {}
+        }
+    }
+
+    /// Writes what is unsent where an edge allows it, and says whether the last of it has gone now.
+    pub fn flush(&mut self, now: Time) -> bool {
+        if !self.writable || self.failed.is_some() {
+            return false;
+        }
+        let Some(mut unsent) = self.unsent.take() else { return false };
+        let written = self.write(unsent.rest());
+        if written > 0 {
+            unsent.taken += written;
+            unsent.last_sent = now;
+        }
+        if unsent.rest().is_empty() {
+            return true;
+        }
+        self.unsent = Some(unsent);
+        false
+    }
+
+    fn write(&mut self, bytes: &[u8]) -> usize {
+        let mut written = 0;
+        while let Some(rest) = bytes.get(written..).filter(|rest| !rest.is_empty()) {
+            match self.stream.write(rest) {
+                Ok(length) => written += length,
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) => {
+                    self.writable = false;
+                    self.fail_unless_would_block(&error);
+                    break;
+                }
+            }
+        }
+        self.sent += written as u64;
+        written
+    }
+
+    fn fail_unless_would_block(&mut self, error: &io::Error) {
+        if error.kind() != ErrorKind::WouldBlock {
+            self.fail(reason_of(error));
+        }
+    }
+
+    /// Ends the connection at the end of its turn; what is unsent is lost.
+    fn fail(&mut self, reason: CloseReason) {
+        self.failed.get_or_insert(reason);
+    }
+
+    /// Takes the error that an event announced, where no read or write will meet it.
+    pub fn check_error(&mut self) {
+        self.errored = false;
+        if let Ok(Some(error)) = self.stream.take_error() {
+            self.fail(reason_of(&error));
+        }
+    }
+
+    /// Sends FIN once nothing is unsent.
+    pub fn finish(&mut self) {
+        self.finishing = true;
+    }
+
+    /// Closes once nothing is unsent.
+    pub fn close(&mut self) {
+        self.closing = true;
+    }
+
+    /// Does what was waiting for the last unsent byte, and says why the connection is over, if it is.
+    pub fn settle(&mut self) -> Option<CloseReason> {
+        if self.failed.is_some() || self.unsent.is_some() || self.connecting {
+            return self.failed;
+        }
+        if self.closing {
+            return Some(CloseReason::Local);
+        }
+        if self.finishing && !self.local_finished && !self.remote_finished {
+            self.local_finished = true;
+            if let Err(error) = self.stream.finish() {
+                self.fail(reason_of(&error));
+            }
+        }
+        // Where the remote side finished first, close(2) sends our FIN and shutdown(2) is saved.
+        match self.finishing && self.remote_finished {
+            true => Some(CloseReason::Fin),
+            false => self.failed,
+        }
+    }
+
+    pub fn pause(&mut self) {
+        self.paused = true;
+    }
+
+    pub fn resume(&mut self, now: Time) {
+        self.paused = false;
+        self.last_received = now;
+    }
+
+    /// When this deadline ends, if it runs.
+    pub fn due(&self, deadline: Deadline, limits: &Limits) -> Option<Time> {
+        let (runs, since, limit) = match deadline {
+            Deadline::Connect => (self.connecting, self.opened, limits.connect),
+            Deadline::Receive => (
+                !self.connecting && !self.paused && !self.remote_finished,
+                self.last_received,
+                limits.receive,
+            ),
+            Deadline::Send => {
+                let last_sent = self.unsent.as_ref().map(|unsent| unsent.last_sent);
+                (!self.connecting && last_sent.is_some(), last_sent.unwrap_or_default(), limits.send)
+            }
+        };
+        limit.filter(|_| runs).map(|limit| since.after(limit))
+    }
+
+    /// The deadlines that run and have no entry among the timers yet; they are taken to have one now.
+    pub fn arm(&mut self, limits: &Limits) -> impl Iterator<Item = (Time, Deadline)> + use<S> {
+        let mut due = [None; 3];
+        for deadline in Deadline::ALL {
+            let index = deadline as usize;
+            if self.armed.get(index) == Some(&false) {
+                let at = self.due(deadline, limits);
+                self.set_armed(deadline, at.is_some());
+                if let (Some(slot), Some(at)) = (due.get_mut(index), at) {
+                    *slot = Some((at, deadline));
+                }
+            }
+        }
+        due.into_iter().flatten()
+    }
+
+    /// The deadline's entry among the timers is gone.
+    pub fn disarm(&mut self, deadline: Deadline) {
+        self.set_armed(deadline, false);
+    }
+
+    fn set_armed(&mut self, deadline: Deadline, armed: bool) {
+        if let Some(slot) = self.armed.get_mut(deadline as usize) {
+            *slot = armed;
+        }
+    }
+}
+
+/// EPIPE on a socket that we have not finished means that RST came: the first call after it said so.
+fn reason_of(error: &io::Error) -> CloseReason {
+    match error.raw_os_error().map(Errno::from_raw) {
+        Some(Errno::ECONNRESET | Errno::EPIPE) => CloseReason::Reset,
+        Some(errno) => CloseReason::Failed(errno),
+        None => CloseReason::Failed(Errno::EIO),
+    }
+}

@@ -1,0 +1,164 @@
+//! One thread, one epoll: wait, note what happened, give everyone concerned a turn.
+
+use std::net::SocketAddr;
+
+use mio::{Events, Poll, Token};
+use socket2::Socket;
+
+use super::accept::Acceptor;
+use super::clock::Time;
+use super::connections::{Connections, Settings};
+use super::signals::{Heard, Signals};
+use crate::error::{Error, Result};
+use crate::report::{Event, Reporter};
+use crate::service::{Io, Service};
+
+/// Ids of connections count up from the low end.
+const LISTENER: Token = Token(usize::MAX);
+const SIGNALS: Token = Token(usize::MAX - 1);
+/// The most events taken from the kernel at once.
+const EVENTS: usize = 1024;
+/// How many waits in a row may fail before the loop gives up.
+const FAILED_WAITS: u32 = 100;
+
+/// How a loop ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ended {
+    /// All connections came to their end, or the drain limit was over.
+    Stopped,
+    /// A second SIGINT or SIGTERM, this number.
+    AtOnce(i32),
+}
+
+/// Waits for sockets, signals and deadlines, and calls a service.
+pub struct EventLoop {
+    poll: Poll,
+    signals: Signals,
+    acceptor: Option<Acceptor>,
+    connections: Connections,
+    /// When a stop turns into an abort.
+    abort_at: Option<Time>,
+}
+
+impl EventLoop {
+    /// A loop without connections, which hears of SIGINT, SIGTERM and SIGUSR2 from now on.
+    ///
+    /// # Errors
+    ///
+    /// `EMFILE`, `ENFILE` and `ENOMEM` from `epoll_create`.
+    pub fn new(reporter: Reporter, settings: Settings) -> Result<Self> {
+        let failed = |error| Error::new("epoll_create", "", error);
+        let poll = Poll::new().map_err(failed)?;
+        let registry = poll.registry().try_clone().map_err(failed)?;
+        let signals = Signals::catch(poll.registry(), SIGNALS)?;
+        let connections = Connections::new(registry, reporter, settings);
+        Ok(Self { poll, signals, acceptor: None, connections, abort_at: None })
+    }
+
+    /// Accepts connections from `listener` too, and returns its address.
+    ///
+    /// # Errors
+    ///
+    /// `ENOMEM` and `ENOSPC` from `epoll_ctl`.
+    pub fn accept_from(&mut self, listener: Socket) -> Result<SocketAddr> {
+        let acceptor = Acceptor::watch(listener, self.poll.registry(), LISTENER)?;
+        let local = acceptor.local();
+        self.acceptor = Some(acceptor);
+        Ok(local)
+    }
+
+    /// Serves until the service stops it and all connections have ended.
+    ///
+    /// # Errors
+    ///
+    /// What the service could not start with, or `epoll_wait` when it fails again and again. One
+    /// connection's failure is an event and never ends the loop.
+    pub fn run(mut self, service: &mut dyn Service) -> Result<Ended> {
+        let mut events = Events::with_capacity(EVENTS);
+        service.start(&mut self.connections)?;
+        while !(self.connections.stopping() && self.acceptor.is_none() && self.connections.is_empty()) {
+            self.wait(&mut events)?;
+            self.connections.update_now();
+            if let Some(signal) = self.dispatch(&events, service) {
+                self.connections.abort_all(service);
+                return Ok(Ended::AtOnce(signal));
+            }
+            self.connections.fire_timers(service);
+            if let Some(acceptor) = &mut self.acceptor {
+                acceptor.accept(&mut self.connections, service);
+            }
+            let ended = self.connections.ended();
+            self.connections.take_turns(service);
+            if let Some(acceptor) = &mut self.acceptor
+                && self.connections.ended() != ended
+            {
+                acceptor.note_room(self.connections.now());
+            }
+            self.see_to_stop(service);
+        }
+        Ok(Ended::Stopped)
+    }
+
+    fn wait(&mut self, events: &mut Events) -> Result<()> {
+        self.connections.update_now();
+        let now = self.connections.now();
+        let accept_at = self.acceptor.as_ref().and_then(|acceptor| acceptor.due(now));
+        let due = [self.connections.due(), accept_at, self.abort_at].into_iter().flatten().min();
+        let timeout = due.map(|due| due.since(now));
+        for _ in 0..FAILED_WAITS {
+            match self.poll.poll(events, timeout) {
+                Ok(()) => return Ok(()),
+                Err(error) if error.kind() == std::io::ErrorKind::Interrupted => return Ok(()),
+                Err(_) => std::thread::yield_now(),
+            }
+        }
+        self.poll.poll(events, timeout).map_err(|error| Error::new("epoll_wait", "", error))
+    }
+
+    /// Tells the table and the service what happened; the number of a signal that ends the loop at once.
+    fn dispatch(&mut self, events: &Events, service: &mut dyn Service) -> Option<i32> {
+        for event in events {
+            match event.token() {
+                LISTENER => {
+                    if let Some(acceptor) = &mut self.acceptor {
+                        acceptor.note_ready();
+                    }
+                }
+                SIGNALS => {
+                    for heard in self.signals.heard() {
+                        match heard {
+                            Heard::Tell(signal) => service.signal(&mut self.connections, signal),
+                            Heard::EndAtOnce(number) => return Some(number),
+                        }
+                    }
+                }
+                _ => self.connections.note(event),
+            }
+        }
+        None
+    }
+
+    /// Carries out a stop: accept the last, finish all, and when the drain limit is over abort the rest.
+    fn see_to_stop(&mut self, service: &mut dyn Service) {
+        if !self.connections.stopping() {
+            return;
+        }
+        let now = self.connections.now();
+        match self.abort_at {
+            Some(at) if at <= now => self.connections.abort_all(service),
+            Some(_) => {}
+            None => {
+                if let Some(acceptor) = self.acceptor.take() {
+                    acceptor.accept_rest(&mut self.connections, service);
+                }
+                let limit = self.connections.drain_limit();
+                self.abort_at = Some(now.after(limit));
+                self.connections.finish_all();
+                let connections = self.connections.open_connections();
+                if connections > 0 {
+                    self.connections.report(&Event::Draining { connections, limit });
+                }
+            }
+        }
+    }
+}
