@@ -103,8 +103,8 @@ pub struct SocketArgs {
     /// IPV6_V6ONLY [default: as net.ipv6.bindv6only says]
     #[arg(long, hide_short_help = true, value_enum, hide_possible_values = true, value_name = "on|off")]
     pub v6_only: Option<Switch>,
-    /// Close a connection whose unsent bytes do not leave for so long; SO_SNDTIMEO too
-    #[arg(long, hide_short_help = true, default_value = "30s", value_parser = limit, value_name = "DURATION|none")]
+    /// Close a connection whose unsent bytes do not leave for so long, or none; SO_SNDTIMEO too
+    #[arg(long, hide_short_help = true, default_value = "30s", value_parser = limit, value_name = "DURATION")]
     pub send_timeout: Limit,
     /// SO_RCVBUF, which the kernel doubles [default: the kernel's]
     #[arg(long, hide_short_help = true, value_parser = size, value_name = "SIZE")]

@@ -24,7 +24,7 @@ struct Args {
     /// Port to bind; 0 lets the kernel pick
     #[arg(value_parser = cli::port)]
     local_port: u16,
-    /// Address to connect to, or a host name, all addresses of which are tried in order
+    /// Address or host name to connect to; all its addresses are tried in order
     #[arg(value_name = "REMOTE_IP")]
     remote_host: String,
     /// Port to connect to
@@ -36,14 +36,14 @@ struct Args {
     /// From one heartbeat to the next
     #[arg(long, default_value = "5s", value_parser = cli::positive_duration, value_name = "DURATION")]
     interval: Duration,
-    /// Heartbeats to send, then to end; 0 if all were answered [default: until a signal]
+    /// Heartbeats to send before it ends [default: until a signal]
     #[arg(long, value_parser = clap::value_parser!(u64).range(1..), value_name = "N")]
     count: Option<u64>,
-    /// How long the handshake may take
-    #[arg(long, default_value = "10s", value_parser = cli::limit, value_name = "DURATION|none")]
+    /// How long the handshake may take, or none
+    #[arg(long, default_value = "10s", value_parser = cli::limit, value_name = "DURATION")]
     connect_timeout: Limit,
-    /// End with an error when a heartbeat stays unanswered for so long; SO_RCVTIMEO too
-    #[arg(long, default_value = "none", value_parser = cli::limit, value_name = "DURATION|none")]
+    /// How long a heartbeat may stay unanswered, or none; SO_RCVTIMEO too
+    #[arg(long, default_value = "none", value_parser = cli::limit, value_name = "DURATION")]
     receive_timeout: Limit,
     /// Let connect(2) and not bind(2) pick the port 0 stands for: IP_BIND_ADDRESS_NO_PORT
     #[arg(long, hide_short_help = true)]

@@ -28,13 +28,13 @@ struct Args {
     /// Length of the accept queue, listen(2)
     #[arg(long, default_value_t = 4096, value_parser = clap::value_parser!(i32).range(0..), value_name = "N")]
     backlog: i32,
-    /// Most connections open at once; one more is told and closed [default: no limit]
+    /// Most connections open at once; one more is closed [default: no limit]
     #[arg(long, value_parser = cli::positive, value_name = "N")]
     max_connections: Option<usize>,
-    /// Close a connection on which no byte arrives for so long; SO_RCVTIMEO too
-    #[arg(long, default_value = "5m", value_parser = cli::limit, value_name = "DURATION|none")]
+    /// Close a connection on which no byte arrives for so long, or none; SO_RCVTIMEO too
+    #[arg(long, default_value = "5m", value_parser = cli::limit, value_name = "DURATION")]
     receive_timeout: Limit,
-    /// How long connections may take to end after SIGINT or SIGTERM
+    /// Time for connections to end after SIGINT or SIGTERM
     #[arg(long, default_value = "5s", value_parser = cli::duration, value_name = "DURATION")]
     drain: Duration,
     #[command(flatten)]
