@@ -24,7 +24,7 @@ struct Args {
     /// Port to bind; 0 lets the kernel pick
     #[arg(value_parser = cli::port)]
     local_port: u16,
-    /// Address or host name to connect to; all its addresses are tried in order
+    /// Address or host name to connect to
     #[arg(value_name = "REMOTE_IP")]
     remote_host: String,
     /// Port to connect to
@@ -42,7 +42,7 @@ struct Args {
     /// How long the handshake may take, or none
     #[arg(long, default_value = "10s", value_parser = cli::limit, value_name = "DURATION")]
     connect_timeout: Limit,
-    /// How long a heartbeat may stay unanswered, or none; SO_RCVTIMEO too
+    /// How long an answer may take, or none; SO_RCVTIMEO too
     #[arg(long, default_value = "none", value_parser = cli::limit, value_name = "DURATION")]
     receive_timeout: Limit,
     /// Let connect(2) and not bind(2) pick the port 0 stands for: IP_BIND_ADDRESS_NO_PORT

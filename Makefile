@@ -1,0 +1,57 @@
+# fourtuple: `make` builds, `make experiment-1` runs the main job, `make test` passes the tests.
+
+CARGO  ?= cargo
+PREFIX ?= /usr/local
+PROGRAMS = listener connector fourtuple
+
+.PHONY: all build help test lint soak stress experiments install clean
+
+all: build
+	@echo
+	@echo 'Built. Paste one of these:'
+	@echo
+	@echo '  out/listener 4545 127.0.0.1'
+	@echo '  out/connector 127.0.0.1 3001 127.0.0.1 3000 hello     (after: out/listener)'
+	@echo '  make experiment-1                                     (make experiment-2, make experiment-3)'
+	@echo
+	@echo 'make help lists the rest.'
+
+help:
+	@echo 'make                 build the programs: $(PROGRAMS:%=out/%)'
+	@echo 'make experiment-N    run one experiment; STEP=1 pauses before each step'
+	@echo 'make experiments     run all of them in parallel'
+	@echo 'make test            run the tests'
+	@echo 'make lint            rustfmt, clippy, rustdoc, floors, shellcheck, shfmt'
+	@echo 'make soak            the long runs that make test leaves out'
+	@echo 'make install         PREFIX=$(PREFIX), DESTDIR for packagers'
+	@echo 'make clean           remove target/ and out/'
+	@echo
+	@echo 'NAMESPACE=host ADDRESSES="127.0.0.1 192.168.1.20" make experiment-1    in your own network'
+
+build:
+	$(CARGO) build --release --bins
+	@mkdir -p out
+	@for program in $(PROGRAMS); do ln -sf "../target/release/$$program" "out/$$program"; done
+
+experiment-%: build
+	@scripts/run-experiments --show $*
+
+experiments: build
+	@scripts/run-experiments
+
+test: build
+	$(CARGO) test
+
+lint:
+	scripts/lint
+
+soak:
+	$(CARGO) test --release -- --ignored --nocapture
+
+install: build
+	install -d '$(DESTDIR)$(PREFIX)/bin'
+	install -m 755 $(PROGRAMS:%=target/release/%) '$(DESTDIR)$(PREFIX)/bin'
+
+clean:
+	$(CARGO) clean
+	rm -rf out
