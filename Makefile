@@ -39,7 +39,7 @@ experiment-%: build
 experiments: build
 	@scripts/run-experiments
 
-test: build
+test:
 	$(CARGO) test
 
 lint:
