@@ -5,6 +5,7 @@ mod clock;
 mod connection;
 mod connections;
 mod event_loop;
+mod memory;
 mod signals;
 mod timers;
 

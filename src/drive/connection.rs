@@ -7,6 +7,7 @@ use std::time::Duration;
 use nix::errno::Errno;
 
 use super::clock::Time;
+use super::memory::OWN_MAPPING;
 use crate::net::FourTuple;
 use crate::report::CloseReason;
 use crate::service::Closed;
@@ -96,6 +97,12 @@ struct Unsent {
 }
 
 impl Unsent {
+    fn new(rest: &[u8], now: Time) -> Self {
+        let mut bytes = Vec::with_capacity(rest.len().max(OWN_MAPPING));
+        bytes.extend_from_slice(rest);
+        Self { bytes, taken: 0, last_sent: now }
+    }
+
     fn rest(&self) -> &[u8] {
         self.bytes.get(self.taken..).unwrap_or_default()
     }
@@ -251,7 +258,7 @@ impl<S: Stream> Connection<S> {
         let taken = if self.connecting { 0 } else { self.write(bytes) };
         match bytes.get(taken..) {
             Some(rest) if !rest.is_empty() => {
-                self.unsent = Some(Box::new(Unsent { bytes: rest.to_vec(), taken: 0, last_sent: now }));
+                self.unsent = Some(Box::new(Unsent::new(rest, now)));
             }
             _ => {}
         }

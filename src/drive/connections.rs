@@ -13,6 +13,7 @@ use socket2::SockRef;
 
 use super::clock::{Clock, Time};
 use super::connection::{Connection, Deadline, Limits, ReadOutcome, Stream};
+use super::memory::give_back_free_pages;
 use super::timers::Timers;
 use crate::error::{Error, Result};
 use crate::net::{FourTuple, SocketOptions, bind, local_address};
@@ -24,6 +25,8 @@ const BUFFER: usize = 256 * 1024;
 /// When so many bytes are unsent in all, a read takes a smaller piece, since it may have to be kept.
 const MUCH_UNSENT: usize = 16 * 1024 * 1024;
 const SMALL_READ: usize = 16 * 1024;
+/// The table and the queue keep room for so many: enough to lie outside the heap, see `memory`.
+const ROOM: usize = 1024;
 
 /// What holds for every connection of a loop.
 #[derive(Clone, Debug, Default)]
@@ -63,6 +66,8 @@ pub struct Connections {
     now: Time,
     table: Slab<Connection<TcpStream>>,
     generation: u32,
+    /// With so few left, the table gives back what it grew to.
+    shrink_at: usize,
     timers: Timers<(ConnectionId, Alarm)>,
     service_timers: HashMap<(ConnectionId, Timer), Time>,
     /// Who has something to do, in order; each at most once.
@@ -83,11 +88,12 @@ impl Connections {
             settings,
             clock: Clock::start(),
             now: Time::default(),
-            table: Slab::new(),
+            table: Slab::with_capacity(ROOM),
             generation: 0,
+            shrink_at: 0,
             timers: Timers::new(),
             service_timers: HashMap::new(),
-            turns: VecDeque::new(),
+            turns: VecDeque::with_capacity(ROOM),
             buffer: vec![0; BUFFER],
             unsent: 0,
             ended: 0,
@@ -171,6 +177,7 @@ impl Connections {
         let interests = Interest::READABLE | Interest::WRITABLE | Interest::PRIORITY;
         self.registry.register(connection.stream(), token(id), interests)?;
         slot.insert(connection);
+        self.shrink_at = self.shrink_at.max(self.table.len() / 4);
         Ok(id)
     }
 
@@ -290,16 +297,27 @@ impl Connections {
 
     fn push_timer(&mut self, due: Time, id: ConnectionId, alarm: Alarm) {
         let table = &self.table;
-        self.timers.push(due, (id, alarm), |&(id, _)| {
-            let (index, generation) = parts(id);
-            table.get(index).is_some_and(|connection| connection.generation == generation)
-        });
+        self.timers.push(due, (id, alarm), |&(id, _)| holds(table, id));
+    }
+
+    /// After a crowd has left: each halving of the number looks once, so it costs nothing that counts.
+    fn shrink(&mut self) {
+        self.shrink_at = self.table.len() / 2;
+        self.table.shrink_to_fit();
+        self.table.reserve(ROOM);
+        self.turns.shrink_to(ROOM);
+        let table = &self.table;
+        self.timers.sweep(|&(id, _)| holds(table, id));
+        give_back_free_pages();
     }
 
     /// Takes a connection out of the table; its socket is closed when the caller drops it.
     fn remove(&mut self, id: ConnectionId) -> Option<Connection<TcpStream>> {
         self.get(id)?;
         let connection = self.table.try_remove(parts(id).0)?;
+        if self.table.len() < self.shrink_at {
+            self.shrink();
+        }
         self.unsent -= connection.unsent();
         self.ended += 1;
         if !self.service_timers.is_empty() {
@@ -510,6 +528,11 @@ fn token(id: ConnectionId) -> Token {
 fn parts(id: ConnectionId) -> (usize, u32) {
     let number = id.number();
     ((number & u64::from(u32::MAX)) as usize, (number >> 32) as u32)
+}
+
+fn holds<S>(table: &Slab<Connection<S>>, id: ConnectionId) -> bool {
+    let (index, generation) = parts(id);
+    table.get(index).is_some_and(|connection| connection.generation == generation)
 }
 
 fn errno_of(error: &io::Error) -> Errno {

@@ -8,6 +8,7 @@ use socket2::Socket;
 use super::accept::Acceptor;
 use super::clock::Time;
 use super::connections::{Connections, Settings};
+use super::memory::map_large_blocks;
 use super::signals::{Heard, Signals};
 use crate::error::{Error, Result};
 use crate::report::{Event, Reporter};
@@ -47,6 +48,7 @@ impl EventLoop {
     ///
     /// `EMFILE`, `ENFILE` and `ENOMEM` from `epoll_create`.
     pub fn new(reporter: Reporter, settings: Settings) -> Result<Self> {
+        map_large_blocks();
         let failed = |error| Error::new("epoll_create", "", error);
         let poll = Poll::new().map_err(failed)?;
         let registry = poll.registry().try_clone().map_err(failed)?;

@@ -22,16 +22,22 @@ pub struct Timers<K> {
 
 impl<K: Ord> Timers<K> {
     pub fn new() -> Self {
-        Self { heap: BinaryHeap::new(), sweep_at: FEW }
+        Self { heap: BinaryHeap::with_capacity(FEW), sweep_at: FEW }
     }
 
     /// Adds an entry. Entries whose owner is not `alive` never outnumber the others by more than a thousand or so.
     pub fn push(&mut self, due: Time, key: K, alive: impl Fn(&K) -> bool) {
         if self.heap.len() >= self.sweep_at {
-            self.heap.retain(|Reverse((_, key))| alive(key));
-            self.sweep_at = FEW.max(2 * self.heap.len());
+            self.sweep(alive);
         }
         self.heap.push(Reverse((due, key)));
+    }
+
+    /// Throws out the entries whose owner is not `alive`, and gives back their memory.
+    pub fn sweep(&mut self, alive: impl Fn(&K) -> bool) {
+        self.heap.retain(|Reverse((_, key))| alive(key));
+        self.sweep_at = FEW.max(2 * self.heap.len());
+        self.heap.shrink_to(self.sweep_at);
     }
 
     /// When the earliest entry is due.
