@@ -151,6 +151,9 @@ pub trait Io {
     /// Closes once nothing is unsent, without waiting for the remote side to finish.
     fn close(&mut self, id: ConnectionId);
 
+    /// Closes now, with RST; what is unsent is lost.
+    fn abort(&mut self, id: ConnectionId);
+
     /// Stops reading: what arrives stays in the kernel.
     fn pause(&mut self, id: ConnectionId);
 

@@ -217,7 +217,8 @@ impl<S: Stream> Connection<S> {
 
     /// Whether a read is due.
     pub fn wants_read(&self) -> bool {
-        self.readable && !self.paused && !self.remote_finished && self.failed.is_none() && !self.connecting
+        let ended = self.connecting || self.remote_finished || self.closing || self.failed.is_some();
+        self.readable && !self.paused && !ended
     }
 
     /// Reads once.
@@ -326,6 +327,11 @@ impl<S: Stream> Connection<S> {
     /// Closes once nothing is unsent.
     pub fn close(&mut self) {
         self.closing = true;
+    }
+
+    /// Closes now, with RST; what is unsent is lost.
+    pub fn abort(&mut self) {
+        self.fail(CloseReason::Abort);
     }
 
     /// Does what was waiting for the last unsent byte, and says why the connection is over, if it is.

@@ -491,6 +491,13 @@ impl Io for Connections {
         }
     }
 
+    fn abort(&mut self, id: ConnectionId) {
+        if let Some(connection) = self.get(id) {
+            connection.abort();
+            self.enqueue(id);
+        }
+    }
+
     fn pause(&mut self, id: ConnectionId) {
         if let Some(connection) = self.get(id) {
             connection.pause();

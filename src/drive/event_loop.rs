@@ -85,12 +85,13 @@ impl EventLoop {
                 self.connections.abort_all(service);
                 return Ok(Ended::AtOnce(signal));
             }
-            self.connections.fire_timers(service);
             if let Some(acceptor) = &mut self.acceptor {
                 acceptor.accept(&mut self.connections, service);
             }
             let ended = self.connections.ended();
             self.connections.take_turns(service);
+            // After the turns: what has arrived in time is read before its deadline is judged.
+            self.connections.fire_timers(service);
             if let Some(acceptor) = &mut self.acceptor
                 && self.connections.ended() != ended
             {

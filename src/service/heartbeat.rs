@@ -136,6 +136,16 @@ impl Heartbeat {
         }
     }
 
+    /// Ends unanswered. Somebody who does not read would keep a close waiting for the unsent bytes.
+    fn give_up(&mut self, io: &mut dyn Io, id: ConnectionId, words: String) {
+        self.fail("recv", io::Error::other(words));
+        if self.unsent {
+            io.abort(id);
+        } else {
+            io.close(id);
+        }
+    }
+
     fn all_sent(&self) -> bool {
         self.plan.count.is_some_and(|count| self.sent >= count)
     }
@@ -207,15 +217,13 @@ impl Service for Heartbeat {
             Timer::Interval if self.all_sent() => {
                 let (sent, answered) = (self.sent, self.answers.answered());
                 let words = format!("{answered} of {sent} heartbeats answered");
-                self.fail("recv", io::Error::other(words));
-                io.close(id);
+                self.give_up(io, id, words);
             }
             Timer::Interval => self.beat(io, id),
             Timer::Answer => {
                 let limit = Short(self.plan.receive_timeout.unwrap_or_default());
                 let words = format!("no answer within {limit} (--receive-timeout)");
-                self.fail("recv", io::Error::other(words));
-                io.close(id);
+                self.give_up(io, id, words);
             }
         }
     }
@@ -313,6 +321,16 @@ mod tests {
         heartbeat.timer(&mut io, ID, Timer::Interval);
         assert_eq!(io.take(), ["close"]);
         assert!(heartbeat.outcome().unwrap_err().to_string().contains("0 of 1"));
+    }
+
+    #[test]
+    fn unsent_bytes_do_not_delay_the_end_of_what_is_given_up() {
+        let (mut heartbeat, mut io) =
+            (heartbeat(Some(1), None), Recorder { unsent: 5, ..Recorder::default() });
+        heartbeat.opened(&mut io, ID, account(0).tuple);
+        io.take();
+        heartbeat.timer(&mut io, ID, Timer::Interval);
+        assert_eq!(io.take(), ["abort"]);
     }
 
     #[test]

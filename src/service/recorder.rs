@@ -72,6 +72,10 @@ impl Io for Recorder {
         self.note("close");
     }
 
+    fn abort(&mut self, _: ConnectionId) {
+        self.note("abort");
+    }
+
     fn pause(&mut self, _: ConnectionId) {
         self.note("pause");
     }
