@@ -14,6 +14,8 @@ use crate::net::TcpState;
 
 /// How many sockets that stand in the way are told one by one.
 const SHOWN: usize = 5;
+const NO_HOLDER: &str =
+    "the socket table has no row of it any more, or of a socket that is only bound (before Linux 6.8)";
 
 /// The same failure with notes on what caused it and, where one is sure, a hint what to do.
 ///
@@ -62,7 +64,7 @@ fn address_in_use(error: Error, local: SocketAddr) -> Error {
         found
     });
     match found {
-        Ok(found) if found.is_empty() => error.note("no socket in the socket table holds it any more"),
+        Ok(found) if found.is_empty() => error.note(NO_HOLDER),
         Ok(found) => {
             let step = ways_out(&found);
             hint(note_holders(error, &found), step)

@@ -4,6 +4,7 @@ mod dump;
 mod parse;
 
 use std::fmt;
+use std::fs;
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -101,11 +102,41 @@ pub fn sockets() -> Result<Vec<SocketRow>> {
     Ok(rows)
 }
 
+/// Whether this kernel's table has rows for sockets in BOUND: Linux 6.8 and newer.
+pub fn shows_bound() -> bool {
+    fs::read_to_string("/proc/sys/kernel/osrelease").is_ok_and(|release| version(&release) >= Some((6, 8)))
+}
+
+/// The first two numbers of a release such as `6.18.44-rc1`.
+fn version(release: &str) -> Option<(u32, u32)> {
+    let mut numbers = release.split(|character: char| !character.is_ascii_digit());
+    Some((numbers.next()?.parse().ok()?, numbers.next()?.parse().ok()?))
+}
+
 /// What holds an address without a connection comes first.
 fn rank(state: TcpState) -> u8 {
     match state {
         TcpState::Listen => 0,
         TcpState::BoundInactive => 1,
         _ => 2,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bound_sockets_show_from_linux_6_8_on() {
+        for (release, shown) in [
+            ("6.8.0", true),
+            ("6.18.44-rc1\n", true),
+            ("7.0-rc1", true),
+            ("6.7.12", false),
+            ("5.15.0-91", false),
+            ("", false),
+        ] {
+            assert_eq!(version(release) >= Some((6, 8)), shown, "{release}");
+        }
     }
 }

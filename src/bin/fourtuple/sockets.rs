@@ -8,10 +8,11 @@ use std::process::ExitCode;
 
 use clap::Args;
 use fourtuple::error::{Error, Result};
-use fourtuple::evidence::inet_diag::{SocketRow, sockets};
+use fourtuple::evidence::inet_diag::{SocketRow, shows_bound, sockets};
 use fourtuple::evidence::owners::{Process, owners};
 use fourtuple::net::TcpState;
 use fourtuple::report::{Format, Line};
+use nix::errno::Errno;
 
 use filter::{AddressFilter, parse_address, parse_state};
 
@@ -87,6 +88,12 @@ impl SocketsArgs {
 
 /// Prints the sockets that were asked for.
 pub fn run(args: &SocketsArgs) -> Result<ExitCode> {
+    if args.state.contains(&TcpState::BoundInactive) && !shows_bound() {
+        let error = Error::new("sock_diag", "sockets in BOUND", Errno::EOPNOTSUPP);
+        return Err(error
+            .note("the kernel shows them from Linux 6.8 on")
+            .hint("leave `bound` out of --state"));
+    }
     let rows: Vec<SocketRow> = sockets()?.into_iter().filter(|row| args.matches(row)).collect();
     let mut owners = owners(&rows.iter().map(|row| row.inode).collect());
     let entries: Vec<Entry> = rows
