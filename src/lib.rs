@@ -7,13 +7,14 @@
 //! | `bin/*` | parse, choose, run, exit status |
 //! | [`cli`] | shared arguments, errors to exit status |
 //! | [`drive`] | who waits and moves bytes: the event loop |
-//! | [`service`] | what to do with a connection |
+//! | [`service`], [`evidence`] | what to do with a connection; what the kernel says |
 //! | [`net`] | sockets: four-tuple, options, passive and active open, TCP states |
 //! | [`report`], [`error`] | the events we print; the failure we return |
 
 pub mod cli;
 pub mod drive;
 pub mod error;
+pub mod evidence;
 pub mod net;
 pub mod report;
 pub mod service;

@@ -14,7 +14,7 @@ use nix::errno::Errno;
 use crate::error::errno_name;
 
 pub use escape::Escaped;
-pub use line::{Format, Line, Short};
+pub use line::{Commas, Format, Line, Short};
 pub use output::{Output, say};
 
 /// Something that happened, printed as one line.

@@ -8,6 +8,7 @@ use clap::{CommandFactory, Parser};
 use fourtuple::cli::{self, Limit, OutputArgs, SocketArgs};
 use fourtuple::drive::{Ended, EventLoop, Limits, Settings};
 use fourtuple::error::Result;
+use fourtuple::evidence::advice::explain;
 use fourtuple::net::SocketOptions;
 use fourtuple::service::{Heartbeat, HeartbeatPlan};
 
@@ -111,13 +112,14 @@ fn run(args: Args) -> Result<ExitCode> {
         count: args.count,
         receive_timeout: args.receive_timeout.0,
     });
-    let ended = EventLoop::new(reporter.clone(), settings)?.run(&mut heartbeat)?;
+    let ended = EventLoop::new(reporter.clone(), settings)?.run(&mut heartbeat);
     if let Some(summary) = heartbeat.summary() {
         reporter.report(&summary);
     }
     reporter.flush();
-    heartbeat.outcome()?;
-    Ok(match ended {
+    let remote = heartbeat.remote();
+    let ended = ended.and_then(|ended| heartbeat.outcome().map(|()| ended));
+    Ok(match ended.map_err(|error| explain(error, local, remote))? {
         Ended::Stopped => ExitCode::SUCCESS,
         Ended::AtOnce(signal) => cli::signalled(signal),
     })

@@ -8,6 +8,8 @@ use clap::Parser;
 use fourtuple::cli::{self, Limit, OutputArgs, SocketArgs};
 use fourtuple::drive::{Ended, EventLoop, Limits, Settings};
 use fourtuple::error::Result;
+use fourtuple::evidence::advice::explain;
+use fourtuple::evidence::holders::listeners_on;
 use fourtuple::net::bind;
 use fourtuple::report::Event;
 use fourtuple::service::Echo;
@@ -87,13 +89,21 @@ fn run(args: &Args) -> Result<ExitCode> {
     };
     let mut event_loop = EventLoop::new(reporter.clone(), settings)?;
     let local = SocketAddr::new(args.ip, args.port);
-    let listening = bind(local, &options)?.listen(args.backlog)?;
+    let listening = bind(local, &options)
+        .and_then(|bound| bound.listen(args.backlog))
+        .map_err(|error| explain(error, local, None))?;
     let local = event_loop.accept_from(listening)?;
     reporter.report(&Event::Listening {
         local,
         reuse_address: options.reuse_address,
         reuse_port: options.reuse_port,
     });
+    if options.reuse_port {
+        let pids = listeners_on(local).unwrap_or_default();
+        if !pids.is_empty() {
+            reporter.report(&Event::SharedWith { pids: &pids });
+        }
+    }
 
     let mut echo = Echo::default();
     let ended = event_loop.run(&mut echo)?;

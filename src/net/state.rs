@@ -14,7 +14,7 @@ pub enum TcpState {
     FinWait1,
     FinWait2,
     TimeWait,
-    /// Not connected; with a local port where the socket table shows it: bound, and neither listening nor connected.
+    /// No connection at all. The socket table has no row for it, except where the socket is bound: `BoundInactive`.
     Closed,
     CloseWait,
     LastAck,
@@ -22,7 +22,8 @@ pub enum TcpState {
     Closing,
     /// A connection request that the listener has not made into a socket yet (Linux `TCP_NEW_SYN_RECV`).
     NewSynReceived,
-    /// What inet_diag calls a bound socket in a request (Linux 6.8 `TCP_BOUND_INACTIVE`); it answers with `Closed`.
+    /// Bound, and neither listening nor connected. A request to inet_diag has a bit for it (Linux 6.8
+    /// `TCP_BOUND_INACTIVE`); the kernel answers with the number of `Closed`.
     BoundInactive,
 }
 
@@ -54,7 +55,7 @@ impl TcpState {
         self as u8
     }
 
-    /// The name RFC 9293 spells, such as `TIME-WAIT`.
+    /// The name RFC 9293 spells, such as `TIME-WAIT`; `BOUND` and `NEW-SYN-RECEIVED` are Linux's alone.
     pub fn name(self) -> &'static str {
         match self {
             Self::Established => "ESTABLISHED",

@@ -4,6 +4,7 @@ use std::fmt::{self, Write};
 use std::time::Duration;
 
 use clap::ValueEnum;
+use serde::Serialize;
 use serde_json::{Map, Value};
 
 use super::escape::Escaped;
@@ -71,6 +72,16 @@ impl Line {
         self
     }
 
+    /// Adds several values: separated by commas in text, so none may have a space in it; an array in JSON.
+    pub fn list<T: fmt::Display + Serialize>(&mut self, key: &str, values: &[T]) -> &mut Self {
+        match &mut self.0 {
+            Fields::Text(line) => append(line, key, Commas(values)),
+            // Only a map whose keys are no strings fails to become a value.
+            Fields::Json(object) => insert(object, key, serde_json::to_value(values).unwrap_or_default()),
+        }
+        self
+    }
+
     /// Adds foreign bytes, escaped, quoted and cut after 256 bytes.
     pub fn text(&mut self, key: &str, bytes: &[u8]) -> &mut Self {
         let (shown, rest) = match bytes.split_at_checked(SHOWN_TEXT) {
@@ -101,6 +112,17 @@ fn append(line: &mut String, key: &str, value: impl fmt::Display) {
 
 fn insert(object: &mut Map<String, Value>, key: &str, value: impl Into<Value>) {
     object.insert(key.replace('-', "_"), value.into());
+}
+
+/// Values as one word: `a,b`, or `-` where there is none.
+pub struct Commas<'a, T>(pub &'a [T]);
+
+impl<T: fmt::Display> fmt::Display for Commas<'_, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Some((first, rest)) = self.0.split_first() else { return f.write_char('-') };
+        write!(f, "{first}")?;
+        rest.iter().try_for_each(|value| write!(f, ",{value}"))
+    }
 }
 
 /// A duration in the largest unit that keeps it at or above one, to at most three decimals: `85us`, `1.204s`.
@@ -146,6 +168,18 @@ mod tests {
         assert_eq!(value["event"], "answer");
         assert_eq!(value["rtt_min_us"], 85);
         assert_eq!(value["text"], r#"a \"b\"\n"#);
+    }
+
+    #[test]
+    fn a_list_is_one_word_in_text_and_an_array_in_json() {
+        let shown = |format, values: &[u32]| {
+            let mut line = Line::new(format, "shared");
+            line.list("with", values);
+            line.finish()
+        };
+        assert_eq!(shown(Format::Text, &[1, 2]), "shared with=1,2");
+        assert_eq!(shown(Format::Text, &[]), "shared with=-");
+        assert_eq!(shown(Format::Json, &[1, 2]), r#"{"schema":1,"event":"shared","with":[1,2]}"#);
     }
 
     #[test]

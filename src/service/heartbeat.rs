@@ -88,6 +88,11 @@ impl Heartbeat {
         Some(Event::Summary { sent: self.sent, answered, rtt: self.rtts.round_trips(answered) })
     }
 
+    /// The address tried last.
+    pub fn remote(&self) -> Option<SocketAddr> {
+        self.plan.remotes.get(self.tried.checked_sub(1)?).copied()
+    }
+
     /// How it ended.
     ///
     /// # Errors

@@ -1,0 +1,149 @@
+//! `fourtuple sockets`: the kernel's TCP table.
+
+mod filter;
+mod table;
+
+use std::io::{self, Write};
+use std::process::ExitCode;
+
+use clap::Args;
+use fourtuple::error::{Error, Result};
+use fourtuple::evidence::inet_diag::{SocketRow, shows_bound, sockets};
+use fourtuple::evidence::owners::{Process, owners};
+use fourtuple::net::TcpState;
+use fourtuple::report::{Format, Line};
+use nix::errno::Errno;
+
+use filter::{AddressFilter, parse_address, parse_state};
+
+const AFTER_HELP: &str = "\
+Examples:
+  fourtuple sockets --state listen                 who listens
+  fourtuple sockets --port 3001                    every socket with 3001 at either end
+  fourtuple sockets --local 127.0.0.1:3001 --remote 127.0.0.1:3000 --no-header
+  fourtuple sockets --state time-wait,bound --format json";
+
+const AFTER_LONG_HELP: &str = "\
+Columns:
+  STATE      as RFC 9293 names it; BOUND is a socket that is bound and neither listens nor is
+             connected (Linux 6.8 and newer show it)
+  LOCAL      its own address; an IPv4 connection of an IPv6 socket shows as [::ffff:127.0.0.1]:3000
+  REMOTE     the other end's address
+  RECV-Q     bytes received and not read; of LISTEN, connections not accepted yet
+  SEND-Q     bytes not acknowledged yet; of LISTEN, the backlog
+  TIMER      what runs / time left / how often it expired unanswered: retransmit, keepalive, probe,
+             time-wait (no count), or -
+  UID        who created it; 0 for TIME-WAIT
+  INODE      its number in /proc/PID/fd; 0 where no process has it: not accepted yet, or closed
+  PROCESSES  who has it open, as NAME(PID), those that this user may look into; or -
+
+Filters of different kinds must all match; several values of one kind are alternatives. An IPv4
+address matches the IPv6 address that it is mapped to.
+
+A terminal gets a table that fits its width, anything else plain columns separated by blanks, of
+which none is ever empty or has a blank in it. Nothing that matches is no failure.
+
+Exit status: 0 done, 1 the kernel does not list its sockets or the output cannot be written,
+2 wrong usage.
+
+Examples:
+  fourtuple sockets --state listen                 who listens
+  fourtuple sockets --port 3001                    every socket with 3001 at either end
+  fourtuple sockets --local 127.0.0.1:3001 --remote 127.0.0.1:3000 --no-header
+  fourtuple sockets --state time-wait,bound --format json";
+
+/// List the kernel's TCP sockets: state, four-tuple, queues, timer, owner
+#[derive(Args)]
+#[command(after_help = AFTER_HELP, after_long_help = AFTER_LONG_HELP)]
+pub struct SocketsArgs {
+    /// Only sockets in these states: names of RFC 9293 in either case, or `bound`
+    #[arg(long, value_name = "STATE", value_delimiter = ',', value_parser = parse_state)]
+    state: Vec<TcpState>,
+    /// Only sockets with this local address, port, or both: 127.0.0.1:3001, ::1, :3001, [::1]:3001
+    #[arg(long, value_name = "ADDR[:PORT]", value_parser = parse_address)]
+    local: Option<AddressFilter>,
+    /// Only sockets with this remote address, port, or both
+    #[arg(long, value_name = "ADDR[:PORT]", value_parser = parse_address)]
+    remote: Option<AddressFilter>,
+    /// Only sockets with one of these ports at either end
+    #[arg(long, value_name = "PORT", value_delimiter = ',')]
+    port: Vec<u16>,
+    /// Leave out the line of column names
+    #[arg(long)]
+    no_header: bool,
+    /// How sockets are written: text, or one JSON object a line
+    #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]
+    format: Format,
+}
+
+impl SocketsArgs {
+    fn matches(&self, row: &SocketRow) -> bool {
+        let (local, remote) = (row.local.port(), row.remote.port());
+        (self.state.is_empty() || self.state.contains(&row.state))
+            && self.local.is_none_or(|filter| filter.matches(row.local))
+            && self.remote.is_none_or(|filter| filter.matches(row.remote))
+            && (self.port.is_empty() || self.port.iter().any(|port| [local, remote].contains(port)))
+    }
+}
+
+/// Prints the sockets that were asked for.
+pub fn run(args: &SocketsArgs) -> Result<ExitCode> {
+    if args.state.contains(&TcpState::BoundInactive) && !shows_bound() {
+        let error = Error::new("sock_diag", "sockets in BOUND", Errno::EOPNOTSUPP);
+        return Err(error
+            .note("the kernel shows them from Linux 6.8 on")
+            .hint("leave `bound` out of --state"));
+    }
+    let rows: Vec<SocketRow> = sockets()?.into_iter().filter(|row| args.matches(row)).collect();
+    let mut owners = owners(&rows.iter().map(|row| row.inode).collect());
+    let entries: Vec<Entry> = rows
+        .into_iter()
+        .map(|row| Entry { processes: owners.remove(&row.inode).unwrap_or_default(), row })
+        .collect();
+    let text = match args.format {
+        Format::Json => entries.iter().map(|entry| entry.json() + "\n").collect(),
+        Format::Text => match table::terminal_width() {
+            Some(width) => table::fitted(&entries, !args.no_header, width),
+            None => table::plain(&entries, !args.no_header),
+        },
+    };
+    write(&text)
+}
+
+/// A socket and who has it open.
+struct Entry {
+    row: SocketRow,
+    processes: Vec<Process>,
+}
+
+impl Entry {
+    fn json(&self) -> String {
+        let row = &self.row;
+        let mut line = Line::new(Format::Json, "socket");
+        line.field("state", row.state)
+            .field("local", row.local)
+            .field("remote", row.remote)
+            .number("receive-queue", row.receive_queue.into())
+            .number("send-queue", row.send_queue.into());
+        if let Some(timer) = row.timer {
+            line.field("timer", timer.kind.name())
+                .duration("timer-remaining", timer.remaining)
+                .number("retransmissions", timer.retransmissions.into());
+        }
+        line.number("uid", row.uid.into())
+            .number("inode", row.inode.into())
+            .list("processes", &self.processes);
+        line.finish()
+    }
+}
+
+/// A reader that has gone has seen enough; any other failure is told.
+fn write(text: &str) -> Result<ExitCode> {
+    let mut output = io::stdout().lock();
+    match output.write_all(text.as_bytes()).and_then(|()| output.flush()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            Err(Error::new("write", "standard output", error))
+        }
+        _ => Ok(ExitCode::SUCCESS),
+    }
+}

@@ -1,0 +1,159 @@
+//! Rows as text: columns for a reader at a terminal, columns for a script.
+
+use std::fmt::Write;
+use std::io::{IsTerminal, stdout};
+
+use comfy_table::{ContentArrangement, Table, presets};
+use fourtuple::report::Commas;
+
+use super::Entry;
+
+const COLUMNS: usize = 9;
+const HEADER: [&str; COLUMNS] =
+    ["STATE", "LOCAL", "REMOTE", "RECV-Q", "SEND-Q", "TIMER", "UID", "INODE", "PROCESSES"];
+const GAP: &str = "  ";
+
+type Line = [String; COLUMNS];
+
+/// How many columns the terminal on standard output has, where it is one.
+pub fn terminal_width() -> Option<u16> {
+    let output = stdout();
+    let size = || terminal_size::terminal_size_of(&output).map(|(width, _)| width.0);
+    output.is_terminal().then(|| size().filter(|&width| width > 0).unwrap_or(80))
+}
+
+/// A table for a terminal; where it is too wide, addresses, timers and processes go over several lines.
+pub fn fitted(entries: &[Entry], header: bool, width: u16) -> String {
+    let lines = lines(entries, header);
+    if widths(&lines).iter().map(|width| width + GAP.len()).sum::<usize>() <= usize::from(width) + GAP.len() {
+        return aligned(&lines);
+    }
+    let mut table = Table::new();
+    table.load_style(presets::NOTHING).set_content_arrangement(ContentArrangement::Dynamic).set_width(width);
+    table.add_rows(lines.into_iter().map(break_cells));
+    for column in table.column_iter_mut() {
+        column.set_padding((0, 1));
+    }
+    table.trim_fmt() + "\n"
+}
+
+/// Puts the port, the remaining time and each process on a line of its own.
+fn break_cells([state, local, remote, received, sent, timer, uid, inode, processes]: Line) -> Line {
+    let broken = |address: String| match address.rsplit_once(':') {
+        Some((ip, port)) => format!("{ip}\n:{port}"),
+        None => address,
+    };
+    let (timer, processes) = (timer.replacen('/', "\n/", 1), processes.replace(',', "\n"));
+    [state, broken(local), broken(remote), received, sent, timer, uid, inode, processes]
+}
+
+/// Columns separated by blanks, none of them empty or with a blank in it.
+pub fn plain(entries: &[Entry], header: bool) -> String {
+    aligned(&lines(entries, header))
+}
+
+fn lines(entries: &[Entry], header: bool) -> Vec<Line> {
+    let header = header.then(|| HEADER.map(str::to_owned));
+    header.into_iter().chain(entries.iter().map(cells)).collect()
+}
+
+fn widths(lines: &[Line]) -> [usize; COLUMNS] {
+    let mut widths = [0; COLUMNS];
+    for line in lines {
+        for (width, cell) in widths.iter_mut().zip(line) {
+            *width = cell.chars().count().max(*width);
+        }
+    }
+    widths
+}
+
+fn aligned(lines: &[Line]) -> String {
+    let widths = widths(lines);
+    let mut text = String::new();
+    for [columns @ .., processes] in lines {
+        for (cell, width) in columns.iter().zip(widths) {
+            // Writing to a String cannot fail.
+            let _ = write!(text, "{cell:width$}{GAP}");
+        }
+        text.push_str(processes);
+        text.push('\n');
+    }
+    text
+}
+
+fn cells(Entry { row, processes }: &Entry) -> Line {
+    [
+        row.state.to_string(),
+        row.local.to_string(),
+        row.remote.to_string(),
+        row.receive_queue.to_string(),
+        row.send_queue.to_string(),
+        row.timer.map_or_else(|| "-".to_owned(), |timer| timer.to_string()),
+        row.uid.to_string(),
+        row.inode.to_string(),
+        Commas(processes).to_string(),
+    ]
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use fourtuple::evidence::inet_diag::{SocketRow, Timer, TimerKind};
+    use fourtuple::evidence::owners::Process;
+    use fourtuple::net::TcpState;
+
+    use super::*;
+
+    fn entry() -> Entry {
+        let timer =
+            Timer { kind: TimerKind::Retransmit, remaining: Duration::from_millis(200), retransmissions: 2 };
+        let row = SocketRow {
+            state: TcpState::FinWait1,
+            local: "[fe80:1234:5678:9abc::1]:3001".parse().unwrap(),
+            remote: "127.0.0.1:3000".parse().unwrap(),
+            v6_only: None,
+            receive_queue: 0,
+            send_queue: 1,
+            timer: Some(timer),
+            uid: 1000,
+            inode: 4711,
+        };
+        let process = |pid, name: &[u8]| Process { pid, name: name.to_owned() };
+        Entry { row, processes: vec![process(4711, b"listener"), process(4712, b"n c")] }
+    }
+
+    #[test]
+    fn plain_columns_hold_one_word_each() {
+        let text = plain(&[entry()], true);
+        let [header, line] = text.lines().collect::<Vec<_>>()[..] else { panic!("{text}") };
+        assert_eq!(header.split_whitespace().collect::<Vec<_>>(), HEADER);
+        assert_eq!(
+            line.split_whitespace().collect::<Vec<_>>(),
+            [
+                "FIN-WAIT-1",
+                "[fe80:1234:5678:9abc::1]:3001",
+                "127.0.0.1:3000",
+                "0",
+                "1",
+                "retransmit/200ms/2",
+                "1000",
+                "4711",
+                r"listener(4711),n\x20c(4712)"
+            ]
+        );
+        assert_eq!(header.find("REMOTE"), line.find("127.0.0.1"));
+        assert_eq!(plain(&[], false), "");
+    }
+
+    #[test]
+    fn a_table_fits_the_terminal() {
+        assert_eq!(fitted(&[entry()], true, 200), plain(&[entry()], true));
+        for width in [40, 80, 100, 120] {
+            let table = fitted(&[entry()], true, width);
+            assert!(table.lines().all(|line| line.chars().count() <= width.into()), "{table}");
+        }
+        assert!(fitted(&[entry()], false, 100).lines().nth(1).unwrap().contains(":3000"));
+        assert_eq!(fitted(&[], false, 80), "");
+    }
+}

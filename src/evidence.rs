@@ -1,0 +1,6 @@
+//! What the kernel and the wire say.
+
+pub mod advice;
+pub mod holders;
+pub mod inet_diag;
+pub mod owners;

@@ -1,0 +1,142 @@
+//! The kernel's table of TCP sockets, asked for over netlink: sock_diag(7).
+
+mod dump;
+mod parse;
+
+use std::fmt;
+use std::fs;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use netlink_packet_sock_diag::{AF_INET, AF_INET6};
+
+use crate::error::Result;
+use crate::net::TcpState;
+use crate::report::Short;
+
+/// One TCP socket as the kernel describes it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SocketRow {
+    /// Its state; a socket that is bound, and neither listening nor connected, is `BoundInactive`.
+    pub state: TcpState,
+    /// Its own address; an IPv4 connection of an IPv6 socket shows as `[::ffff:127.0.0.1]:3000`.
+    pub local: SocketAddr,
+    /// The other end's address, or the wildcard address and port 0 where there is none.
+    pub remote: SocketAddr,
+    /// Whether IPV6_V6ONLY is set, where the kernel says so: of IPv6 sockets that listen or are only bound.
+    pub v6_only: Option<bool>,
+    /// Bytes received and not read yet; of a listening socket, connections not accepted yet.
+    pub receive_queue: u32,
+    /// Bytes sent or to be sent and not acknowledged yet; of a listening socket, its backlog.
+    pub send_queue: u32,
+    /// The timer that runs, if one does.
+    pub timer: Option<Timer>,
+    /// The user who created it; 0 for a socket in TIME-WAIT.
+    pub uid: u32,
+    /// Its number in sockfs, as /proc/PID/fd shows it; 0 where no process has it: not accepted yet, or closed.
+    pub inode: u32,
+}
+
+/// A timer of a socket.
+///
+/// Displays as one word: `retransmit/200ms/2`, `time-wait/58.231s`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Timer {
+    /// What it is for.
+    pub kind: TimerKind,
+    /// When it expires; zero where that is due.
+    pub remaining: Duration,
+    /// How often it has expired without an answer: retransmissions or probes sent.
+    pub retransmissions: u8,
+}
+
+/// What a timer is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TimerKind {
+    /// To send again what was not acknowledged: RFC 6298.
+    Retransmit,
+    /// To see whether a silent remote side is still there: RFC 9293 §3.8.4.
+    Keepalive,
+    /// To forget the connection: RFC 9293 §3.6.1. Runs in FIN-WAIT-2 too, where no process has the socket.
+    TimeWait,
+    /// To ask for the window of a remote side that closed it: RFC 9293 §3.8.6.1.
+    Probe,
+}
+
+impl TimerKind {
+    /// Its name in output.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Retransmit => "retransmit",
+            Self::Keepalive => "keepalive",
+            Self::TimeWait => "time-wait",
+            Self::Probe => "probe",
+        }
+    }
+}
+
+impl fmt::Display for Timer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.kind.name(), Short(self.remaining))?;
+        match self.kind {
+            TimerKind::TimeWait => Ok(()),
+            _ => write!(f, "/{}", self.retransmissions),
+        }
+    }
+}
+
+/// All TCP sockets of this network namespace: LISTEN first, then BOUND, then by address.
+///
+/// The kernel walks its table while sockets come and go, so a socket that changes state meanwhile
+/// may show twice or not at all. Before Linux 6.8 the table has no row for a socket in BOUND.
+///
+/// # Errors
+///
+/// `ENOENT` where the kernel has no `tcp_diag`; `EINTR` and `ENOBUFS` where the table changed or
+/// overran the receive buffer at each of several attempts; what a security policy answers, such as
+/// `EPERM`. sock_diag(7)
+pub fn sockets() -> Result<Vec<SocketRow>> {
+    let mut rows = dump::dump(AF_INET)?;
+    rows.extend(dump::dump(AF_INET6)?);
+    rows.sort_by_key(|row| (rank(row.state), row.local, row.remote));
+    Ok(rows)
+}
+
+/// Whether this kernel's table has rows for sockets in BOUND: Linux 6.8 and newer.
+pub fn shows_bound() -> bool {
+    fs::read_to_string("/proc/sys/kernel/osrelease").is_ok_and(|release| version(&release) >= Some((6, 8)))
+}
+
+/// The first two numbers of a release such as `6.18.44-rc1`.
+fn version(release: &str) -> Option<(u32, u32)> {
+    let mut numbers = release.split(|character: char| !character.is_ascii_digit());
+    Some((numbers.next()?.parse().ok()?, numbers.next()?.parse().ok()?))
+}
+
+/// What holds an address without a connection comes first.
+fn rank(state: TcpState) -> u8 {
+    match state {
+        TcpState::Listen => 0,
+        TcpState::BoundInactive => 1,
+        _ => 2,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bound_sockets_show_from_linux_6_8_on() {
+        for (release, shown) in [
+            ("6.8.0", true),
+            ("6.18.44-rc1\n", true),
+            ("7.0-rc1", true),
+            ("6.7.12", false),
+            ("5.15.0-91", false),
+            ("", false),
+        ] {
+            assert_eq!(version(release) >= Some((6, 8)), shown, "{release}");
+        }
+    }
+}

@@ -1,0 +1,194 @@
+//! The conversation over netlink(7): one request, replies in many datagrams, an end or an error.
+
+use std::io;
+use std::ops::ControlFlow;
+
+use netlink_packet_core::{
+    NLM_F_DUMP, NLM_F_DUMP_INTR, NLM_F_REQUEST, NLMSG_ALIGNTO, NLMSG_DONE, NLMSG_ERROR, NLMSG_NOOP,
+    NLMSG_OVERRUN, NetlinkBuffer, NetlinkHeader, NetlinkMessage,
+};
+use netlink_packet_sock_diag::inet::{ExtensionFlags, InetRequest, SocketId, StateFlags};
+use netlink_packet_sock_diag::{AF_INET, IPPROTO_TCP, SOCK_DIAG_BY_FAMILY, SockDiagMessage};
+use netlink_sys::{Socket, SocketAddr, protocols::NETLINK_SOCK_DIAG};
+use nix::errno::Errno;
+use nix::libc::MSG_TRUNC;
+
+use super::SocketRow;
+use super::parse::malformed;
+use crate::error::{Error, Result};
+
+/// How often a table that changed while it was read is asked for again.
+const ATTEMPTS: usize = 8;
+/// The kernel fills datagrams of at most 32 KiB in a dump (`netlink_dump` in net/netlink/af_netlink.c).
+const DATAGRAM: usize = 64 * 1024;
+
+/// All TCP sockets of one address family.
+pub(super) fn dump(family: u8) -> Result<Vec<SocketRow>> {
+    let mut outcome = dump_once(family);
+    for _ in 1..ATTEMPTS {
+        match &outcome {
+            Err(error) if matches!(error.errno(), Some(Errno::EINTR | Errno::ENOBUFS)) => {
+                outcome = dump_once(family);
+            }
+            _ => break,
+        }
+    }
+    outcome
+}
+
+fn dump_once(family: u8) -> Result<Vec<SocketRow>> {
+    let failed = |call| move |error| Error::new(call, "NETLINK_SOCK_DIAG", error);
+    let socket = Socket::new(NETLINK_SOCK_DIAG).map_err(failed("socket"))?;
+    // A connected netlink socket takes datagrams from the kernel alone.
+    socket.connect(&SocketAddr::new(0, 0)).map_err(failed("connect"))?;
+    socket.send(&request(family), 0).map_err(failed("send"))?;
+    let mut buffer = vec![0; DATAGRAM];
+    let mut rows = Vec::new();
+    loop {
+        let datagram = receive(&socket, &mut buffer).map_err(failed("recv"))?;
+        if read_datagram(datagram, &mut rows).map_err(refused)?.is_break() {
+            return Ok(rows);
+        }
+    }
+}
+
+fn request(family: u8) -> Vec<u8> {
+    let mut header = NetlinkHeader::default();
+    header.flags = NLM_F_REQUEST | NLM_F_DUMP;
+    let request = InetRequest {
+        family,
+        protocol: IPPROTO_TCP,
+        extensions: ExtensionFlags::empty(),
+        // `all()` stops at bit 11; bit 13 asks for bound sockets (Linux 6.8), and unknown bits do no harm.
+        states: StateFlags::from_bits_retain(!0),
+        socket_id: if family == AF_INET { SocketId::new_v4() } else { SocketId::new_v6() },
+    };
+    let mut message = NetlinkMessage::new(header, SockDiagMessage::InetRequest(request).into());
+    message.finalize();
+    let mut bytes = vec![0; message.buffer_len()];
+    message.serialize(&mut bytes);
+    bytes
+}
+
+fn receive<'a>(socket: &Socket, buffer: &'a mut [u8]) -> io::Result<&'a [u8]> {
+    let size = loop {
+        match socket.recv(&mut &mut *buffer, MSG_TRUNC) {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            outcome => break outcome?,
+        }
+    };
+    // With MSG_TRUNC the size is the datagram's own, however much of it found room.
+    buffer.get(..size).ok_or_else(|| Errno::EMSGSIZE.into())
+}
+
+/// Adds the rows of one datagram; breaks at the end of the dump.
+fn read_datagram(mut bytes: &[u8], rows: &mut Vec<SocketRow>) -> io::Result<ControlFlow<()>> {
+    while !bytes.is_empty() {
+        let message = NetlinkBuffer::new_checked(bytes).map_err(malformed)?;
+        if message.flags() & NLM_F_DUMP_INTR != 0 {
+            return Err(Errno::EINTR.into());
+        }
+        match message.message_type() {
+            NLMSG_NOOP => {}
+            NLMSG_OVERRUN => return Err(Errno::ENOBUFS.into()),
+            NLMSG_DONE | NLMSG_ERROR => return read_end(message.payload()),
+            SOCK_DIAG_BY_FAMILY => rows.push(SocketRow::parse(message.payload())?),
+            other => return Err(malformed(format_args!("message type {other}"))),
+        }
+        let next = (message.length() as usize).next_multiple_of(NLMSG_ALIGNTO.into());
+        bytes = bytes.get(next..).unwrap_or_default();
+    }
+    Ok(ControlFlow::Continue(()))
+}
+
+/// Both kinds of end begin with an errno, negative, or zero where all went well.
+fn read_end(payload: &[u8]) -> io::Result<ControlFlow<()>> {
+    match payload.first_chunk().map_or(0, |code| i32::from_ne_bytes(*code)) {
+        code if code < 0 => Err(io::Error::from_raw_os_error(code.saturating_neg())),
+        _ => Ok(ControlFlow::Break(())),
+    }
+}
+
+fn refused(error: io::Error) -> Error {
+    let error = Error::new("sock_diag", "TCP sockets", error);
+    match error.errno() {
+        Some(Errno::ENOENT) => error
+            .note("this kernel cannot list TCP sockets, or may not load what does")
+            .hint("modprobe -a inet_diag tcp_diag"),
+        _ => error,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn message(kind: u16, flags: u16, payload: &[u8]) -> Vec<u8> {
+        let length = 16 + payload.len();
+        let mut bytes = Vec::new();
+        bytes.extend_from_slice(&(length as u32).to_ne_bytes());
+        bytes.extend_from_slice(&kind.to_ne_bytes());
+        bytes.extend_from_slice(&flags.to_ne_bytes());
+        bytes.extend_from_slice(&[0; 8]);
+        bytes.extend_from_slice(payload);
+        bytes.resize(length.next_multiple_of(4), 0);
+        bytes
+    }
+
+    fn read(bytes: &[u8]) -> io::Result<(usize, bool)> {
+        let mut rows = Vec::new();
+        let end = read_datagram(bytes, &mut rows)?.is_break();
+        Ok((rows.len(), end))
+    }
+
+    fn errno(bytes: &[u8]) -> Option<Errno> {
+        read(bytes).unwrap_err().raw_os_error().map(Errno::from_raw)
+    }
+
+    fn row() -> Vec<u8> {
+        message(SOCK_DIAG_BY_FAMILY, 2, &super::super::parse::tests::established())
+    }
+
+    #[test]
+    fn a_dump_goes_on_until_it_is_done() {
+        let two = [row(), message(NLMSG_NOOP, 0, &[]), row()].concat();
+        assert_eq!(read(&two).unwrap(), (2, false));
+        assert_eq!(read(&[row(), message(NLMSG_DONE, 2, &[0; 4])].concat()).unwrap(), (1, true));
+        assert_eq!(read(&message(NLMSG_DONE, 2, &[])).unwrap(), (0, true));
+    }
+
+    #[test]
+    fn an_error_in_either_kind_of_end_is_the_errno_the_kernel_means() {
+        let code = (-(Errno::ENOENT as i32)).to_ne_bytes();
+        assert_eq!(errno(&message(NLMSG_ERROR, 0, &code)), Some(Errno::ENOENT));
+        assert_eq!(errno(&message(NLMSG_DONE, 2, &code)), Some(Errno::ENOENT));
+        assert!(refused(Errno::ENOENT.into()).to_string().ends_with("hint: modprobe -a inet_diag tcp_diag"));
+    }
+
+    #[test]
+    fn an_inconsistent_or_overrun_dump_is_never_taken_for_a_table() {
+        assert_eq!(
+            errno(&[row(), message(NLMSG_DONE, NLM_F_DUMP_INTR, &[0; 4])].concat()),
+            Some(Errno::EINTR)
+        );
+        assert_eq!(errno(&message(NLMSG_OVERRUN, 0, &[])), Some(Errno::ENOBUFS));
+    }
+
+    #[test]
+    fn a_datagram_cut_anywhere_is_an_error_or_a_shorter_table() {
+        let whole = [row(), row(), message(NLMSG_DONE, 2, &[0; 4])].concat();
+        for length in 0..whole.len() {
+            if let Ok((rows, end)) = read(&whole[..length]) {
+                assert!(rows <= 2 && !end, "{length} bytes gave {rows} rows, end {end}");
+            }
+        }
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn no_reply_makes_it_panic(bytes in proptest::collection::vec(proptest::num::u8::ANY, 0..300)) {
+            let _ = read(&bytes);
+            let _ = read(&message(SOCK_DIAG_BY_FAMILY, 2, &bytes));
+        }
+    }
+}

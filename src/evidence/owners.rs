@@ -1,0 +1,116 @@
+//! Which processes have a socket: from its inode to /proc/PID/fd, proc(5).
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::fs;
+use std::path::Path;
+
+use serde::Serialize;
+use serde::ser::SerializeStruct;
+
+use crate::report::Escaped;
+
+/// A process, by its number and the name it goes by.
+///
+/// Displays as `listener(4711)`, one word whatever the name is; serializes as `pid` and `name`.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Process {
+    /// Its number in the PID namespace of our /proc.
+    pub pid: u32,
+    /// Its name as /proc/PID/comm gives it, any bytes: the process chose them.
+    pub name: Vec<u8>,
+}
+
+/// The processes that have each of the sockets of an inode.
+pub type Owners = BTreeMap<u32, Vec<Process>>;
+
+impl fmt::Display for Process {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for character in Escaped(&self.name).to_string().chars() {
+            match character {
+                // A column ends at a blank, and these three hold a list of processes together.
+                ' ' | '(' | ')' | ',' => write!(f, "\\x{:02x}", u32::from(character))?,
+                _ if character.is_whitespace() => write!(f, "\\u{{{:x}}}", u32::from(character))?,
+                _ => write!(f, "{character}")?,
+            }
+        }
+        write!(f, "({})", self.pid)
+    }
+}
+
+impl Serialize for Process {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut object = serializer.serialize_struct("Process", 2)?;
+        object.serialize_field("pid", &self.pid)?;
+        object.serialize_field("name", &Escaped(&self.name).to_string())?;
+        object.end()
+    }
+}
+
+/// The processes that have a socket of `inodes` open, sorted by pid.
+///
+/// Descriptors are only named, never opened. A process that we may not look into (another user's,
+/// without CAP_SYS_PTRACE) and one that ends meanwhile are passed over, so a socket may have more
+/// owners than are known, or none. Every process is looked at, since many may share one socket.
+pub fn owners(inodes: &BTreeSet<u32>) -> Owners {
+    let mut owners = Owners::new();
+    if inodes.iter().all(|&inode| inode == 0) {
+        return owners;
+    }
+    for pid in pids() {
+        let directory = format!("/proc/{pid}");
+        let directory = Path::new(&directory);
+        let mut held = sockets_of(directory);
+        held.retain(|inode| inodes.contains(inode));
+        if held.is_empty() {
+            continue;
+        }
+        let Ok(mut name) = fs::read(directory.join("comm")) else { continue };
+        name.pop_if(|byte| *byte == b'\n');
+        for inode in held {
+            owners.entry(inode).or_default().push(Process { pid, name: name.clone() });
+        }
+    }
+    owners
+}
+
+fn pids() -> BTreeSet<u32> {
+    let names = fs::read_dir("/proc").into_iter().flatten().flatten().map(|entry| entry.file_name());
+    names.filter_map(|name| name.to_str()?.parse().ok()).collect()
+}
+
+/// The inodes of the sockets that a process has open, each once.
+fn sockets_of(process: &Path) -> BTreeSet<u32> {
+    let descriptors = fs::read_dir(process.join("fd")).into_iter().flatten().flatten();
+    descriptors.filter_map(|descriptor| socket_inode(&fs::read_link(descriptor.path()).ok()?)).collect()
+}
+
+/// `socket:[4711]` names the socket 4711.
+fn socket_inode(link: &Path) -> Option<u32> {
+    link.to_str()?.strip_prefix("socket:[")?.strip_suffix(']')?.parse().ok().filter(|&inode| inode != 0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_link_to_a_socket_gives_its_inode_and_any_other_none() {
+        assert_eq!(socket_inode(Path::new("socket:[4711]")), Some(4711));
+        for link in
+            ["pipe:[4711]", "/tmp/socket:[1]", "socket:[", "socket:[-1]", "socket:[0]", "socket:[4294967296]"]
+        {
+            assert_eq!(socket_inode(Path::new(link)), None, "{link}");
+        }
+    }
+
+    #[test]
+    fn a_name_of_any_bytes_is_one_word_and_cannot_forge_a_second_process() {
+        let process = Process { pid: 5, name: b"a b(1),\xc2\xa0\x1b\xff".to_vec() };
+        assert_eq!(process.to_string(), r"a\x20b\x281\x29\x2c\u{a0}\x1b\xff(5)");
+        assert_eq!(
+            serde_json::to_string(&process).unwrap(),
+            "{\"pid\":5,\"name\":\"a b(1),\u{a0}\\\\x1b\\\\xff\"}"
+        );
+    }
+}
