@@ -6,10 +6,12 @@
 //! |---|---|
 //! | `bin/*` | parse, choose, run, exit status |
 //! | [`cli`] | shared arguments, errors to exit status |
+//! | [`evidence`] | what the kernel and the wire say |
 //! | [`net`] | sockets: four-tuple, options, passive and active open, TCP states |
 //! | [`report`], [`error`] | the events we print; the failure we return |
 
 pub mod cli;
 pub mod error;
+pub mod evidence;
 pub mod net;
 pub mod report;
