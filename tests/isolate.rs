@@ -1,12 +1,6 @@
 //! `fourtuple isolate`: what the command gets, what passes through, and that nothing remains.
 #![cfg(target_os = "linux")]
-#![expect(
-    clippy::unwrap_used,
-    clippy::panic,
-    clippy::print_stdout,
-    clippy::print_stderr,
-    reason = "a test's own helpers"
-)]
+#![expect(clippy::unwrap_used, clippy::print_stderr, reason = "a test's own helpers")]
 
 use std::fs;
 use std::io::{BufRead, BufReader, Read};
@@ -141,9 +135,9 @@ fn a_command_that_is_missing_is_127_and_one_that_is_no_program_126() {
     if refused() {
         return;
     }
-    let missing = run(&["--", "no-such-program"]);
+    let missing = run(&["--", "./no-such-program"]);
     assert_eq!(missing.status.code(), Some(127));
-    assert_eq!(stderr(&missing), "fourtuple: execve no-such-program: ENOENT (No such file or directory)\n");
+    assert_eq!(stderr(&missing), "fourtuple: execve ./no-such-program: ENOENT (No such file or directory)\n");
     let text = run(&["--", "/etc/passwd"]);
     assert_eq!(text.status.code(), Some(126));
     assert!(stderr(&text).contains("execve /etc/passwd: EACCES"), "{}", stderr(&text));
