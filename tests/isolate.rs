@@ -294,8 +294,8 @@ fn a_caller_that_ignores_sigchld_still_learns_the_exit_status() {
     if refused() {
         return;
     }
-    let ignoring = ["--ignore-signal=CHLD", PROGRAM, "isolate", "--", "sh", "-c", "exit 3"];
-    assert_eq!(Command::new("env").args(ignoring).status().unwrap().code(), Some(3));
+    let ignoring = ["10", "env", "--ignore-signal=CHLD", PROGRAM, "isolate", "--", "sh", "-c", "exit 3"];
+    assert_eq!(Command::new("timeout").args(ignoring).status().unwrap().code(), Some(3));
 }
 
 #[test]
@@ -374,6 +374,21 @@ fn sigkill_leaves_no_process_and_no_namespace() {
         let mut rest = String::new();
         running.lines.read_to_string(&mut rest).unwrap();
     }
+}
+
+#[test]
+fn what_is_stopped_inside_does_not_outlive_isolate_either() {
+    if refused() {
+        return;
+    }
+    let mut running = Running::start("readlink /proc/self/ns/net; sleep 1000 & echo ready; wait", "bash");
+    let network = running.line();
+    assert_eq!(running.line(), "ready");
+    for pid in processes_in(&network).into_iter().filter(|pid| *pid != running.child.id()) {
+        kill(Pid::from_raw(pid.try_into().unwrap()), Signal::SIGSTOP).unwrap();
+    }
+    running.child.kill().unwrap();
+    assert_gone_within(Duration::from_secs(1), &[&network]);
 }
 
 /// 5, or as many as ISOLATE_REPETITIONS says.
