@@ -1,6 +1,7 @@
-//! What the kernel and the wire say.
+//! What the kernel and the wire say. All of it is Linux.
 
 pub mod advice;
 pub mod holders;
 pub mod inet_diag;
+pub mod namespace;
 pub mod owners;

@@ -1,26 +1,23 @@
 //! `fourtuple`: the lab bench.
 
+mod isolate;
 mod sockets;
 
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::Parser;
 
-/// A lab for TCP connections: what the kernel and the wire say about them
+/// A lab bench for TCP connections: namespaces to try things in, and what the kernel says about them
 #[derive(Parser)]
-#[command(version, arg_required_else_help = true)]
-struct Arguments {
-    #[command(subcommand)]
-    command: Command,
-}
-
-#[derive(Subcommand)]
+#[command(name = "fourtuple", version, arg_required_else_help = true)]
 enum Command {
+    Isolate(isolate::IsolateArgs),
     Sockets(sockets::SocketsArgs),
 }
 
 fn main() -> ExitCode {
-    let outcome = match Arguments::parse().command {
+    let outcome = match Command::parse() {
+        Command::Isolate(args) => Ok(isolate::run(args)),
         Command::Sockets(args) => sockets::run(&args),
     };
     fourtuple::cli::exit("fourtuple", outcome)
