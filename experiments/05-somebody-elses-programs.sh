@@ -36,9 +36,9 @@ perl) start_program theirs --until ready -- perl -e "$perl" ${SECOND//[][]/} ;;
 *) leave_out "blue: neither python3 nor perl is installed" ;;
 esac
 if started theirs; then
-    start_connector blue $FIRST:3001 $SECOND:3000 hello
-    expect_established $FIRST:3001 $SECOND:3000
-    expect_echo blue hello
+	start_connector blue $FIRST:3001 $SECOND:3000 hello
+	expect_established $FIRST:3001 $SECOND:3000
+	expect_echo blue hello
 fi
 
 # shellcheck disable=SC2016 # for the other bash
