@@ -164,16 +164,31 @@ describe_found() {
 	seen=("$found")
 }
 
-# show_table TABLE SAY [LEAD]: state, addresses and processes. In the caller's own network only what concerns the
-# experiment.
+# show_table TABLE SAY [LEAD]: state, addresses and processes of the sockets that concern the experiment.
 show_table() {
 	local -n rows=$1
 	local row line state local_address remote_address processes shown=0
 	for row in "${rows[@]}"; do
 		read -r state local_address remote_address _ _ _ _ _ processes <<<"$row"
-		[[ -n $outside_pid || -n ${used_port[${local_address##*:}]-}${used_port[${remote_address##*:}]-} ]] || continue
+		name_processes
+		concerns_us "$1" || continue
 		((shown++)) || "$2" "${3-}STATE        LOCAL                  REMOTE                 PROCESSES"
 		printf -v line '%-12s %-22s %-22s %s' "$state" "$local_address" "$remote_address" "$processes"
 		"$2" "${3-}$line"
 	done
+}
+
+# Puts the experiment's name for each program before what the kernel knows of it, as in `red: connector(13)`.
+name_processes() {
+	local name
+	for name in "${program_names[@]}"; do
+		[[ $processes != *"(${program_pid[$name]})"* ]] || processes="$name: $processes"
+	done
+}
+
+# In a namespace every socket concerns the experiment. In the caller's own network, those of its programs do; and where
+# the table is to show what stands in their way, those of others on the same ports.
+concerns_us() {
+	[[ -n $outside_pid || $processes == *': '* ]] && return
+	[[ $1 != best_table && -n ${used_port[${local_address##*:}]-}${used_port[${remote_address##*:}]-} ]]
 }

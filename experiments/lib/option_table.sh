@@ -39,8 +39,6 @@ expect_row() {
 	else
 		check_call_error "$does" "$name-second" "${5% *}" "${5#* }"
 	fi
-	ended "$name-first" || signal_program "$name-first" TERM
-	ended "$name-second" || signal_program "$name-second" TERM
 }
 
 # Sets options to the arguments for one of the four names.

@@ -2,7 +2,8 @@
 # shellcheck disable=SC2034,SC2153,SC2154 # the files of the vocabulary share their variables
 # Programs by NAME: started, waited for, stopped, and what they said. NAME.out and NAME.err are kept in the evidence.
 
-program_names=()
+# In the order of their start, and the listeners among them.
+program_names=() listener_names=()
 declare -A program_pid=() program_status=() program_command=()
 # Names whose program ended before it was ready, until an expect_*_error takes the failure for a fact.
 declare -A failed_start=()
@@ -102,6 +103,7 @@ start_listener() {
 	local ip port
 	split "$2"
 	launch "$1" "$programs/listener" "$port" "$ip" "${@:3}"
+	listener_names+=("$1")
 	await "$1" "listening local="
 }
 
@@ -259,27 +261,29 @@ advise() {
 	fi
 }
 
-still_running() {
-	local name
-	for name in "${program_names[@]}"; do
-		ended "$name" || return 0
-	done
-	return 1
-}
-
-none_running() { ! still_running; }
-
-# Ends all that was started: SIGTERM, and SIGKILL for whoever is still there after two seconds.
+# Ends all that was started, the listeners first: who closes first keeps TIME-WAIT, and a listener starts beside it
+# while a source port would be taken for a minute.
 end_programs() {
 	[[ -z $programs_ended ]] || return 0
 	programs_ended=yes
-	local name patience=2000000
-	for name in "${program_names[@]}"; do
-		ended "$name" || signal_program "$name" TERM
+	local patience=2000000
+	end_all TERM "${listener_names[@]}" || true
+	end_all TERM "${program_names[@]}" || end_all KILL "${program_names[@]}" ||
+		say "# still there: ${program_names[*]}"
+}
+
+# end_all SIGNAL NAME…: whether they end of it.
+end_all() {
+	local name
+	for name in "${@:2}"; do
+		ended "$name" || signal_program "$name" "$1"
 	done
-	wait_until none_running && return
-	for name in "${program_names[@]}"; do
-		ended "$name" || signal_program "$name" KILL
+	wait_until all_ended "${@:2}"
+}
+
+all_ended() {
+	local name
+	for name; do
+		ended "$name" || return 1
 	done
-	wait_until none_running || say "# still there: ${program_names[*]}"
 }

@@ -112,7 +112,14 @@ step() {
 		say "look around: any shell, this is your own network"
 	fi
 	local _
-	read -r -p 'Enter to go on ' _ </dev/tty 2>/dev/tty || die "STEP=1: end of input"
+	printf 'Enter to go on ' >/dev/tty
+	# A signal just before read(2) blocks is seen when it returns: so it returns once a second.
+	local status=142
+	while ((status > 128)); do
+		status=0
+		read -r -t 1 _ </dev/tty || status=$?
+	done
+	((status == 0)) || die "STEP=1: end of input"
 }
 
 # The plan, the table at its best moment, the verdict; and out.
