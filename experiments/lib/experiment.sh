@@ -1,0 +1,149 @@
+# shellcheck shell=bash
+# The vocabulary of the experiments. An experiment sources this file, says `experiment TITLE`, then starts
+# programs, expects facts, and ends with `conclude`. Every word and its arguments: experiments/README.md.
+#
+#   lib/experiment.sh   experiment, conclude, require; where the programs, the addresses and the evidence are
+#   lib/namespace.sh    the same script again, in a network namespace of its own
+#   lib/verdict.sh      one TAP line a check; leaving early; the exit status
+#   lib/programs.sh     start_*, stop, send_signal and what the programs said
+#   lib/kernel.sh       what the kernel's socket table says
+#   lib/option_table.sh which pairs of options let two connectors share a source port
+#
+# Environment: NAMESPACE=host, ADDRESSES='A B', STEP=1, PATIENCE=SECONDS, REQUIRE_ALL=1, PROGRAMS=DIR,
+# EVIDENCE=DIR, NO_COLOR=1.
+
+set -u
+# An unquoted [::1]:3000 is an address here, never a pattern for file names.
+set -f
+
+script=$0
+script_name=$(basename "$0" .sh)
+lib=${BASH_SOURCE[0]%/*}
+root=$(cd "$lib/../.." && pwd)
+programs=${PROGRAMS:-$root/out}
+# Anybody may say `connector` in start_program and get ours.
+PATH=$programs:$PATH
+
+source "$lib/verdict.sh"
+source "$lib/namespace.sh"
+source "$lib/programs.sh"
+source "$lib/kernel.sh"
+source "$lib/option_table.sh"
+
+# The first line of the header names the interpreter; paragraphs are apart by a bare `#`. The first asks, the
+# last answers, what stands between is the picture.
+read_header() {
+	local line paragraph=0
+	local -a paragraphs=('')
+	while IFS= read -r line && [[ $line == '#'* ]]; do
+		case $line in
+		'#!'* | '# shellcheck '*) ;;
+		'#') paragraphs[++paragraph]='' ;;
+		*) paragraphs[paragraph]+="${paragraphs[paragraph]:+$'\n'}${line#\# }" ;;
+		esac
+	done <"$script"
+	question=${paragraphs[0]} picture='' answer=''
+	((paragraph > 0)) || return 0
+	answer=${paragraphs[paragraph]}
+	local middle
+	for middle in "${paragraphs[@]:1:paragraph-1}"; do
+		picture+="${picture:+$'\n\n'}$middle"
+	done
+	# The picture is drawn with the usual two addresses; show the ones in use.
+	picture=${picture//127.0.0.1/$'\1'}
+	picture=${picture//127.0.0.2/$'\2'}
+	picture=${picture//$'\1'/$FIRST}
+	picture=${picture//$'\2'/$SECOND}
+}
+
+# FIRST, SECOND and WILDCARD, IPv6 in brackets, so that `$FIRST:3000` is an address and its port.
+choose_addresses() {
+	local -a chosen
+	read -r -a chosen <<<"${ADDRESSES:-127.0.0.1 127.0.0.2}"
+	((${#chosen[@]} == 2)) || die "ADDRESSES='$ADDRESSES': needs two addresses, such as '127.0.0.1 192.168.1.20'"
+	FIRST=${chosen[0]} SECOND=${chosen[1]} WILDCARD=0.0.0.0
+	[[ $FIRST != *:* ]] || FIRST="[$FIRST]" WILDCARD='[::]'
+	[[ $SECOND != *:* ]] || SECOND="[$SECOND]"
+	# shellcheck disable=SC2034 # for the experiments
+	readonly FIRST SECOND WILDCARD
+}
+
+# How long a word waits for its fact, in microseconds.
+choose_patience() {
+	[[ ${PATIENCE:=10} =~ ^([0-9]{1,4})(\.([0-9]{1,6}))?$ ]] ||
+		die "PATIENCE=$PATIENCE: needs seconds, such as 10 or 0.5"
+	local fraction=${BASH_REMATCH[3]}000000
+	patience=$((10#${BASH_REMATCH[1]} * 1000000 + 10#${fraction:0:6}))
+}
+
+# Where everything an experiment saw is kept: its directory in out/evidence, unless somebody else's files or a
+# second run of the same experiment are there.
+choose_evidence() {
+	local usual=${EVIDENCE:-$root/out/evidence}/$script_name why=''
+	if ! take_directory "$usual"; then
+		local because=$why
+		take_directory "$(mktemp -d "${TMPDIR:-/tmp}/$script_name.XXXXXX")" || die "no directory for the evidence"
+		say "# $usual $because: the evidence is in $evidence"
+	fi
+	find "$evidence" -mindepth 1 -maxdepth 1 -type f ! -name .lock -delete
+	: >"$evidence/sockets.txt"
+}
+
+# take_directory DIRECTORY: makes it and locks it; sets evidence, or why not.
+take_directory() {
+	why='is not ours to write'
+	mkdir -p "$1" 2>/dev/null && [[ -w $1 ]] || return 1
+	{ exec {evidence_lock}>"$1/.lock"; } 2>/dev/null || return 1
+	why='is in use by another run'
+	flock -n "$evidence_lock" || return 1
+	evidence=$1
+}
+
+# experiment TITLE: says the question and the picture, and makes room for the evidence.
+experiment() {
+	arguments 1 1 "TITLE" "$@"
+	[[ -z $title ]] || die "experiment: this one is '$title' already"
+	title=$1
+	choose_addresses
+	choose_patience
+	choose_evidence
+	# Read with a timeout, it never answers: a pause without a process.
+	exec {pause}<> <(:)
+	started=${EPOCHREALTIME//[!0-9]/}
+	read_header
+	say "${bold}$title${plain}"
+	[[ -z $question ]] || say "$question"
+	[[ -z $picture ]] || say "" "$picture" ""
+}
+
+# first_installed PROGRAM…: prints the first that this machine has.
+first_installed() {
+	local program
+	for program; do
+		! command -v "$program" >/dev/null || { say "$program" && return; }
+	done
+}
+
+# require PROGRAM…: skips the experiment where one of them is not installed.
+require() {
+	arguments 1 99 "PROGRAM…" "$@"
+	local program
+	for program; do
+		command -v "$program" >/dev/null || skip "$program is not installed"
+	done
+}
+
+# conclude: what must be absent from the whole record, the plan and the verdict. The last word of every experiment.
+conclude() {
+	arguments 0 0 "no argument" "$@"
+	word conclude
+	no_failed_start
+	((${#absent[@]} == 0)) || ask_kernel
+	end_programs
+	check_absent
+	verdict
+}
+
+on_exit
+find_programs
+enter_namespace

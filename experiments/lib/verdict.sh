@@ -1,0 +1,165 @@
+# shellcheck shell=bash
+# shellcheck disable=SC2034,SC2153,SC2154 # the files of the vocabulary share their variables
+# One TAP line a check, what happens on leaving early, and the exit status: 0 every fact held, 1 one did not or
+# none was checked, 4 cannot run here (1 with REQUIRE_ALL=1).
+
+title='' evidence='' concluded=''
+checks=0 failures=0 left_out=0
+bold='' green='' red='' plain=''
+if [[ -t 1 && -z ${NO_COLOR-} ]]; then
+	bold=$'\e[1m' green=$'\e[32m' red=$'\e[31m' plain=$'\e[0m'
+fi
+
+say() {
+	printf '%s\n' "$@"
+}
+
+# A line for the reader and for the record of the verdict.
+tap() {
+	local line=$1 colour=${2-}
+	say "$colour$line${colour:+$plain}"
+	[[ -z $evidence ]] || say "$line" >>"$evidence/verdict.tap"
+}
+
+# pass DESCRIPTION
+pass() {
+	tap "ok $((++checks)) - $1" "$green"
+}
+
+# fail DESCRIPTION EXPECTED DESCRIBE…: the command DESCRIBE puts what was there instead into seen.
+fail() {
+	((++failures))
+	tap "not ok $((++checks)) - $1" "$red"
+	tap "# expected  $2"
+	local line lead='# seen      '
+	local -a seen=()
+	"${@:3}"
+	for line in "${seen[@]}"; do
+		tap "$lead$line"
+		lead='#           '
+	done
+	ask_kernel
+	show_table table tap '#   '
+}
+
+# check STATUS DESCRIPTION EXPECTED DESCRIBE…
+check() {
+	if (($1 == 0)); then pass "$2"; else fail "${@:2}"; fi
+}
+
+# The line of the experiment that is being carried out.
+line_of_script() {
+	local frame
+	for ((frame = ${#BASH_SOURCE[@]} - 1; frame > 0; frame--)); do
+		if [[ ${BASH_SOURCE[frame]} == "$script" ]]; then
+			printf '%s' "${BASH_LINENO[frame - 1]}"
+			return
+		fi
+	done
+}
+
+# Ends an experiment that cannot go on: a mistake in the script, or in what it was given.
+die() {
+	local line
+	line=$(line_of_script)
+	printf '%s%s: %s\n' "$script" "${line:+:$line}" "$1" >&2
+	exit 1
+}
+
+# arguments LEAST MOST USAGE "$@": ends the experiment when the calling word was given too few or too many.
+arguments() {
+	(($# - 3 >= $1 && $# - 3 <= $2)) || die "${FUNCNAME[1]} needs $3, not $(($# - 3)) arguments: ${*:4}"
+}
+
+# skip REASON: this machine cannot answer the question.
+skip() {
+	concluded=yes
+	if [[ ${REQUIRE_ALL:-0} != 0 ]]; then
+		tap "not ok 1 - skipped, though REQUIRE_ALL is set"
+		tap "# ${1//$'\n'/$'\n# '}"
+		tap "1..1"
+		exit 1
+	fi
+	tap "1..0 # SKIP ${1//$'\n'/; }"
+	exit 4
+}
+
+# leave_out REASON: a check that this machine cannot make, while the others go on.
+leave_out() {
+	arguments 1 1 "REASON" "$@"
+	((++left_out))
+	if [[ ${REQUIRE_ALL:-0} != 0 ]]; then
+		((++failures))
+		tap "not ok $((++checks)) - left out, though REQUIRE_ALL is set: $1" "$red"
+	else
+		tap "ok $((++checks)) # SKIP $1"
+	fi
+}
+
+# word NAME "$@": what every word does first.
+word() {
+	[[ -n $title ]] || die "$1: say 'experiment TITLE' first"
+	[[ -z ${STEP-} || ${STEP-} == 0 ]] || step "$@"
+}
+
+# Shows what comes next and waits for Enter.
+step() {
+	{ : </dev/tty; } 2>/dev/null || die "STEP=1 needs a terminal"
+	say "" "next: ${*//"$root/"/}"
+	if [[ -n $outside_pid ]]; then
+		say "look around: ${programs#"$root/"}/fourtuple isolate --join $outside_pid -- bash"
+	else
+		say "look around: any shell, this is your own network"
+	fi
+	local _
+	printf 'Enter to go on ' >/dev/tty
+	# A signal just before read(2) blocks is seen when it returns: so it returns once a second.
+	local status=142
+	while ((status > 128)); do
+		status=0
+		read -r -t 1 _ </dev/tty || status=$?
+	done
+	((status == 0)) || die "STEP=1: end of input"
+}
+
+# The plan, the table at its best moment, the verdict; and out.
+verdict() {
+	concluded=yes
+	if ((checks == left_out)); then
+		tap "not ok $((++checks)) - the experiment checks nothing" "$red"
+		tap "1..$checks"
+		exit 1
+	fi
+	tap "1..$checks"
+	show_table best_table say
+	if ((failures > 0)); then
+		say "${red}verdict: $failures of $checks facts did not hold.${plain}"
+	else
+		say "${bold}verdict: ${answer:-every fact held.}${plain}"
+	fi
+	say "evidence: ${evidence#"$PWD/"}"
+	exit $((failures > 0))
+}
+
+# Nothing that was started outlives the experiment, and only `conclude` and `skip` may leave with their own status.
+on_exit() {
+	trap leave EXIT
+	trap 'tap "# line $(line_of_script): \"$BASH_COMMAND\" failed with status $?"; exit 1' ERR
+	trap 'exit 129' HUP
+	trap 'exit 130' INT
+	trap 'exit 141' PIPE
+	trap 'exit 143' TERM
+}
+
+leave() {
+	local status=$?
+	trap - ERR EXIT
+	[[ -z $title ]] || end_programs
+	[[ -z $concluded ]] || exit "$status"
+	case $status in
+	129 | 130 | 141 | 143) exit "$status" ;;
+	esac
+	tap "not ok $((++checks)) - the experiment reaches its conclusion" "$red"
+	tap "1..$checks"
+	exit 1
+}

@@ -1,0 +1,478 @@
+//! The vocabulary of the experiments: each of them holds, and fails when it should.
+
+#![expect(clippy::unwrap_used, clippy::print_stderr, reason = "a test may panic, and says what it skips")]
+
+use std::fs;
+use std::os::unix::fs::{PermissionsExt, symlink};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use tempfile::TempDir;
+
+const ROOT: &str = env!("CARGO_MANIFEST_DIR");
+const PROGRAMS: [(&str, &str); 3] = [
+    ("listener", env!("CARGO_BIN_EXE_listener")),
+    ("connector", env!("CARGO_BIN_EXE_connector")),
+    ("fourtuple", env!("CARGO_BIN_EXE_fourtuple")),
+];
+
+/// The programs, the scripts and the evidence of one test.
+struct Lab {
+    directory: TempDir,
+}
+
+impl Lab {
+    fn new() -> Self {
+        let lab = Self { directory: tempfile::tempdir().unwrap() };
+        fs::create_dir(lab.programs()).unwrap();
+        for (name, path) in PROGRAMS {
+            symlink(path, lab.programs().join(name)).unwrap();
+        }
+        lab
+    }
+
+    fn programs(&self) -> PathBuf {
+        self.directory.path().join("programs")
+    }
+
+    /// Puts a bash script in the place of the program `name`; REAL in it stands for the program.
+    fn replace(&self, name: &str, script: &str) {
+        let path = self.programs().join(name);
+        let real = fs::read_link(&path).unwrap();
+        fs::remove_file(&path).unwrap();
+        let script = script.replace("REAL", &format!("'{}'", real.display()));
+        fs::write(&path, format!("#!/usr/bin/env bash\n{script}\n")).unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+    }
+
+    fn bash(&self, script: &Path) -> Command {
+        let mut command = Command::new("bash");
+        command
+            .arg(script)
+            .env("PROGRAMS", self.programs())
+            .env("EVIDENCE", self.directory.path())
+            .stdin(Stdio::null());
+        for name in ["NAMESPACE", "ADDRESSES", "STEP", "PATIENCE", "REQUIRE_ALL"] {
+            command.env_remove(name);
+        }
+        command
+    }
+
+    /// A script whose first line sources the vocabulary and whose second one is `experiment test`.
+    fn script(&self, body: &str) -> PathBuf {
+        self.script_called("test.sh", body)
+    }
+
+    fn script_called(&self, name: &str, body: &str) -> PathBuf {
+        let path = self.directory.path().join(name);
+        fs::write(&path, format!("source '{ROOT}/experiments/lib/experiment.sh'\nexperiment test\n{body}\n"))
+            .unwrap();
+        path
+    }
+
+    /// Runs a script with this body.
+    fn run(&self, body: &str) -> Verdict {
+        Verdict::of(self.bash(&self.script(body)).output().unwrap())
+    }
+
+    /// Runs a script with this body, some fact of which never comes true.
+    fn run_in_vain(&self, body: &str) -> Verdict {
+        Verdict::of(self.bash(&self.script(body)).env("PATIENCE", "2").output().unwrap())
+    }
+}
+
+/// How a script ended and all that it wrote.
+#[derive(Debug)]
+struct Verdict {
+    status: Option<i32>,
+    text: String,
+}
+
+impl Verdict {
+    fn of(output: Output) -> Self {
+        let text = [output.stdout, output.stderr].concat();
+        Self { status: output.status.code(), text: String::from_utf8(text).unwrap() }
+    }
+
+    #[track_caller]
+    fn passes(&self) {
+        assert_eq!(self.status, Some(0), "{}", self.text);
+    }
+
+    #[track_caller]
+    fn fails_with(&self, text: &str) {
+        assert_eq!(self.status, Some(1), "{}", self.text);
+        assert!(self.text.contains(text), "no `{text}` in:\n{}", self.text);
+    }
+}
+
+/// Whether this machine allows namespaces; without them only REQUIRE_ALL makes a test fail.
+fn can_isolate() -> bool {
+    let isolate =
+        Command::new(env!("CARGO_BIN_EXE_fourtuple")).args(["isolate", "--", "true"]).output().unwrap();
+    let allowed = isolate.status.success();
+    if !allowed {
+        eprintln!("skipped: {}", String::from_utf8_lossy(&isolate.stderr));
+        assert!(std::env::var_os("REQUIRE_ALL").is_none(), "no namespaces here");
+    }
+    allowed
+}
+
+fn experiment(name: &str) -> PathBuf {
+    Path::new(ROOT).join("experiments").join(name)
+}
+
+const CONNECTED: &str = "\
+start_listener one $FIRST:3000
+start_connector red $FIRST:3001 $FIRST:3000 hello";
+
+#[test]
+fn every_experiment_holds() {
+    if !can_isolate() {
+        return;
+    }
+    let lab = Lab::new();
+    let verdict = Verdict::of(lab.bash(&Path::new(ROOT).join("scripts/run-experiments")).output().unwrap());
+    verdict.passes();
+    let count = fs::read_dir(Path::new(ROOT).join("experiments"))
+        .unwrap()
+        .filter(|entry| entry.as_ref().unwrap().file_name().to_string_lossy().ends_with(".sh"))
+        .count();
+    assert!(verdict.text.ends_with(&format!("\n{count} passed, 0 failed, 0 skipped\n")), "{}", verdict.text);
+}
+
+#[test]
+fn run_experiments_counts_them_and_shows_the_output_of_those_that_failed() {
+    if !can_isolate() {
+        return;
+    }
+    let lab = Lab::new();
+    lab.script_called("01-true.sh", &format!("{CONNECTED}\nexpect_echo red hello\nconclude"));
+    lab.script_called("02-untrue.sh", "start_listener one $FIRST:3000\nconclude");
+    lab.script_called("03-not-here.sh", "require nonsense\nconclude");
+    let run = |arguments: &[&str]| {
+        let mut command = lab.bash(&Path::new(ROOT).join("scripts/run-experiments"));
+        Verdict::of(command.args(arguments).env("EXPERIMENTS", lab.directory.path()).output().unwrap())
+    };
+    let all = run(&[]);
+    all.fails_with("\n    not ok 1 - the experiment checks nothing\n");
+    all.fails_with("\nskipped 03 not here: nonsense is not installed\n");
+    all.fails_with("\n1 passed, 1 failed, 1 skipped\n");
+    run(&["1"]).passes();
+    assert_eq!(run(&["3"]).status, Some(4));
+    assert_eq!(run(&["--show", "3"]).status, Some(4));
+    let unknown = run(&["4"]);
+    assert_eq!(unknown.status, Some(2));
+    assert!(unknown.text.contains("there is no experiment 4; there is\n  01-true\n"), "{}", unknown.text);
+}
+
+#[test]
+fn facts_that_hold_pass() {
+    if !can_isolate() {
+        return;
+    }
+    Lab::new()
+        .run(&format!(
+            "{CONNECTED}
+            expect_established $FIRST:3001 $FIRST:3000
+            expect_established $FIRST:* $FIRST:3000
+            expect_state LISTEN $FIRST:3000
+            expect_echo red hello
+            expect_accepted one $FIRST:3000 $FIRST:3001
+            expect_no_socket any $SECOND:3000
+            stop red
+            expect_closed $FIRST:3001 $FIRST:3000
+            conclude"
+        ))
+        .passes();
+}
+
+#[test]
+fn facts_hold_with_ipv6_too() {
+    if !can_isolate() {
+        return;
+    }
+    Lab::new()
+        .run(
+            "start_listener one [::1]:3000
+            start_connector red [::1]:3001 [::1]:3000 hello
+            expect_established [::1]:3001 [::1]:3000
+            expect_echo red hello
+            conclude",
+        )
+        .passes();
+}
+
+#[test]
+fn a_wrong_expectation_fails() {
+    if !can_isolate() {
+        return;
+    }
+    let wrong = [
+        (
+            "expect_established $FIRST:3001 $FIRST:3007",
+            "not ok 1 - ESTABLISHED 127.0.0.1:3001 -> 127.0.0.1:3007",
+        ),
+        ("expect_state SYN-SENT $FIRST:3001", "not ok 1 - SYN-SENT 127.0.0.1:3001"),
+        ("expect_closed $FIRST:3001 $FIRST:3000", "not ok 1 - closed 127.0.0.1:3001 -> 127.0.0.1:3000"),
+        ("expect_closed $FIRST:3001 $FIRST:3007", "not ok 1 - closed 127.0.0.1:3001 -> 127.0.0.1:3007"),
+        ("expect_echo red hullo", "not ok 1 - red is answered \"hullo\""),
+        (
+            "expect_accepted one $FIRST:3000 $FIRST:3002",
+            "not ok 1 - one accepts 127.0.0.1:3000 <- 127.0.0.1:3002",
+        ),
+        ("expect_line red nonsense", "not ok 1 - red writes \"nonsense\""),
+        ("expect_no_socket LISTEN $FIRST:3000", "not ok 1 - never LISTEN 127.0.0.1:3000"),
+    ];
+    thread::scope(|scope| {
+        for (wrong, line) in wrong {
+            scope.spawn(move || {
+                Lab::new().run_in_vain(&format!("{CONNECTED}\n{wrong}\nconclude")).fails_with(line);
+            });
+        }
+    });
+}
+
+#[test]
+fn an_error_counts_only_with_its_call_its_errno_and_status_1() {
+    if !can_isolate() {
+        return;
+    }
+    let lab = Lab::new();
+    let twin = format!("{CONNECTED}\nstart_connector twin $FIRST:3001 $FIRST:3000");
+    lab.run(&format!("{twin}\nexpect_connect_error twin EADDRNOTAVAIL\nconclude")).passes();
+    for wrong in ["expect_bind_error twin EADDRNOTAVAIL", "expect_connect_error twin EADDRINUSE"] {
+        lab.run(&format!("{twin}\n{wrong}\nconclude")).fails_with("not ok 1 - twin: ");
+    }
+    lab.run(
+        "start_program liar -- bash -c 'echo liar: bind 127.0.0.1:1: EACCES >&2; exit 3'
+        expect_bind_error liar EACCES
+        conclude",
+    )
+    .fails_with("not ok 1 - liar: bind EACCES");
+}
+
+#[test]
+fn a_wrong_row_of_the_option_table_fails() {
+    if !can_isolate() {
+        return;
+    }
+    let verdict = Lab::new().run_in_vain(
+        "start_listener one $FIRST:3000
+        start_listener two $SECOND:3000
+        expect_second <<TABLE
+            options  from         first to     second to     second
+            neither  $FIRST:3011  $FIRST:3000  $SECOND:3000  ESTABLISHED
+            both     $FIRST:3012  $FIRST:3000  $SECOND:3000  bind EADDRINUSE
+            both     $FIRST:3013  $FIRST:3000  $FIRST:3000   bind EADDRNOTAVAIL
+TABLE
+        conclude",
+    );
+    for number in 1..=3 {
+        verdict.fails_with(&format!("not ok {number} - "));
+    }
+}
+
+#[test]
+fn absence_is_checked_over_the_whole_record() {
+    if !can_isolate() {
+        return;
+    }
+    // Nobody looks at the socket table while the connection stands.
+    let body = format!(
+        "{CONNECTED}\nstop red\nexpect_no_socket ESTABLISHED $FIRST:3001 $FIRST:3000\nstop one\nconclude"
+    );
+    Lab::new().run(&body).fails_with("not ok 1 - never ESTABLISHED 127.0.0.1:3001 -> 127.0.0.1:3000");
+}
+
+#[test]
+fn an_experiment_that_checks_nothing_fails() {
+    if !can_isolate() {
+        return;
+    }
+    let lab = Lab::new();
+    lab.run(&format!("{CONNECTED}\nconclude")).fails_with("not ok 1 - the experiment checks nothing");
+    lab.run("leave_out 'no reason'\nconclude").fails_with("not ok 2 - the experiment checks nothing");
+}
+
+#[test]
+fn a_script_that_ends_without_its_conclusion_fails() {
+    if !can_isolate() {
+        return;
+    }
+    let lab = Lab::new();
+    for end in ["", "exit 0", "false", "expect_nonsense red", "echo $unset", "if fi", "start_listener two"] {
+        let body = format!("{CONNECTED}\nexpect_established $FIRST:3001 $FIRST:3000\n{end}");
+        lab.run(&body).fails_with("not ok 2 - the experiment reaches its conclusion");
+    }
+}
+
+#[test]
+fn a_mistake_is_told_with_its_line_and_its_word() {
+    if !can_isolate() {
+        return;
+    }
+    let lab = Lab::new();
+    for (mistake, told) in [
+        ("start_listener one $FIRST:3000", "test.sh:5: start_listener: a program is called 'one' already"),
+        ("start_listener two 3000", "test.sh:5: start_listener: '3000' is not IP:PORT"),
+        (
+            "start_connector blue $FIRST:3002",
+            "test.sh:5: start_connector needs NAME LOCAL_IP:PORT REMOTE_IP:PORT",
+        ),
+        ("start_program blue -- nonsense", "test.sh:5: start_program: no program 'nonsense'"),
+        ("expect_established $FIRST:3001", "test.sh:5: expect_established needs LOCAL REMOTE"),
+        ("expect_state OPEN $FIRST:3001", "test.sh:5: expect_state: 'OPEN' is no TCP state"),
+        ("expect_echo blue hello", "test.sh:5: expect_echo: no program is called 'blue'"),
+        ("send_signal one NONSENSE", "test.sh:5: send_signal: NONSENSE is no signal for one"),
+        ("expect_nonsense", "line 5: \"expect_nonsense\" failed with status 127"),
+    ] {
+        lab.run(&format!("{CONNECTED}\n{mistake}\nconclude")).fails_with(told);
+    }
+}
+
+#[test]
+fn a_program_that_fails_to_start_ends_the_experiment_with_what_it_said() {
+    if !can_isolate() {
+        return;
+    }
+    Lab::new()
+        .run("start_connector red $FIRST:3001 $FIRST:3000\nexpect_established $FIRST:3001 $FIRST:3000\nconclude")
+        .fails_with("connector: connect 127.0.0.1:3001 -> 127.0.0.1:3000: ECONNREFUSED");
+}
+
+#[test]
+fn a_missing_program_fails() {
+    for (name, _) in PROGRAMS {
+        let lab = Lab::new();
+        fs::remove_file(lab.programs().join(name)).unwrap();
+        lab.run("conclude").fails_with(&format!("{name} is not there: make build"));
+    }
+}
+
+#[test]
+fn a_refused_namespace_is_a_skip_with_its_reason_and_fails_where_all_is_required() {
+    let lab = Lab::new();
+    lab.replace("fourtuple", "echo 'fourtuple: unshare: EPERM' >&2\nexit 125");
+    let skipped = lab.run("conclude");
+    assert_eq!(skipped.status, Some(4), "{}", skipped.text);
+    assert!(skipped.text.contains("1..0 # SKIP no namespace: fourtuple: unshare: EPERM"), "{}", skipped.text);
+    let required = lab.bash(&lab.script("conclude")).env("REQUIRE_ALL", "1").output().unwrap();
+    Verdict::of(required).fails_with("fourtuple: unshare: EPERM");
+}
+
+#[test]
+fn what_is_not_installed_is_a_skip_and_fails_where_all_is_required() {
+    if !can_isolate() {
+        return;
+    }
+    let lab = Lab::new();
+    assert_eq!(lab.run("require nonsense\nconclude").status, Some(4));
+    let required =
+        lab.bash(&lab.script("require nonsense\nconclude")).env("REQUIRE_ALL", "1").output().unwrap();
+    Verdict::of(required).fails_with("nonsense is not installed");
+}
+
+#[test]
+fn a_variable_left_over_does_not_pass_for_a_namespace() {
+    if !can_isolate() {
+        return;
+    }
+    let lab = Lab::new();
+    let script = lab.script("conclude");
+    let here = fs::read_link("/proc/self/ns/net").unwrap();
+    let leftover = format!("1 {} {}", here.display(), script.display());
+    let output = lab.bash(&script).env("EXPERIMENT_OUTSIDE", leftover).output().unwrap();
+    Verdict::of(output).fails_with("still in the network namespace");
+}
+
+/// Runs experiments 1 to 3 at once, which must fail; they are given little patience, for there is much to fail.
+#[track_caller]
+fn first_three_fail(lab: &Lab, with: &str) {
+    let running: Vec<Child> =
+        ["01-two-listener-addresses.sh", "02-one-wildcard-listener.sh", "03-two-listener-ports.sh"]
+            .map(|name| {
+                lab.bash(&experiment(name))
+                    .env("PATIENCE", "0.6")
+                    .stdout(Stdio::piped())
+                    .stderr(Stdio::piped())
+                    .spawn()
+                    .unwrap()
+            })
+            .into();
+    for child in running {
+        Verdict::of(child.wait_with_output().unwrap()).fails_with(with);
+    }
+}
+
+#[test]
+fn experiments_fail_with_a_connector_that_ignores_its_local_port() {
+    if !can_isolate() {
+        return;
+    }
+    let lab = Lab::new();
+    lab.replace("connector", r#"exec REAL "$1" 0 "${@:3}""#);
+    first_three_fail(&lab, "not ok 1 - ESTABLISHED 127.0.0.1:3001 -> 127.0.0.1:3000");
+}
+
+#[test]
+fn experiments_fail_with_a_listener_that_does_not_echo() {
+    if !can_isolate() {
+        return;
+    }
+    let lab = Lab::new();
+    // Stopped once it listens: the kernel goes on completing handshakes, and nobody answers.
+    lab.replace(
+        "listener",
+        r#"
+        exec 3< <(exec REAL "$@")
+        listener=$!
+        trap 'kill -KILL $listener' EXIT
+        trap 'exit 0' TERM
+        IFS= read -r line <&3 || exit 1
+        kill -STOP $listener
+        printf '%s\n' "$line"
+        wait $listener"#,
+    );
+    first_three_fail(&lab, " - red is answered \"hello\"\n# expected");
+}
+
+/// Waits until `condition` holds.
+#[track_caller]
+fn wait_until(what: &str, mut condition: impl FnMut() -> bool) {
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while !condition() {
+        assert!(Instant::now() < deadline, "{what}");
+        thread::sleep(Duration::from_millis(10));
+    }
+}
+
+fn runs(command_line: &[u8]) -> bool {
+    fs::read_dir("/proc")
+        .unwrap()
+        .filter_map(|entry| fs::read(entry.ok()?.path().join("cmdline")).ok())
+        .any(|line| line == command_line)
+}
+
+#[test]
+fn a_signal_ends_everything_an_experiment_started() {
+    if !can_isolate() {
+        return;
+    }
+    for (signal, status) in [(Signal::SIGINT, 130), (Signal::SIGTERM, 143)] {
+        let lab = Lab::new();
+        let seconds = format!("9{}", std::process::id());
+        let script =
+            lab.script(&format!("start_program idle -- sleep {seconds}\nexpect_line idle never\nconclude"));
+        let mut child = lab.bash(&script).env("PATIENCE", "60").stdout(Stdio::null()).spawn().unwrap();
+        let sleeper = format!("sleep\0{seconds}\0").into_bytes();
+        wait_until("the program runs", || runs(&sleeper));
+        kill(Pid::from_raw(child.id().try_into().unwrap()), signal).unwrap();
+        assert_eq!(child.wait().unwrap().code(), Some(status));
+        wait_until("the program has ended", || !runs(&sleeper));
+    }
+}
