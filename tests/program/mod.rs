@@ -224,10 +224,10 @@ impl Listener {
         Self::from(Program::start("listener", &[&[port.as_str(), ip], options].concat()))
     }
 
-    /// With at most so many descriptors.
+    /// With so many descriptors at most; `limit` is `-S` for the soft limit alone, `-SH` for both.
     #[track_caller]
-    pub fn with_descriptors(most: usize, options: &[&str]) -> Self {
-        let script = format!("ulimit -n {most} && exec \"$0\" \"$@\"");
+    pub fn with_descriptors(limit: &str, most: usize, options: &[&str]) -> Self {
+        let script = format!("ulimit {limit} -n {most} && exec \"$0\" \"$@\"");
         let mut command = Command::new("sh");
         command.args(["-c", &script, path("listener"), "0", "127.0.0.1"]).args(options);
         Self::from(Program::spawn(&mut command))
