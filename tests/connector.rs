@@ -16,10 +16,11 @@ use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::time::{Duration, Instant};
 
 use fourtuple::net::TcpState;
+use nix::libc::ECONNRESET;
 use nix::sys::signal::Signal::{SIGINT, SIGUSR2};
-use program::client::reset;
+use program::client::{read_to_error, reset};
 use program::kernel::{FullServer, ReservedPort, has_ipv6, wait_for_state};
-use program::{Listener, PATIENCE, Program, connector, field};
+use program::{Listener, PATIENCE, Program, connector, connector_with_unsent_bytes, field};
 
 fn any_port() -> SocketAddr {
     SocketAddr::from(([127, 0, 0, 1], 0))
@@ -307,12 +308,29 @@ fn a_message_longer_than_a_segment_and_a_buffer_comes_back_as_one_answer() {
 
 #[test]
 fn a_server_that_does_not_read_is_given_up_after_the_send_timeout() {
-    let (_server, remote) = server();
-    let message = "x".repeat(120_000);
-    let options = [&message, "--interval", "1ms", "--send-timeout", "200ms", "--send-buffer", "8KiB"];
-    let end = connector(any_port(), remote, &options).end().with_status(1);
+    let options = ["--interval", "1ms", "--send-timeout", "200ms"];
+    let (mut connector, stream) = connector_with_unsent_bytes(&options);
+    let end = connector.end().with_status(1);
     assert!(end.lines("closed ")[0].contains(" reason=send-timeout "), "{:?}", end.lines("closed "));
-    assert!(end.stderr.starts_with("connector: send "), "{}", end.stderr);
+    assert!(end.stderr.starts_with("connector: send 127.0.0.1:"), "{}", end.stderr);
+    assert!(end.stderr.contains("--send-timeout"), "{}", end.stderr);
+    assert_eq!(read_to_error(&stream).raw_os_error(), Some(ECONNRESET));
+}
+
+#[test]
+fn the_receive_timeout_ends_it_though_bytes_are_unsent() {
+    let options = ["--receive-timeout", "200ms", "--send-timeout", "none"];
+    let (mut connector, _stream) = connector_with_unsent_bytes(&options);
+    let end = connector.end().with_status(1);
+    assert!(end.stderr.contains("no answer within 200ms (--receive-timeout)"), "{}", end.stderr);
+}
+
+#[test]
+fn a_count_ends_it_though_bytes_are_unsent() {
+    let options = ["--count", "1", "--interval", "200ms", "--send-timeout", "none"];
+    let (mut connector, _stream) = connector_with_unsent_bytes(&options);
+    let end = connector.end().with_status(1);
+    assert!(end.stderr.contains("0 of 1 heartbeats answered"), "{}", end.stderr);
 }
 
 #[test]

@@ -288,7 +288,7 @@ fn clients_that_are_gone_before_they_are_accepted_do_not_disturb_others() {
 
 #[test]
 fn the_soft_limit_on_descriptors_is_raised_to_the_hard_one() {
-    let mut listener = Listener::with_descriptors("-S", 24, &[]);
+    let mut listener = Listener::with_descriptors("-S -n", 24, &[]);
     let streams: Vec<TcpStream> = (0..64).map(|_| connect(listener.address)).collect();
     for stream in &streams {
         round_trip(stream, b"hello");
@@ -299,7 +299,7 @@ fn the_soft_limit_on_descriptors_is_raised_to_the_hard_one() {
 
 #[test]
 fn out_of_descriptors_it_says_so_once_and_loses_nobody() {
-    let mut listener = Listener::with_descriptors("-SH", 24, &[]);
+    let mut listener = Listener::with_descriptors("-n", 24, &[]);
     let mut streams: Vec<TcpStream> = (0..32).map(|_| connect(listener.address)).collect();
     assert_eq!(listener.line("accept-paused"), "accept-paused reason=EMFILE");
     for mut stream in streams.drain(..) {

@@ -21,7 +21,7 @@ use nix::libc::ECONNRESET;
 use nix::sys::signal::Signal::{self, SIGCONT, SIGINT, SIGSTOP, SIGTERM, SIGUSR2};
 use program::client::{Pattern, connect, read_to_error, read_to_fin, round_trip};
 use program::kernel::{FullServer, ReservedPort, wait_for_state};
-use program::{Listener, PATIENCE, Program, connector, field};
+use program::{Listener, PATIENCE, Program, connector, connector_with_unsent_bytes, field};
 
 const MIB: usize = 1024 * 1024;
 
@@ -237,22 +237,9 @@ fn the_connector_obeys_at_once_in_syn_sent() {
     assert_eq!(end.stderr, "");
 }
 
-/// A connector whose message does not fit what its server, which does not read, takes.
-fn connector_with_unsent_bytes(drain: &str) -> (Program, TcpStream) {
-    let server = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
-    server.set_recv_buffer_size(4096).unwrap();
-    server.bind(&any_port().into()).unwrap();
-    server.listen(1).unwrap();
-    let address = server.local_addr().unwrap().as_socket().unwrap();
-    let message = "x".repeat(120_000);
-    let connector = connector(any_port(), address, &[&message, "--send-buffer", "8KiB", "--drain", drain]);
-    connector.line("heartbeat sequence=1 ");
-    (connector, server.accept().unwrap().0.into())
-}
-
 #[test]
 fn the_connector_sends_what_is_unsent_before_it_ends() {
-    let (mut connector, stream) = connector_with_unsent_bytes("60s");
+    let (mut connector, stream) = connector_with_unsent_bytes(&["--drain", "60s"]);
     connector.signal(SIGTERM);
     assert_eq!(read_to_fin(&stream).len(), 120_000);
     drop(stream);
@@ -261,7 +248,7 @@ fn the_connector_sends_what_is_unsent_before_it_ends() {
 
 #[test]
 fn the_connector_aborts_what_is_unsent_when_the_drain_is_over() {
-    let (mut connector, stream) = connector_with_unsent_bytes("200ms");
+    let (mut connector, stream) = connector_with_unsent_bytes(&["--drain", "200ms"]);
     let end = connector.stop().well();
     assert!(end.lines("closed ")[0].contains(" reason=abort "), "{end:#?}");
     assert_eq!(read_to_error(&stream).raw_os_error(), Some(ECONNRESET));
@@ -270,7 +257,7 @@ fn the_connector_aborts_what_is_unsent_when_the_drain_is_over() {
 #[test]
 fn a_second_signal_ends_the_connector_at_once() {
     for (first, second, status) in [(SIGTERM, SIGTERM, 143), (SIGINT, SIGINT, 130)] {
-        let (mut connector, _stream) = connector_with_unsent_bytes("60s");
+        let (mut connector, _stream) = connector_with_unsent_bytes(&["--drain", "60s"]);
         connector.signal(first);
         connector.line("draining ");
         connector.signal(second);

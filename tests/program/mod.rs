@@ -6,7 +6,7 @@ pub mod client;
 pub mod kernel;
 
 use std::io::Read;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpStream};
 use std::ops::{Deref, DerefMut};
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Condvar, Mutex};
@@ -15,6 +15,7 @@ use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
+use socket2::{Domain, Socket, Type};
 
 /// How long anything may take before a test gives up; a busy machine included.
 pub const PATIENCE: Duration = Duration::from_secs(10);
@@ -224,10 +225,10 @@ impl Listener {
         Self::from(Program::start("listener", &[&[port.as_str(), ip], options].concat()))
     }
 
-    /// With so many descriptors at most; `limit` is `-S` for the soft limit alone, `-SH` for both.
+    /// With so many descriptors at most; `limit` is what ulimit calls it, soft and hard or soft alone.
     #[track_caller]
     pub fn with_descriptors(limit: &str, most: usize, options: &[&str]) -> Self {
-        let script = format!("ulimit {limit} -n {most} && exec \"$0\" \"$@\"");
+        let script = format!("ulimit {limit} {most} && exec \"$0\" \"$@\"");
         let mut command = Command::new("sh");
         command.args(["-c", &script, path("listener"), "0", "127.0.0.1"]).args(options);
         Self::from(Program::spawn(&mut command))
@@ -265,6 +266,21 @@ pub fn connector(local: SocketAddr, remote: SocketAddr, rest: &[&str]) -> Progra
     let [remote_ip, remote_port] = words(remote);
     let addresses = [local_ip.as_str(), &local_port, &remote_ip, &remote_port];
     Program::start("connector", &[&addresses, rest].concat())
+}
+
+/// A connector whose message of 120,000 bytes does not fit what its server, which does not read, takes.
+#[track_caller]
+pub fn connector_with_unsent_bytes(options: &[&str]) -> (Program, TcpStream) {
+    let server = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+    server.set_recv_buffer_size(4096).unwrap();
+    let any_port = SocketAddr::from(([127, 0, 0, 1], 0));
+    server.bind(&any_port.into()).unwrap();
+    server.listen(1).unwrap();
+    let address = server.local_addr().unwrap().as_socket().unwrap();
+    let message = "x".repeat(120_000);
+    let program = connector(any_port, address, &[&[&message, "--send-buffer", "8KiB"], options].concat());
+    program.line("heartbeat sequence=1 ");
+    (program, server.accept().unwrap().0.into())
 }
 
 /// What a stream has carried so far, gathered by a thread.
