@@ -9,7 +9,7 @@ use std::io::Read;
 use std::net::{SocketAddr, TcpStream};
 use std::ops::{Deref, DerefMut};
 use std::process::{Child, Command, Stdio};
-use std::sync::{Arc, Condvar, Mutex};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -284,48 +284,63 @@ pub fn connector_with_unsent_bytes(options: &[&str]) -> (Program, TcpStream) {
 }
 
 /// What a stream has carried so far, gathered by a thread.
-#[derive(Clone)]
-struct Record(Arc<(Mutex<(Vec<u8>, bool)>, Condvar)>);
+#[derive(Clone, Default)]
+struct Record(Arc<Shared>);
+
+#[derive(Default)]
+struct Shared {
+    stream: Mutex<Stream>,
+    more: Condvar,
+}
+
+#[derive(Default)]
+struct Stream {
+    bytes: Vec<u8>,
+    ended: bool,
+}
 
 impl Record {
     fn ended() -> Self {
-        Self(Arc::new((Mutex::new((Vec::new(), true)), Condvar::new())))
+        let record = Self::default();
+        record.stream().ended = true;
+        record
     }
 
-    fn of(mut stream: impl Read + Send + 'static) -> Self {
-        let record = Self(Arc::default());
+    fn of(mut source: impl Read + Send + 'static) -> Self {
+        let record = Self::default();
         let writer = record.clone();
         thread::spawn(move || {
             let mut buffer = vec![0; 65_536];
-            loop {
-                let length = stream.read(&mut buffer).unwrap_or(0);
-                let mut state = writer.0.0.lock().unwrap();
-                state.0.extend_from_slice(&buffer[..length]);
-                state.1 = length == 0;
-                writer.0.1.notify_all();
-                if length == 0 {
-                    return;
-                }
+            while !writer.stream().ended {
+                let length = source.read(&mut buffer).unwrap_or(0);
+                let mut stream = writer.stream();
+                stream.bytes.extend_from_slice(&buffer[..length]);
+                stream.ended = length == 0;
+                writer.0.more.notify_all();
             }
         });
         record
     }
 
+    fn stream(&self) -> MutexGuard<'_, Stream> {
+        self.0.stream.lock().unwrap()
+    }
+
     fn text(&self) -> String {
-        String::from_utf8_lossy(&self.0.0.lock().unwrap().0).into_owned()
+        String::from_utf8_lossy(&self.stream().bytes).into_owned()
     }
 
     /// The first answer of `look`, asked whenever there is more; `None` at the end or when patience ends.
     fn wait<T>(&self, look: impl Fn(&[u8]) -> Option<T>) -> Option<T> {
         let deadline = Instant::now() + PATIENCE;
-        let mut state = self.0.0.lock().unwrap();
+        let mut stream = self.stream();
         loop {
-            let answer = look(&state.0);
+            let answer = look(&stream.bytes);
             let left = deadline.saturating_duration_since(Instant::now());
-            if answer.is_some() || state.1 || left.is_zero() {
+            if answer.is_some() || stream.ended || left.is_zero() {
                 return answer;
             }
-            state = self.0.1.wait_timeout(state, left).unwrap().0;
+            stream = self.0.more.wait_timeout(stream, left).unwrap().0;
         }
     }
 
