@@ -110,7 +110,7 @@ fn heartbeats_go_on_every_interval_while_the_server_answers() {
 #[test]
 fn a_count_that_is_all_answered_ends_well_with_a_summary() {
     let listener = Listener::start(&[]);
-    let options = ["hello", "--count", "3", "--interval", "20ms"];
+    let options = ["hello", "--count", "3", "--interval", "500ms"];
     let end = connector(any_port(), listener.address, &options).end().well();
     assert_eq!((end.lines("heartbeat ").len(), end.lines("answer ").len()), (3, 3), "{end:#?}");
     let summary = end.lines("summary ")[0];
@@ -185,7 +185,7 @@ fn an_answer_in_pieces_is_one_and_two_in_one_are_two() {
 #[test]
 fn an_answer_that_is_no_echo_is_shown_as_it_is() {
     let (server, remote) = server();
-    let mut connector = connector(any_port(), remote, &["Ahoi", "--count", "2", "--interval", "50ms"]);
+    let mut connector = connector(any_port(), remote, &["Ahoi", "--count", "2", "--interval", "500ms"]);
     let mut stream = accept(&server);
     for sequence in 1..=2 {
         read(&stream, 4);
@@ -298,7 +298,7 @@ fn with_bind_address_no_port_more_connections_than_ports_are_possible() {
 fn a_message_longer_than_a_segment_and_a_buffer_comes_back_as_one_answer() {
     let listener = Listener::start(&[]);
     let message = "0123456789".repeat(12_000);
-    let options = [&message, "--count", "3", "--interval", "20ms", "--send-buffer", "8KiB"];
+    let options = [&message, "--count", "3", "--interval", "500ms", "--send-buffer", "8KiB"];
     let end = connector(any_port(), listener.address, &options).end().well();
     let answers = end.lines("answer ");
     assert_eq!(answers.len(), 3, "{:?}", end.lines("summary "));
@@ -377,7 +377,7 @@ fn json_lines_tell_the_same_as_text() {
         let end = connector(
             any_port(),
             listener.address,
-            &["--count", "2", "--interval", "10ms", "--format", format],
+            &["--count", "2", "--interval", "500ms", "--format", format],
         )
         .end()
         .well();

@@ -20,7 +20,7 @@ use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal::{SIGCONT, SIGSTOP, SIGTERM, SIGUSR2};
 use program::client::{Pattern, connect, exchange, read_to_error, read_to_fin, reset, round_trip};
-use program::kernel::{KEEPALIVE, ReservedPort, has_ipv6, table};
+use program::kernel::{KEEPALIVE, ReservedPort, has_ipv6, row_of};
 use program::{Listener, Program, field, path, until};
 use serde_json::Value;
 use socket2::SockRef;
@@ -261,6 +261,22 @@ fn a_client_that_does_not_read_is_reset_after_the_send_timeout() {
 }
 
 #[test]
+fn a_client_that_reads_slowly_is_not_closed_by_the_send_timeout() {
+    let listener = Listener::start(&["--send-timeout", "1s", "--send-buffer", "16KiB"]);
+    let (pattern, mut slow) = (Pattern::new(6), connect(listener.address));
+    let sent = pattern.flood(&slow);
+    slow.shutdown(Shutdown::Write).unwrap();
+    let mut received = vec![0; sent / 2];
+    for piece in received.chunks_mut(sent / 2 / 10 + 1) {
+        slow.read_exact(piece).unwrap();
+        thread::sleep(Duration::from_millis(150));
+    }
+    received.extend(read_to_fin(&slow));
+    assert_eq!(received.len(), sent);
+    pattern.assert_begins_with(&received);
+}
+
+#[test]
 fn a_reset_is_told_as_such_whether_the_listener_reads_or_not() {
     let listener = Listener::start(&[]);
     let reading = connect(listener.address);
@@ -477,7 +493,7 @@ fn keepalive_is_inherited_by_accepted_sockets() {
         let (local, remote) = (listener.address, stream.local_addr().unwrap());
         // The retransmission timer may still run for a moment.
         until("an idle connection", || {
-            let row = table().into_iter().find(|row| (row.local, row.remote) == (local, remote))?;
+            let row = row_of(local, remote)?;
             (row.timer != 1).then_some(row.timer)
         })
     };
@@ -492,7 +508,7 @@ fn a_smaller_receive_buffer_takes_less_before_it_is_read() {
         listener.signal(SIGSTOP);
         let stream = connect(listener.address);
         SockRef::from(&stream).set_send_buffer_size(4096).unwrap();
-        Pattern::new(5).flood(&stream)
+        Pattern::new(5).fill(&stream)
     };
     let (small, large) = (taken(&["--receive-buffer", "8KiB"]), taken(&[]));
     assert!(2 * small < large, "{small} bytes with a small buffer, {large} with the kernel's");

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use sha2::{Digest, Sha256};
 use socket2::SockRef;
 
-use super::PATIENCE;
+use super::{PATIENCE, kernel};
 
 /// Connects; no read and no write on the stream blocks beyond patience.
 #[track_caller]
@@ -125,24 +125,31 @@ impl Pattern {
         }
     }
 
-    /// Sends without reading until the server takes no more, and returns how many bytes it took.
+    /// Sends without reading until the server can send back no more and takes no more, and returns how much it took.
     ///
     /// Gives up at 256 MiB: a server that keeps so much for a client that does not read has no bound.
-    pub fn flood(&self, mut stream: &TcpStream) -> usize {
-        let mut sent = 0;
-        let mut stuck = Instant::now();
+    pub fn flood(&self, stream: &TcpStream) -> usize {
+        let (local, remote) = (stream.local_addr().unwrap(), stream.peer_addr().unwrap());
+        self.send_until(stream, || kernel::unsent(remote, local) > 0)
+    }
+
+    /// Sends without reading until the kernel takes no more for a server that does not run.
+    pub fn fill(&self, stream: &TcpStream) -> usize {
+        self.send_until(stream, || true)
+    }
+
+    fn send_until(&self, mut stream: &TcpStream, stuck: impl Fn() -> bool) -> usize {
+        let (mut sent, mut last) = (0, Instant::now());
         stream.set_nonblocking(true).unwrap();
-        while sent < 256 * 1024 * 1024 && stuck.elapsed() < Duration::from_millis(200) {
+        while sent < 256 * 1024 * 1024 && !(last.elapsed() > Duration::from_millis(200) && stuck()) {
             match stream.write(self.from(sent)) {
-                Ok(length) => {
-                    sent += length;
-                    stuck = Instant::now();
-                }
+                Ok(length) => (sent, last) = (sent + length, Instant::now()),
                 Err(error) if error.kind() == ErrorKind::WouldBlock => {
-                    thread::sleep(Duration::from_millis(2));
+                    thread::sleep(Duration::from_millis(2))
                 }
                 Err(error) => panic!("after {sent} bytes: {error}"),
             }
+            assert!(last.elapsed() < PATIENCE, "neither taken nor sent back after {sent} bytes");
         }
         stream.set_nonblocking(false).unwrap();
         sent

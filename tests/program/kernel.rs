@@ -18,20 +18,23 @@ pub struct Row {
     pub remote: SocketAddr,
     pub state: TcpState,
     pub timer: u8,
+    /// Bytes that were sent and not acknowledged, or not sent yet.
+    pub unsent: u32,
 }
 
 /// All rows.
 pub fn table() -> Vec<Row> {
-    fs::read_to_string("/proc/net/tcp").unwrap().lines().skip(1).filter_map(row).collect()
+    fs::read_to_string("/proc/net/tcp").unwrap().lines().skip(1).filter_map(parse).collect()
 }
 
-fn row(line: &str) -> Option<Row> {
+fn parse(line: &str) -> Option<Row> {
     let columns: Vec<&str> = line.split_whitespace().collect();
     let number = |text: &str| u8::from_str_radix(text, 16).ok();
     Some(Row {
         local: address(columns.get(1)?)?,
         remote: address(columns.get(2)?)?,
         state: TcpState::from_number(number(columns.get(3)?)?)?,
+        unsent: u32::from_str_radix(columns.get(4)?.split(':').next()?, 16).ok()?,
         timer: number(columns.get(5)?.split(':').next()?)?,
     })
 }
@@ -43,16 +46,21 @@ fn address(text: &str) -> Option<SocketAddr> {
     Some(SocketAddr::new(ip.into(), u16::from_str_radix(port, 16).ok()?))
 }
 
-/// The state of the connection with this four-tuple.
-pub fn state(local: SocketAddr, remote: SocketAddr) -> Option<TcpState> {
-    table().into_iter().find(|row| (row.local, row.remote) == (local, remote)).map(|row| row.state)
+/// The row of the connection with this four-tuple.
+pub fn row_of(local: SocketAddr, remote: SocketAddr) -> Option<Row> {
+    table().into_iter().find(|row| (row.local, row.remote) == (local, remote))
+}
+
+/// The bytes in the send queue of the connection with this four-tuple.
+pub fn unsent(local: SocketAddr, remote: SocketAddr) -> u32 {
+    row_of(local, remote).map_or(0, |row| row.unsent)
 }
 
 /// Waits until the connection with this four-tuple is in `wanted`.
 #[track_caller]
 pub fn wait_for_state(local: SocketAddr, remote: SocketAddr, wanted: TcpState) {
     until(&format!("{local} -> {remote} in {wanted}"), || {
-        (state(local, remote) == Some(wanted)).then_some(())
+        row_of(local, remote).filter(|row| row.state == wanted)
     });
 }
 
