@@ -17,7 +17,9 @@ use fourtuple::service::{Heartbeat, HeartbeatPlan};
 /// Binds LOCAL_IP:LOCAL_PORT, connects to REMOTE_IP:REMOTE_PORT, sends MESSAGE at once and every interval,
 /// whatever the remote side answers or does not, and prints each answer with its round-trip time.
 #[derive(Parser)]
-#[command(name = "connector", version, after_help = EXAMPLES, after_long_help = LONG_EXAMPLES)]
+#[command(name = "connector", version)]
+#[command(override_usage = "connector [OPTIONS] LOCAL_IP LOCAL_PORT REMOTE_IP REMOTE_PORT [MESSAGE]")]
+#[command(after_help = EXAMPLES, after_long_help = LONG_EXAMPLES)]
 struct Args {
     /// Address to bind
     #[arg(value_parser = cli::local_ip)]

@@ -1,0 +1,229 @@
+//! Help, and what is answered to wrong usage and to a socket that cannot be opened.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test"
+)]
+#![allow(clippy::print_stderr, reason = "a skipped test says so")]
+
+mod program;
+
+use std::fs;
+use std::process::Command;
+
+use program::kernel::ReservedPort;
+use program::{End, Listener, Program, path};
+use snapbox::{assert_data_eq, file};
+
+fn help(program: &str, flag: &str) -> String {
+    let mut command = Command::new(path(program));
+    let end = Program::spawn(command.arg(flag).env("COLUMNS", "80")).end().well();
+    assert_eq!(end.stderr, "");
+    end.stdout
+}
+
+#[test]
+fn listener_help() {
+    assert_data_eq!(help("listener", "-h"), file!["snapshots/listener-h.txt"].raw());
+    assert_data_eq!(help("listener", "--help"), file!["snapshots/listener--help.txt"].raw());
+}
+
+#[test]
+fn connector_help() {
+    assert_data_eq!(help("connector", "-h"), file!["snapshots/connector-h.txt"].raw());
+    assert_data_eq!(help("connector", "--help"), file!["snapshots/connector--help.txt"].raw());
+}
+
+#[test]
+fn short_help_fits_40_lines_of_80_columns_and_ends_with_two_to_four_examples() {
+    for program in ["listener", "connector"] {
+        let help = help(program, "-h");
+        assert!(help.lines().count() <= 40, "{program} -h has {} lines", help.lines().count());
+        let wide: Vec<&str> = help.lines().filter(|line| line.chars().count() > 80).collect();
+        assert!(wide.is_empty(), "{wide:#?}");
+        let (_, examples) = help.split_once("\nExamples:\n").unwrap();
+        let examples = examples.lines().filter(|line| line.starts_with(&format!("  {program}"))).count();
+        assert!((2..=4).contains(&examples), "{program} -h has {examples} examples");
+    }
+}
+
+#[test]
+fn long_help_says_each_option_of_the_specification() {
+    let both = ["--reuse-address", "--reuse-port", "--receive-timeout", "--send-timeout", "--v6-only"];
+    let both =
+        [&both[..], &["--receive-buffer", "--send-buffer", "--nodelay", "--linger", "--keepalive"]].concat();
+    let both =
+        [&both[..], &["--user-timeout", "--mss", "--drain", "--format", "--quiet", "--verbose"]].concat();
+    let listener = ["--backlog", "--max-connections"];
+    let connector =
+        ["--interval", "--count", "--connect-timeout", "--bind-address-no-port", "--local-port-range"];
+    for (program, own) in [("listener", &listener[..]), ("connector", &connector)] {
+        let help = help(program, "--help");
+        for option in both.iter().chain(own) {
+            let described = help
+                .lines()
+                .any(|line| line.trim_start().starts_with(option) || line.contains(&format!(", {option}")));
+            assert!(described, "{program} --help has no {option}");
+        }
+    }
+}
+
+/// Fails unless the usage is refused with words that name `argument`.
+#[track_caller]
+fn refused_usage(program: &str, arguments: &[&str], argument: &str) {
+    let end = Program::run(program, arguments).with_status(2);
+    assert!(end.stderr.contains(argument), "{arguments:?}: {}", end.stderr);
+    assert_eq!(end.stdout, "", "{arguments:?}");
+}
+
+#[test]
+fn wrong_usage_of_listener_names_the_argument() {
+    for (arguments, argument) in [
+        (&["70000"][..], "'70000' for '[PORT]'"),
+        (&["-1"], "'-1'"),
+        (&["port"], "'port' for '[PORT]'"),
+        (&["0", "1.2.3"], "'1.2.3' for '[IP]'"),
+        (&["0", "256.1.1.1"], "'256.1.1.1' for '[IP]'"),
+        (&["0", "localhost"], "'localhost' for '[IP]'"),
+        (&["0", "127.0.0.1", "more"], "'more'"),
+        (&["0", "--receive-timeout", "5"], "'5' for '--receive-timeout"),
+        (&["0", "--send-timeout", "0s"], "'0s' for '--send-timeout"),
+        (&["0", "--drain", "soon"], "'soon' for '--drain"),
+        (&["0", "--receive-buffer", "64"], "'64' for '--receive-buffer"),
+        (&["0", "--linger", "500ms"], "'500ms' for '--linger"),
+        (&["0", "--max-connections", "0"], "'0' for '--max-connections"),
+        (&["0", "--backlog", "-1"], "'-1'"),
+        (&["0", "--reuse-port", "yes"], "'yes' for '--reuse-port"),
+        (&["0", "--format", "xml"], "'xml' for '--format"),
+        (&["0", "--quiet", "--verbose"], "--verbose"),
+        (&["0", "--reuse-adress", "on"], "--reuse-address"),
+    ] {
+        refused_usage("listener", arguments, argument);
+    }
+}
+
+#[test]
+fn wrong_usage_of_connector_names_the_argument() {
+    let with = |rest: &[&'static str]| [&["127.0.0.1", "0", "127.0.0.1", "3000"], rest].concat();
+    for (arguments, argument) in [
+        (vec!["127.0.0.1"], "<LOCAL_PORT>"),
+        (vec!["localhost", "0", "127.0.0.1", "3000"], "'localhost' for '<LOCAL_IP>'"),
+        (vec!["1.2.3", "0", "127.0.0.1", "3000"], "'1.2.3' for '<LOCAL_IP>'"),
+        (vec!["127.0.0.1", "70000", "127.0.0.1", "3000"], "'70000' for '<LOCAL_PORT>'"),
+        (vec!["127.0.0.1", "0", "127.0.0.1", "70000"], "'70000' for '<REMOTE_PORT>'"),
+        (vec!["127.0.0.1", "0", "127.0.0.1", "0"], "'0' for '<REMOTE_PORT>'"),
+        (with(&[""]), "[MESSAGE]"),
+        (with(&["--interval", "5"]), "'5' for '--interval"),
+        (with(&["--interval", "0s"]), "'0s' for '--interval"),
+        (with(&["--count", "0"]), "'0' for '--count"),
+        (with(&["--connect-timeout", "ten"]), "'ten' for '--connect-timeout"),
+        (with(&["--local-port-range", "9-1"]), "'9-1' for '--local-port-range"),
+        (with(&["--nonsense"]), "--nonsense"),
+    ] {
+        refused_usage("connector", &arguments, argument);
+    }
+}
+
+#[test]
+fn a_duration_without_a_unit_is_told_what_a_unit_is() {
+    for option in
+        ["--receive-timeout", "--send-timeout", "--drain", "--linger", "--keepalive", "--user-timeout"]
+    {
+        let end = Program::run("listener", &["0", option, "5"]).with_status(2);
+        assert!(end.stderr.contains("5s"), "{}", end.stderr);
+    }
+}
+
+/// Fails unless the kernel's no is told with call, address, errno and a next step.
+#[track_caller]
+fn refused_by_the_kernel(end: End, beginning: &str) -> End {
+    let end = end.with_status(1);
+    assert!(end.stderr.starts_with(beginning), "not {beginning:?}: {end:#?}");
+    assert!(end.stderr.contains("\nhint: "), "no next step: {end:#?}");
+    end
+}
+
+#[test]
+fn a_foreign_address_cannot_be_bound() {
+    // 192.0.2.0/24 is for documentation and nobody's (RFC 5737).
+    let end = Program::run("listener", &["0", "192.0.2.1"]);
+    let end = refused_by_the_kernel(end, "listener: bind 192.0.2.1:0: EADDRNOTAVAIL (");
+    assert_eq!(end.stdout, "");
+    let end = Program::run("connector", &["192.0.2.1", "0", "127.0.0.1", "3000"]);
+    refused_by_the_kernel(end, "connector: bind 192.0.2.1:0: EADDRNOTAVAIL (");
+}
+
+/// A command without the privilege to bind low ports, or why there is none here.
+fn unprivileged(program: &str) -> Result<Command, &'static str> {
+    let first = fs::read_to_string("/proc/sys/net/ipv4/ip_unprivileged_port_start").unwrap();
+    if first.trim() == "0" {
+        return Err("no port is privileged here");
+    }
+    if !nix::unistd::geteuid().is_root() {
+        return Ok(Command::new(path(program)));
+    }
+    let drop = ["--bounding-set", "-net_bind_service", "--inh-caps", "-net_bind_service"];
+    let works = Command::new("setpriv").args(drop).arg("true").status();
+    if !works.is_ok_and(|status| status.success()) {
+        return Err("root, and setpriv(1) is not there to drop CAP_NET_BIND_SERVICE");
+    }
+    let mut command = Command::new("setpriv");
+    command.args(drop).arg(path(program));
+    Ok(command)
+}
+
+#[test]
+fn a_privileged_port_is_refused_without_the_capability() {
+    for (program, arguments) in
+        [("listener", &["1", "127.0.0.1"][..]), ("connector", &["127.0.0.1", "1", "127.0.0.1", "3000"])]
+    {
+        match unprivileged(program) {
+            Ok(mut command) => {
+                let end = Program::spawn(command.args(arguments)).end();
+                refused_by_the_kernel(end, &format!("{program}: bind 127.0.0.1:1: EACCES ("));
+            }
+            Err(reason) => eprintln!("skipped: {reason}"),
+        }
+    }
+}
+
+#[test]
+fn a_refused_connection_names_the_four_tuple() {
+    let reserved = ReservedPort::new();
+    let port = reserved.address().port().to_string();
+    let end = Program::run("connector", &["127.0.0.1", "0", "127.0.0.1", &port]);
+    let end = refused_by_the_kernel(end, "connector: connect 127.0.0.1:");
+    let clause = format!(" -> 127.0.0.1:{port}: ECONNREFUSED (Connection refused)\n");
+    assert!(end.stderr.contains(&clause), "{end:#?}");
+}
+
+#[test]
+fn an_unreachable_family_is_refused_with_a_next_step() {
+    let end = Program::run("connector", &["127.0.0.1", "0", "::1", "3000"]).with_status(1);
+    assert!(end.stderr.contains("::1") && end.stderr.contains("\nhint: "), "{end:#?}");
+}
+
+#[test]
+fn a_busy_port_names_its_holder() {
+    let holder = Listener::start(&["--reuse-port", "off"]);
+    let port = holder.address.port().to_string();
+    for reuse in ["on", "off"] {
+        let end =
+            Program::run("listener", &[&port, "127.0.0.1", "--reuse-port", "off", "--reuse-address", reuse]);
+        let end = refused_by_the_kernel(end, &format!("listener: bind {}: EADDRINUSE (", holder.address));
+        for part in ["LISTEN", &holder.address.to_string(), &holder.pid().to_string(), "listener"] {
+            assert!(end.stderr.lines().nth(1).unwrap().contains(part), "no {part}: {end:#?}");
+        }
+    }
+}
+
+#[test]
+fn a_port_shared_with_another_listener_is_told() {
+    let first = Listener::start(&[]);
+    let second = Listener::at("127.0.0.1", first.address.port(), &[]);
+    assert_eq!(second.line("shared "), format!("shared with={}", first.pid()));
+    assert!(!first.said().contains("shared "));
+}
