@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 
 use fourtuple::net::TcpState;
 use nix::libc::ECONNRESET;
-use nix::sys::signal::Signal::{SIGINT, SIGUSR2};
+use nix::sys::signal::Signal::{SIGCONT, SIGINT, SIGSTOP, SIGUSR2};
 use program::client::{read_to_error, reset};
 use program::kernel::{FullServer, ReservedPort, has_ipv6, wait_for_state};
 use program::{Listener, PATIENCE, Program, connector, connector_with_unsent_bytes, field};
@@ -153,6 +153,22 @@ fn the_receive_timeout_does_not_run_between_an_answer_and_the_next_heartbeat() {
     let options = ["--receive-timeout", "500ms", "--interval", "1200ms", "--count", "2"];
     let end = connector(any_port(), listener.address, &options).end().well();
     assert!(end.lines("summary ")[0].starts_with("summary sent=2 answered=2 "), "{end:#?}");
+}
+
+#[test]
+fn an_answer_that_arrived_in_time_counts_though_the_connector_comes_to_it_late() {
+    for options in [["--count", "1", "--interval", "1s"], ["--count", "1", "--receive-timeout", "1s"]] {
+        let (server, remote) = server();
+        let mut connector = connector(any_port(), remote, &options);
+        let mut stream = accept(&server);
+        assert_eq!(read(&stream, 2), b"hi");
+        connector.signal(SIGSTOP);
+        stream.write_all(b"hi").unwrap();
+        std::thread::sleep(Duration::from_millis(1200));
+        connector.signal(SIGCONT);
+        let end = connector.end().well();
+        assert!(end.lines("summary ")[0].starts_with("summary sent=1 answered=1 "), "{end:#?}");
+    }
 }
 
 #[test]

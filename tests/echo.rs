@@ -20,7 +20,7 @@ use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal::{SIGCONT, SIGSTOP, SIGTERM, SIGUSR2};
 use program::client::{Pattern, connect, exchange, read_to_error, read_to_fin, reset, round_trip};
-use program::kernel::{KEEPALIVE, ReservedPort, has_ipv6, row_of};
+use program::kernel::{KEEPALIVE, ReservedPort, has_ipv6, longest_queue, row_of};
 use program::{Listener, Program, field, path, until};
 use serde_json::Value;
 use socket2::SockRef;
@@ -186,12 +186,10 @@ fn clients_that_are_idle_or_do_not_read_do_not_disturb_others() {
 #[test]
 fn more_clients_than_1024_are_served_together() {
     fourtuple::cli::raise_descriptor_limit();
-    let somaxconn = std::fs::read_to_string("/proc/sys/net/core/somaxconn").unwrap();
-    let clients = somaxconn.trim().parse().map_or(128, |most: usize| most.min(1100));
     let listener = Listener::start(&["--quiet"]);
     // All wait in the accept queue when the listener comes to it.
     listener.signal(SIGSTOP);
-    let streams: Vec<TcpStream> = (0..clients).map(|_| connect(listener.address)).collect();
+    let streams: Vec<TcpStream> = (0..longest_queue().min(1100)).map(|_| connect(listener.address)).collect();
     listener.signal(SIGCONT);
     for stream in streams.iter().rev() {
         round_trip(stream, b"hello");
@@ -245,6 +243,20 @@ fn a_client_that_sends_now_and_then_is_not_closed_by_the_receive_timeout() {
 }
 
 #[test]
+fn bytes_that_arrived_in_time_count_though_the_listener_comes_to_them_late() {
+    let listener = Listener::start(&["--receive-timeout", "1s"]);
+    let mut stream = connect(listener.address);
+    round_trip(&stream, b"hello");
+    listener.signal(SIGSTOP);
+    stream.write_all(b"in time").unwrap();
+    thread::sleep(Duration::from_millis(1200));
+    listener.signal(SIGCONT);
+    let mut echo = [0; 7];
+    stream.read_exact(&mut echo).unwrap();
+    assert_eq!(&echo, b"in time");
+}
+
+#[test]
 fn a_client_that_does_not_read_is_reset_after_the_send_timeout() {
     let listener = Listener::start(&["--send-timeout", "200ms"]);
     let (idle, mut deaf) = (connect(listener.address), connect(listener.address));
@@ -287,6 +299,11 @@ fn a_reset_is_told_as_such_whether_the_listener_reads_or_not() {
     Pattern::new(4).flood(&paused);
     reset(paused);
     assert!(listener.nth_line(2, "closed ").contains(" reason=reset "));
+    let half_closed = connect(listener.address);
+    Pattern::new(4).flood(&half_closed);
+    half_closed.shutdown(Shutdown::Write).unwrap();
+    reset(half_closed);
+    assert!(listener.nth_line(3, "closed ").contains(" reason=reset "));
 }
 
 #[test]

@@ -64,6 +64,11 @@ pub fn wait_for_state(local: SocketAddr, remote: SocketAddr, wanted: TcpState) {
     });
 }
 
+/// How many connections the longest accept queue holds.
+pub fn longest_queue() -> usize {
+    fs::read_to_string("/proc/sys/net/core/somaxconn").unwrap().trim().parse().unwrap()
+}
+
 /// A port of 127.0.0.1 that is kept from others, but not from a socket with both SO_REUSEADDR and SO_REUSEPORT.
 pub struct ReservedPort(Socket);
 
