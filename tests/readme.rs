@@ -1,0 +1,136 @@
+//! Every command of the README's console blocks does what the README shows.
+//!
+//! A section is played in one network namespace, its blocks in order. A listener stays until the section
+//! ends; every other command is waited for. `^C` is SIGINT; `…` is any text, and alone on a line any lines.
+
+mod program;
+
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::path::Path;
+use std::process::Command;
+
+use nix::sys::signal::Signal;
+use program::{Program, path, until};
+use snapbox::assert_data_eq;
+use tempfile::TempDir;
+
+/// A command, and the output shown before and after Ctrl-C, if that is pressed.
+struct Block {
+    command: String,
+    shown: String,
+    shown_after_interrupt: Option<String>,
+}
+
+impl Block {
+    fn parse(text: &str) -> Self {
+        let (command, output) = text.strip_prefix("$ ").expect(text).split_once('\n').unwrap_or((text, ""));
+        match output.split_once("^C\n") {
+            Some((before, after)) => Self {
+                command: command.to_owned(),
+                shown: before.to_owned(),
+                shown_after_interrupt: Some(after.to_owned()),
+            },
+            None => {
+                Self { command: command.to_owned(), shown: output.to_owned(), shown_after_interrupt: None }
+            }
+        }
+    }
+
+    fn stays(&self) -> bool {
+        self.command.starts_with("out/listener") && self.shown.starts_with("listening")
+    }
+}
+
+/// The console blocks of each section that has any.
+fn sections(readme: &str) -> Vec<Vec<Block>> {
+    let blocks = |section: &str| -> Vec<Block> {
+        let starts = section.split("```console\n").skip(1);
+        starts.map(|rest| Block::parse(rest.split("```").next().unwrap())).collect()
+    };
+    readme.split("\n## ").map(blocks).filter(|blocks| !blocks.is_empty()).collect()
+}
+
+/// A folder that looks like a built checkout.
+fn checkout() -> TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    fs::create_dir(folder.path().join("out")).unwrap();
+    for program in ["listener", "connector", "fourtuple"] {
+        symlink(path(program), folder.path().join("out").join(program)).unwrap();
+    }
+    for part in ["experiments", "scripts"] {
+        symlink(root.join(part), folder.path().join(part)).unwrap();
+    }
+    folder
+}
+
+/// `make` as the Makefile has it, less the build.
+const MAKE: &str = "make() { case $1 in
+    experiments) scripts/run-experiments ;;
+    experiment-*) scripts/run-experiments --show ${1#experiment-} ;;
+    *) return 2 ;;
+    esac; }";
+
+/// A network namespace that lasts as long as this.
+struct Network(Program);
+
+impl Network {
+    fn new() -> Self {
+        Self(Program::spawn(Command::new(path("fourtuple")).args(["isolate", "--", "sleep", "600"])))
+    }
+
+    fn run(&self, command: &str, folder: &Path) -> Program {
+        let isolate = self.0.pid();
+        let inside = until("a process inside", || {
+            let children = fs::read_to_string(format!("/proc/{isolate}/task/{isolate}/children")).ok()?;
+            children.split_whitespace().next().map(str::to_owned)
+        });
+        let script = format!("{MAKE}\nexec 2>&1\n{command}");
+        Program::spawn(
+            Command::new(path("fourtuple"))
+                .args(["isolate", "--join", &inside, "--", "bash", "-c", &script])
+                .current_dir(folder),
+        )
+    }
+}
+
+fn play(blocks: &[Block]) {
+    let (folder, network) = (checkout(), Network::new());
+    let mut staying = Vec::new();
+    for block in blocks {
+        let mut program = network.run(&block.command, folder.path());
+        if block.stays() {
+            program.line("listening");
+            staying.push((program, block));
+        } else if let Some(after) = &block.shown_after_interrupt {
+            program.nth_line(block.shown.lines().count(), "");
+            program.signal(Signal::SIGINT);
+            compare(&program.end().stdout, &format!("{}{after}", block.shown));
+        } else {
+            compare(&program.end().stdout, &block.shown);
+        }
+    }
+    for (program, block) in staying {
+        program.nth_line(block.shown.lines().count(), "");
+        compare(&program.said(), &block.shown);
+    }
+}
+
+#[track_caller]
+fn compare(said: &str, shown: &str) {
+    let pattern = shown.lines().map(|line| match line {
+        "…" => "...\n".to_owned(),
+        line => format!("{}\n", line.replace('…', "[..]")),
+    });
+    let pattern: String = pattern.collect();
+    assert_data_eq!(said, pattern);
+}
+
+#[test]
+fn every_command_does_what_the_readme_shows() {
+    let readme = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/README.md")).unwrap();
+    let sections = sections(&readme);
+    assert!(sections.len() >= 4, "the README has lost its console blocks");
+    sections.iter().for_each(|blocks| play(blocks));
+}
