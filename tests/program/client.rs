@@ -1,14 +1,14 @@
 //! Clients that do to a server what clients do: send in odd pieces, half-close, reset, stop reading.
 
 use std::io::{self, ErrorKind, Read, Write};
-use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use sha2::{Digest, Sha256};
 use socket2::{Domain, SockRef, Socket, Type};
 
-use super::{PATIENCE, kernel};
+use super::{PATIENCE, kernel, until};
 
 /// Connects; no read and no write on the stream blocks beyond patience.
 #[track_caller]
@@ -27,6 +27,17 @@ pub fn connect_with_receive_buffer(address: SocketAddr, bytes: usize) -> TcpStre
     socket.connect(&address.into()).unwrap();
     let stream = TcpStream::from(socket);
     stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    stream
+}
+
+/// Accepts; neither this nor a read or write on the stream blocks beyond patience.
+#[track_caller]
+pub fn accept(server: &TcpListener) -> TcpStream {
+    server.set_nonblocking(true).unwrap();
+    let (stream, _) = until("a connection", || server.accept().ok());
+    stream.set_nonblocking(false).unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    stream.set_write_timeout(Some(PATIENCE)).unwrap();
     stream
 }
 
