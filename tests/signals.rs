@@ -20,7 +20,7 @@ use std::time::{Duration, Instant};
 use fourtuple::net::TcpState;
 use nix::libc::ECONNRESET;
 use nix::sys::signal::Signal::{self, SIGCONT, SIGINT, SIGSTOP, SIGTERM, SIGUSR2};
-use program::client::{Pattern, connect, read_to_error, read_to_fin, round_trip};
+use program::client::{Pattern, accept, connect, read_to_error, read_to_fin, round_trip};
 use program::kernel::{FullServer, ReservedPort, longest_queue, wait_for_state};
 use program::{Listener, PATIENCE, Program, connector, connector_with_unsent_bytes, field};
 
@@ -213,7 +213,7 @@ fn the_connector_obeys_at_once_while_a_server_reads_and_never_answers() {
     let server = TcpListener::bind(any_port()).unwrap();
     let connector =
         connector(any_port(), server.local_addr().unwrap(), &["--drain", "60s", "--interval", "20ms"]);
-    let (mut stream, _) = server.accept().unwrap();
+    let mut stream = accept(&server);
     stream.read_exact(&mut [0; 6]).unwrap();
     let end = ends_at_once(connector, SIGINT);
     assert!(end.lines("summary ")[0].ends_with(" answered=0"), "{end:#?}");

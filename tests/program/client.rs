@@ -1,19 +1,41 @@
 //! Clients that do to a server what clients do: send in odd pieces, half-close, reset, stop reading.
 
 use std::io::{self, ErrorKind, Read, Write};
-use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use sha2::{Digest, Sha256};
-use socket2::SockRef;
+use socket2::{Domain, SockRef, Socket, Type};
 
-use super::{PATIENCE, kernel};
+use super::{PATIENCE, kernel, until};
 
 /// Connects; no read and no write on the stream blocks beyond patience.
 #[track_caller]
 pub fn connect(address: SocketAddr) -> TcpStream {
     let stream = TcpStream::connect(address).unwrap_or_else(|error| panic!("connect {address}: {error}"));
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    stream.set_write_timeout(Some(PATIENCE)).unwrap();
+    stream
+}
+
+/// Connects with a receive buffer of so many bytes, which the kernel doubles.
+#[track_caller]
+pub fn connect_with_receive_buffer(address: SocketAddr, bytes: usize) -> TcpStream {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, None).unwrap();
+    socket.set_recv_buffer_size(bytes).unwrap();
+    socket.connect(&address.into()).unwrap();
+    let stream = TcpStream::from(socket);
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    stream
+}
+
+/// Accepts; neither this nor a read or write on the stream blocks beyond patience.
+#[track_caller]
+pub fn accept(server: &TcpListener) -> TcpStream {
+    server.set_nonblocking(true).unwrap();
+    let (stream, _) = until("a connection", || server.accept().ok());
+    stream.set_nonblocking(false).unwrap();
     stream.set_read_timeout(Some(PATIENCE)).unwrap();
     stream.set_write_timeout(Some(PATIENCE)).unwrap();
     stream
@@ -115,6 +137,11 @@ impl Pattern {
     /// Some of the bytes from `offset` on.
     pub fn from(&self, offset: usize) -> &[u8] {
         &self.block[offset % self.block.len()..]
+    }
+
+    /// The first `length` bytes.
+    pub fn bytes(&self, length: usize) -> Vec<u8> {
+        self.block.iter().copied().cycle().take(length).collect()
     }
 
     /// Fails unless `bytes` is how the pattern begins.

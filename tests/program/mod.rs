@@ -281,7 +281,7 @@ pub fn connector_with_unsent_bytes(options: &[&str]) -> (Program, TcpStream) {
     let message = "x".repeat(120_000);
     let program = connector(any_port, address, &[&[&message, "--send-buffer", "8KiB"], options].concat());
     program.line("heartbeat sequence=1 ");
-    (program, server.accept().unwrap().0.into())
+    (program, client::accept(&server.into()))
 }
 
 /// What a stream has carried so far, gathered by a thread.
