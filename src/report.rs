@@ -26,6 +26,7 @@ pub enum Event<'a> {
         local: SocketAddr,
         reuse_address: bool,
         reuse_port: bool,
+        workers: usize,
     },
     SharedWith {
         pids: &'a [u32],
@@ -102,6 +103,14 @@ pub struct Totals {
     pub received: u64,
     /// Bytes that the kernel took for all of them.
     pub sent: u64,
+}
+
+impl std::ops::AddAssign for Totals {
+    fn add_assign(&mut self, other: Self) {
+        self.accepted += other.accepted;
+        self.received += other.received;
+        self.sent += other.sent;
+    }
 }
 
 /// The spread of the round-trip times measured.
@@ -201,11 +210,14 @@ impl Event<'_> {
         };
         let mut line;
         match self {
-            Self::Listening { local, reuse_address, reuse_port } => {
+            Self::Listening { local, reuse_address, reuse_port, workers } => {
                 line = new("listening");
                 line.field("local", local)
                     .field("reuse-address", on_off(*reuse_address))
                     .field("reuse-port", on_off(*reuse_port));
+                if *workers > 1 {
+                    line.number("workers", *workers as u64);
+                }
             }
             Self::SharedWith { pids } => {
                 line = new("shared");

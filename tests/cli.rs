@@ -1,13 +1,6 @@
 //! Help, and what is answered to wrong usage and to a socket that cannot be opened.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    reason = "a test"
-)]
-#![allow(clippy::print_stderr, reason = "a skipped test says so")]
+#![cfg(test)]
 
 mod program;
 

@@ -1,13 +1,6 @@
 //! `connector`: the local port asked for, and a heartbeat whatever the remote side does.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    reason = "a test"
-)]
-#![allow(clippy::print_stderr, reason = "a skipped test says so")]
+#![cfg(test)]
 
 mod program;
 

@@ -1,13 +1,6 @@
 //! `listener` serves: every byte comes back, whatever other clients do and whoever reads its output.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    reason = "a test"
-)]
-#![allow(clippy::print_stderr, reason = "a skipped test says so")]
+#![cfg(test)]
 
 mod program;
 

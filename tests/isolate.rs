@@ -1,6 +1,7 @@
 //! `fourtuple isolate`: what the command gets, what passes through, and that nothing remains.
+
+#![cfg(test)]
 #![cfg(target_os = "linux")]
-#![expect(clippy::unwrap_used, clippy::print_stderr, reason = "a test's own helpers")]
 
 use std::fs;
 use std::io::{BufRead, BufReader, Read};

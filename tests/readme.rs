@@ -3,6 +3,8 @@
 //! A section is played in one network namespace, its blocks in order. A listener stays until the section
 //! ends; every other command is waited for. `^C` is SIGINT; `…` is any text, and alone on a line any lines.
 
+#![cfg(test)]
+
 mod program;
 
 use std::fs;
@@ -11,7 +13,7 @@ use std::path::Path;
 use std::process::Command;
 
 use nix::sys::signal::Signal;
-use program::{Program, path, until};
+use program::{Program, path};
 use snapbox::assert_data_eq;
 use tempfile::TempDir;
 
@@ -77,15 +79,14 @@ struct Network(Program);
 
 impl Network {
     fn new() -> Self {
-        Self(Program::spawn(Command::new(path("fourtuple")).args(["isolate", "--", "sleep", "600"])))
+        let wait = ["isolate", "--", "bash", "-c", "echo ready; exec sleep 600"];
+        let isolate = Program::spawn(Command::new(path("fourtuple")).args(wait));
+        isolate.line("ready");
+        Self(isolate)
     }
 
     fn run(&self, command: &str, folder: &Path) -> Program {
-        let isolate = self.0.pid();
-        let inside = until("a process inside", || {
-            let children = fs::read_to_string(format!("/proc/{isolate}/task/{isolate}/children")).ok()?;
-            children.split_whitespace().next().map(str::to_owned)
-        });
+        let inside = self.0.pid().to_string();
         let script = format!("{MAKE}\nexec 2>&1\n{command}");
         Program::spawn(
             Command::new(path("fourtuple"))

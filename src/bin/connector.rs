@@ -99,12 +99,12 @@ fn run(args: Args) -> Result<ExitCode> {
     let settings = Settings {
         limits: Limits { connect: args.connect_timeout.0, send: args.socket.send_timeout.0, receive: None },
         drain: args.drain,
-        max_connections: None,
         options: SocketOptions {
             bind_address_no_port: args.bind_address_no_port,
             local_port_range: args.local_port_range,
             ..args.socket.options(args.receive_timeout)
         },
+        ..Settings::default()
     };
     let mut heartbeat = Heartbeat::new(HeartbeatPlan {
         local,
@@ -114,7 +114,7 @@ fn run(args: Args) -> Result<ExitCode> {
         count: args.count,
         receive_timeout: args.receive_timeout.0,
     });
-    let ended = EventLoop::new(reporter.clone(), settings)?.run(&mut heartbeat);
+    let ended = EventLoop::new(reporter.clone(), settings, true)?.run(&mut heartbeat);
     if let Some(summary) = heartbeat.summary() {
         reporter.report(&summary);
     }

@@ -1,18 +1,22 @@
 //! `listener`: an echo server that opens its socket exactly as told.
 
 use std::net::{IpAddr, SocketAddr};
+use std::panic::resume_unwind;
 use std::process::ExitCode;
+use std::thread;
 use std::time::Duration;
 
-use clap::Parser;
+use clap::error::ErrorKind;
+use clap::{CommandFactory, Parser};
 use fourtuple::cli::{self, Limit, OutputArgs, SocketArgs};
 use fourtuple::drive::{Ended, EventLoop, Limits, Settings};
 use fourtuple::error::Result;
 use fourtuple::evidence::advice::explain;
 use fourtuple::evidence::holders::listeners_on;
 use fourtuple::net::bind;
-use fourtuple::report::Event;
+use fourtuple::report::{Event, Reporter, Totals};
 use fourtuple::service::Echo;
+use nix::sys::signal::{Signal, raise};
 
 /// TCP echo server that opens its socket exactly as told
 ///
@@ -24,7 +28,7 @@ struct Args {
     /// Port to listen on; 0 lets the kernel pick
     #[arg(default_value = "3000", value_parser = cli::port)]
     port: u16,
-    /// Address to bind; 0.0.0.0 and :: are the wildcard addresses
+    /// Address to bind; 0.0.0.0 and :: are wildcards
     #[arg(default_value = "0.0.0.0", value_parser = cli::local_ip)]
     ip: IpAddr,
     /// Length of the accept queue, listen(2)
@@ -33,7 +37,10 @@ struct Args {
     /// Most connections open at once; one more is closed [default: no limit]
     #[arg(long, value_parser = cli::positive, value_name = "N")]
     max_connections: Option<usize>,
-    /// Close a connection on which no byte arrives for so long, or none; SO_RCVTIMEO too
+    /// Threads, each with its own loop and listening socket
+    #[arg(long, default_value_t = 1, value_parser = cli::positive, value_name = "N")]
+    workers: usize,
+    /// Longest time without a byte, or none; SO_RCVTIMEO too
     #[arg(long, default_value = "5m", value_parser = cli::limit, value_name = "DURATION")]
     receive_timeout: Limit,
     /// Time for connections to end after SIGINT or SIGTERM
@@ -70,12 +77,27 @@ There is no authentication and no encryption: on 0.0.0.0 everybody who reaches t
 
 fn main() -> ExitCode {
     let args = Args::parse();
+    if args.workers > 1 && !args.socket.reuse_port.is_on() {
+        let words = "--workers beyond 1 needs --reuse-port on: each worker has a listening socket of its own";
+        Args::command().error(ErrorKind::ArgumentConflict, words).exit();
+    }
     cli::exit("listener", run(&args))
 }
 
 fn run(args: &Args) -> Result<ExitCode> {
     cli::raise_descriptor_limit();
     let reporter = args.output.reporter();
+    let (ended, totals) = serve_all(open_loops(args, &reporter)?)?;
+    reporter.report(&Event::Stopped { totals });
+    reporter.flush();
+    Ok(match ended {
+        Ended::Stopped => ExitCode::SUCCESS,
+        Ended::AtOnce(signal) => cli::signalled(signal),
+    })
+}
+
+/// A loop for each worker, every one with a listening socket of its own on the same address.
+fn open_loops(args: &Args, reporter: &Reporter) -> Result<Vec<EventLoop>> {
     let options = args.socket.options(args.receive_timeout);
     let settings = Settings {
         limits: Limits {
@@ -87,30 +109,52 @@ fn run(args: &Args) -> Result<ExitCode> {
         max_connections: args.max_connections,
         ..Settings::default()
     };
-    let mut event_loop = EventLoop::new(reporter.clone(), settings)?;
-    let local = SocketAddr::new(args.ip, args.port);
-    let listening = bind(local, &options)
-        .and_then(|bound| bound.listen(args.backlog))
-        .map_err(|error| explain(error, local, None))?;
-    let local = event_loop.accept_from(listening)?;
+    let mut local = SocketAddr::new(args.ip, args.port);
+    let mut loops = Vec::new();
+    for worker in 0..args.workers {
+        let mut event_loop = EventLoop::new(reporter.clone(), settings.clone(), worker == 0)?;
+        let listening = bind(local, &options)
+            .and_then(|bound| bound.listen(args.backlog))
+            .map_err(|error| explain(error, local, None))?;
+        // The first may have been given a port.
+        local = event_loop.accept_from(listening)?;
+        loops.push(event_loop);
+    }
     reporter.report(&Event::Listening {
         local,
         reuse_address: options.reuse_address,
         reuse_port: options.reuse_port,
+        workers: args.workers,
     });
-    if options.reuse_port {
-        let pids = listeners_on(local).unwrap_or_default();
-        if !pids.is_empty() {
-            reporter.report(&Event::SharedWith { pids: &pids });
+    let pids = if options.reuse_port { listeners_on(local).unwrap_or_default() } else { Vec::new() };
+    if !pids.is_empty() {
+        reporter.report(&Event::SharedWith { pids: &pids });
+    }
+    Ok(loops)
+}
+
+/// Runs each loop on a thread of its own until all have ended.
+fn serve_all(loops: Vec<EventLoop>) -> Result<(Ended, Totals)> {
+    thread::scope(|scope| {
+        let workers: Vec<_> = loops.into_iter().map(|one| scope.spawn(|| serve(one))).collect();
+        let mut sum = (Ended::Stopped, Totals::default());
+        for worker in workers {
+            let (ended, totals) = worker.join().unwrap_or_else(|panic| resume_unwind(panic))?;
+            sum.0 = sum.0.max(ended);
+            sum.1 += totals;
+        }
+        Ok(sum)
+    })
+}
+
+fn serve(event_loop: EventLoop) -> Result<(Ended, Totals)> {
+    let mut echo = Echo::default();
+    match event_loop.run(&mut echo) {
+        Ok(ended) => Ok((ended, echo.totals())),
+        Err(error) => {
+            // The others would serve on, and the error would wait for their end.
+            let _ = raise(Signal::SIGTERM);
+            Err(error)
         }
     }
-
-    let mut echo = Echo::default();
-    let ended = event_loop.run(&mut echo)?;
-    reporter.report(&Event::Stopped { totals: echo.totals() });
-    reporter.flush();
-    Ok(match ended {
-        Ended::Stopped => ExitCode::SUCCESS,
-        Ended::AtOnce(signal) => cli::signalled(signal),
-    })
 }

@@ -13,6 +13,7 @@ use socket2::SockRef;
 
 use super::clock::{Clock, Time};
 use super::connection::{Connection, Deadline, Limits, ReadOutcome, Stream};
+use super::gauge::Gauge;
 use super::memory::give_back_free_pages;
 use super::timers::Timers;
 use crate::error::{Error, Result};
@@ -35,8 +36,10 @@ pub struct Settings {
     pub limits: Limits,
     /// How long, after a stop, connections have to finish.
     pub drain: Duration,
-    /// The most connections open at once; those beyond are told and closed.
+    /// The most connections open at once, by the gauge; those beyond are told and closed.
     pub max_connections: Option<usize>,
+    /// Counts the connections of all loops that have a clone of it.
+    pub gauge: Gauge,
     /// For active opens.
     pub options: SocketOptions,
 }
@@ -109,8 +112,8 @@ impl Connections {
         self.now = self.clock.now();
     }
 
-    pub fn is_empty(&self) -> bool {
-        self.table.is_empty()
+    pub fn len(&self) -> usize {
+        self.table.len()
     }
 
     pub fn stopping(&self) -> bool {
@@ -146,7 +149,7 @@ impl Connections {
         let refuse = |reporter: &Reporter, local, reason| {
             reporter.report(&Event::Refused { local, remote, reason });
         };
-        if self.settings.max_connections.is_some_and(|most| self.table.len() >= most) {
+        if !self.settings.gauge.enter(self.settings.max_connections) {
             return refuse(&self.reporter, listening, Refusal::MaxConnections);
         }
         // Only a wildcard listener must ask which address the client meant.
@@ -163,7 +166,10 @@ impl Connections {
                 service.opened(self, id, tuple);
                 self.settle(service, id);
             }
-            Err(error) => refuse(&self.reporter, listening, Refusal::Failed(errno_of(&error))),
+            Err(error) => {
+                self.settings.gauge.leave();
+                refuse(&self.reporter, listening, Refusal::Failed(errno_of(&error)));
+            }
         }
     }
 
@@ -319,6 +325,7 @@ impl Connections {
             self.shrink();
         }
         self.unsent -= connection.unsent();
+        self.settings.gauge.leave();
         self.ended += 1;
         if !self.service_timers.is_empty() {
             self.service_timers.retain(|&(owner, _), _| owner != id);
@@ -441,6 +448,7 @@ impl Connections {
         let id = self
             .insert(Connection::connecting(stream, tuple, self.now))
             .map_err(|error| Error::new("epoll_ctl", tuple, error))?;
+        self.settings.gauge.enter(None);
         self.arm(id);
         Ok(id)
     }
@@ -517,7 +525,7 @@ impl Io for Connections {
     }
 
     fn open_connections(&self) -> usize {
-        self.table.len()
+        self.settings.gauge.open()
     }
 
     fn stop(&mut self) {

@@ -1,6 +1,8 @@
 //! One thread, one epoll: wait, note what happened, give everyone concerned a turn.
 
+use std::io::ErrorKind;
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use mio::{Events, Poll, Token};
 use socket2::Socket;
@@ -23,7 +25,7 @@ const EVENTS: usize = 1024;
 const FAILED_WAITS: u32 = 100;
 
 /// How a loop ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Ended {
     /// All connections came to their end, or the drain limit was over.
     Stopped,
@@ -42,17 +44,18 @@ pub struct EventLoop {
 }
 
 impl EventLoop {
-    /// A loop without connections, which hears of SIGINT, SIGTERM and SIGUSR2 from now on.
+    /// A loop without connections, which hears of SIGINT and SIGTERM from now on, and of SIGUSR2 if it is
+    /// to answer for the whole program.
     ///
     /// # Errors
     ///
     /// `EMFILE`, `ENFILE` and `ENOMEM` from `epoll_create`.
-    pub fn new(reporter: Reporter, settings: Settings) -> Result<Self> {
+    pub fn new(reporter: Reporter, settings: Settings, answers: bool) -> Result<Self> {
         map_large_blocks();
         let failed = |error| Error::new("epoll_create", "", error);
         let poll = Poll::new().map_err(failed)?;
         let registry = poll.registry().try_clone().map_err(failed)?;
-        let signals = Signals::catch(poll.registry(), SIGNALS)?;
+        let signals = Signals::catch(poll.registry(), SIGNALS, answers)?;
         let connections = Connections::new(registry, reporter, settings);
         Ok(Self { poll, signals, acceptor: None, connections, abort_at: None })
     }
@@ -78,7 +81,7 @@ impl EventLoop {
     pub fn run(mut self, service: &mut dyn Service) -> Result<Ended> {
         let mut events = Events::with_capacity(EVENTS);
         service.start(&mut self.connections)?;
-        while !(self.connections.stopping() && self.acceptor.is_none() && self.connections.is_empty()) {
+        while !(self.connections.stopping() && self.acceptor.is_none() && self.connections.len() == 0) {
             self.wait(&mut events)?;
             self.connections.update_now();
             if let Some(signal) = self.dispatch(&events, service) {
@@ -107,11 +110,12 @@ impl EventLoop {
         let now = self.connections.now();
         let accept_at = self.acceptor.as_ref().and_then(|acceptor| acceptor.due(now));
         let due = [self.connections.due(), accept_at, self.abort_at].into_iter().flatten().min();
-        let timeout = due.map(|due| due.since(now));
+        let mut timeout = due.map(|due| due.since(now));
         for _ in 0..FAILED_WAITS {
             match self.poll.poll(events, timeout) {
                 Ok(()) => return Ok(()),
-                Err(error) if error.kind() == std::io::ErrorKind::Interrupted => return Ok(()),
+                // Look once more: a deadline must not be judged before what arrived meanwhile is known.
+                Err(error) if error.kind() == ErrorKind::Interrupted => timeout = Some(Duration::ZERO),
                 Err(_) => std::thread::yield_now(),
             }
         }
@@ -157,7 +161,7 @@ impl EventLoop {
                 let limit = self.connections.drain_limit();
                 self.abort_at = Some(now.after(limit));
                 self.connections.finish_all();
-                let connections = self.connections.open_connections();
+                let connections = self.connections.len();
                 if connections > 0 {
                     self.connections.report(&Event::Draining { connections, limit });
                 }

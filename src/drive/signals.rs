@@ -25,19 +25,21 @@ pub enum Heard {
 }
 
 impl Signals {
-    /// Catches SIGINT, SIGTERM and SIGUSR2 from now on.
+    /// Catches SIGINT and SIGTERM from now on, and SIGUSR2 where `status` is asked of this loop.
     ///
     /// # Errors
     ///
     /// `EMFILE` and `ENFILE` from `socketpair`.
-    pub fn catch(registry: &Registry, token: Token) -> Result<Self> {
+    pub fn catch(registry: &Registry, token: Token, status: bool) -> Result<Self> {
         let register = || -> io::Result<Source> {
-            let mut source = Source::new([SIGINT, SIGTERM, SIGUSR2])?;
+            let mut source = Source::new([SIGINT, SIGTERM])?;
+            if status {
+                source.add_signal(SIGUSR2)?;
+            }
             registry.register(&mut source, token, Interest::READABLE)?;
             Ok(source)
         };
-        let source =
-            register().map_err(|error| Error::new("sigaction", "SIGINT, SIGTERM, SIGUSR2", error))?;
+        let source = register().map_err(|error| Error::new("sigaction", "", error))?;
         Ok(Self { source, stopping: false })
     }
 
