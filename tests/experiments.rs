@@ -329,7 +329,7 @@ fn a_mistake_is_told_with_its_line_and_its_word() {
         ("expect_state OPEN $FIRST:3001", "test.sh:5: expect_state: 'OPEN' is no TCP state"),
         ("expect_echo blue hello", "test.sh:5: expect_echo: no program is called 'blue'"),
         ("send_signal one NONSENSE", "test.sh:5: send_signal: NONSENSE is no signal for one"),
-        ("expect_nonsense", "line 5: \"expect_nonsense\" failed with status 127"),
+        ("expect_nonsense", "test.sh:5: \"expect_nonsense\" failed with status 127"),
     ] {
         lab.run(&format!("{CONNECTED}\n{mistake}\nconclude")).fails_with(told);
     }
@@ -468,11 +468,13 @@ fn a_signal_ends_everything_an_experiment_started() {
         let seconds = format!("9{}", std::process::id());
         let script =
             lab.script(&format!("start_program idle -- sleep {seconds}\nexpect_line idle never\nconclude"));
-        let mut child = lab.bash(&script).env("PATIENCE", "60").stdout(Stdio::null()).spawn().unwrap();
+        let child = lab.bash(&script).env("PATIENCE", "60").stdout(Stdio::piped()).spawn().unwrap();
         let sleeper = format!("sleep\0{seconds}\0").into_bytes();
         wait_until("the program runs", || runs(&sleeper));
         kill(Pid::from_raw(child.id().try_into().unwrap()), signal).unwrap();
-        assert_eq!(child.wait().unwrap().code(), Some(status));
+        let verdict = Verdict::of(child.wait_with_output().unwrap());
+        assert_eq!(verdict.status, Some(status), "{}", verdict.text);
+        assert!(!verdict.text.contains("still there"), "{}", verdict.text);
         wait_until("the program has ended", || !runs(&sleeper));
     }
 }

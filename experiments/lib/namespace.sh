@@ -24,6 +24,7 @@ enter_namespace() {
 		return
 	fi
 	can_isolate
+	heed_signals
 	# exec, so that a signal meets `fourtuple isolate` itself and its exit status is ours.
 	EXPERIMENT_OUTSIDE="$$ $here $script" exec "$programs/fourtuple" isolate -- "$BASH" "$script"
 }

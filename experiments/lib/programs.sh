@@ -22,6 +22,7 @@ find_programs() {
 wait_until() {
 	local deadline=$((${EPOCHREALTIME//[!0-9]/} + patience)) _
 	until "$@"; do
+		heed_signals
 		((${EPOCHREALTIME//[!0-9]/} < deadline)) || return 1
 		read -r -t 0.005 -u "$pause" _ || true
 	done

@@ -3,7 +3,7 @@
 # One TAP line a check, what happens on leaving early, and the exit status: 0 every fact held, 1 one did not or
 # none was checked, 4 cannot run here (1 with REQUIRE_ALL=1).
 
-title='' evidence='' concluded=''
+title='' evidence='' concluded='' interrupted=0
 checks=0 failures=0 left_out=0
 bold='' green='' red='' plain=''
 if [[ -t 1 && -z ${NO_COLOR-} ]]; then
@@ -60,6 +60,7 @@ line_of_script() {
 
 # Ends an experiment that cannot go on: a mistake in the script, or in what it was given.
 die() {
+	heed_signals
 	local line
 	line=$(line_of_script)
 	printf '%s%s: %s\n' "$script" "${line:+:$line}" "$1" >&2
@@ -99,6 +100,7 @@ leave_out() {
 # word NAME "$@": what every word does first.
 word() {
 	[[ -n $title ]] || die "$1: say 'experiment TITLE' first"
+	heed_signals
 	[[ -z ${STEP-} || ${STEP-} == 0 ]] || step "$@"
 }
 
@@ -113,11 +115,11 @@ step() {
 	fi
 	local _
 	printf 'Enter to go on ' >/dev/tty
-	# A signal just before read(2) blocks is seen when it returns: so it returns once a second.
 	local status=142
 	while ((status > 128)); do
+		heed_signals
 		status=0
-		read -r -t 1 _ </dev/tty || status=$?
+		read -r -t 0.2 _ </dev/tty || status=$?
 	done
 	((status == 0)) || die "STEP=1: end of input"
 }
@@ -144,16 +146,23 @@ verdict() {
 # Nothing that was started outlives the experiment, and only `conclude` and `skip` may leave with their own status.
 on_exit() {
 	trap leave EXIT
-	trap 'tap "# line $(line_of_script): \"$BASH_COMMAND\" failed with status $?"; exit 1' ERR
-	trap 'exit 129' HUP
-	trap 'exit 130' INT
+	trap 'die "\"$BASH_COMMAND\" failed with status $?"' ERR
 	trap 'exit 141' PIPE
-	trap 'exit 143' TERM
+	# Not at once: bash that exits out of `read -t` leaves SIGCHLD blocked, and then never sees its programs end.
+	trap 'interrupted=129' HUP
+	trap 'interrupted=130' INT
+	trap 'interrupted=143' TERM
+}
+
+# heed_signals: leaves if one came. Whatever waits says this again and again.
+heed_signals() {
+	((interrupted == 0)) || exit "$interrupted"
 }
 
 leave() {
 	local status=$?
 	trap - ERR EXIT
+	interrupted=0
 	[[ -z $title ]] || end_programs
 	[[ -z $concluded ]] || exit "$status"
 	case $status in
