@@ -133,13 +133,15 @@ fn open_loops(args: &Args, reporter: &Reporter) -> Result<Vec<EventLoop>> {
     Ok(loops)
 }
 
-/// Runs each loop on a thread of its own until all have ended.
+/// Runs the first loop on this thread and each further one on its own, until all have ended.
 fn serve_all(loops: Vec<EventLoop>) -> Result<(Ended, Totals)> {
+    let mut loops = loops.into_iter();
+    let first = loops.next();
     thread::scope(|scope| {
-        let workers: Vec<_> = loops.into_iter().map(|one| scope.spawn(|| serve(one))).collect();
-        let mut sum = (Ended::Stopped, Totals::default());
-        for worker in workers {
-            let (ended, totals) = worker.join().unwrap_or_else(|panic| resume_unwind(panic))?;
+        let others: Vec<_> = loops.map(|other| scope.spawn(|| serve(other))).collect();
+        let mut sum = first.map_or(Ok((Ended::Stopped, Totals::default())), serve)?;
+        for other in others {
+            let (ended, totals) = other.join().unwrap_or_else(|panic| resume_unwind(panic))?;
             sum.0 = sum.0.max(ended);
             sum.1 += totals;
         }

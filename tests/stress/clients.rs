@@ -25,18 +25,26 @@ pub fn echo(stream: &mut TcpStream, bytes: &[u8]) {
     assert!(answer == bytes, "the echo differs");
 }
 
-/// Sends until the kernel takes no more and nothing moves for a while; never reads.
+/// Sends until nothing moves for a while; never reads.
 pub fn stuff(clients: &[TcpStream]) {
-    let piece = vec![b'x'; 256 * 1024];
-    for client in clients {
-        client.set_nonblocking(true).unwrap();
-    }
     let mut last_progress = Instant::now();
     while last_progress.elapsed() < Duration::from_millis(300) {
-        for mut client in clients {
-            match client.write(&piece) {
-                Ok(_) => last_progress = Instant::now(),
-                Err(error) => assert_eq!(error.kind(), ErrorKind::WouldBlock),
+        if clients.iter().map(fill).sum::<usize>() > 0 {
+            last_progress = Instant::now();
+        }
+    }
+}
+
+/// Sends until the kernel takes no more, and returns how many bytes it took.
+pub fn fill(client: &TcpStream) -> usize {
+    client.set_nonblocking(true).unwrap();
+    let (piece, mut taken) = ([b'x'; 64 * 1024], 0);
+    loop {
+        match SockRef::from(client).send(&piece) {
+            Ok(length) => taken += length,
+            Err(error) => {
+                assert_eq!(error.kind(), ErrorKind::WouldBlock);
+                return taken;
             }
         }
     }

@@ -2,10 +2,22 @@
 //!
 //! `make stress` runs them all; `cargo test --release --test stress -- burst` the rows whose name has that word.
 
+#![expect(
+    clippy::indexing_slicing,
+    clippy::print_stdout,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a measurement fails by panicking"
+)]
+
 mod clients;
+mod deadlines;
+mod fairness;
 mod memory;
 mod server;
+mod soak;
 mod speed;
+mod urgent;
 
 use std::process::ExitCode;
 
@@ -29,14 +41,24 @@ const ROWS: &[Row] = &[
     ("system calls per echo", speed::calls_per_echo),
     ("system calls per connection", speed::calls_per_connection),
     ("burst of connects", speed::burst),
+    ("large messages: writes and delay", speed::large_messages),
+    ("urgent data in its place", urgent::in_its_place),
+    ("slowloris: closed at the deadline", deadlines::slowloris),
+    ("half-open peers: closed in time", deadlines::half_open_peers),
+    ("accept fairness: p99 beside 2,000 connects a second", fairness::connects),
+    ("workers: share, add up, flood apart, drain", fairness::workers),
 ];
+
+/// Run when it is named, by `make soak`.
+const SOAK: Row = ("soak: 10 GB over 50,000 chaotic connections", soak::chaos);
 
 fn main() -> ExitCode {
     fourtuple::cli::raise_descriptor_limit();
     let wanted: Vec<String> = std::env::args().skip(1).filter(|word| !word.starts_with('-')).collect();
     let mut failed = 0;
-    for (name, measure) in ROWS {
-        if wanted.is_empty() || wanted.iter().any(|word| name.contains(word.as_str())) {
+    for (name, measure) in ROWS.iter().chain([&SOAK]) {
+        let all = wanted.is_empty() && *name != SOAK.0;
+        if all || wanted.iter().any(|word| name.contains(word.as_str())) {
             let Verdict { figure, holds } = measure();
             println!("{} {name}: {figure}", if holds { "ok    " } else { "NOT OK" });
             failed += u8::from(!holds);

@@ -1,10 +1,11 @@
 //! A listener under measurement: its memory, its CPU time, its system calls.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
-use std::process::{Child, Command, Stdio};
-use std::thread;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use nix::sys::signal::{Signal, kill};
@@ -12,6 +13,8 @@ use nix::unistd::Pid;
 
 pub struct Server {
     process: Child,
+    /// Reads what it prints, and ends with the last line.
+    lines: Option<JoinHandle<String>>,
     pub address: SocketAddr,
 }
 
@@ -35,8 +38,8 @@ impl Server {
         if address.ip().is_unspecified() {
             address.set_ip([127, 0, 0, 1].into());
         }
-        thread::spawn(move || lines.for_each(drop));
-        Self { process, address }
+        let lines = thread::spawn(move || lines.map_while(Result::ok).last().unwrap_or_default());
+        Self { process, lines: Some(lines), address }
     }
 
     pub fn pid(&self) -> u32 {
@@ -51,35 +54,48 @@ impl Server {
         kibibytes * 1024
     }
 
-    /// User and system time so far.
-    pub fn cpu_time(&self) -> Duration {
-        let stat = fs::read_to_string(format!("/proc/{}/stat", self.pid())).unwrap();
-        let fields: Vec<&str> = stat.rsplit_once(')').unwrap().1.split_whitespace().collect();
-        // Fields 14 and 15 of proc_pid_stat(5), in ticks of 10 ms.
-        let ticks: u64 = fields[11].parse::<u64>().unwrap() + fields[12].parse::<u64>().unwrap();
-        Duration::from_millis(10 * ticks)
-    }
-
     pub fn open_descriptors(&self) -> usize {
         fs::read_dir(format!("/proc/{}/fd", self.pid())).unwrap().count()
     }
 
-    /// Runs `work` and returns how many system calls the listener made meanwhile, as strace counts them.
-    pub fn count_calls(&self, work: impl FnOnce()) -> u64 {
+    /// Runs `work` and returns how many system calls of each name the listener made meanwhile.
+    pub fn count_calls(&self, work: impl FnOnce()) -> BTreeMap<String, u64> {
         let mut strace = Command::new("strace")
             .args(["-f", "-c", "-p", &self.pid().to_string()])
             .stderr(Stdio::piped())
             .spawn()
             .expect("strace is installed");
         let mut report = BufReader::new(strace.stderr.take().unwrap());
-        let mut attached = String::new();
-        report.read_line(&mut attached).unwrap();
+        report.read_line(&mut String::new()).expect("strace says that it is attached");
         work();
         kill(Pid::from_raw(strace.id() as i32), Signal::SIGINT).unwrap();
-        let lines: Vec<String> = report.lines().map_while(Result::ok).collect();
+        let rows: Vec<String> = report.lines().map_while(Result::ok).collect();
         strace.wait().unwrap();
-        let total = lines.iter().rfind(|line| line.ends_with(" total")).expect("a total of calls");
-        total.split_whitespace().nth(3).unwrap().parse().unwrap()
+        let row = |row: &String| {
+            // % time, seconds, usecs/call, calls, errors where there are any, name.
+            let fields: Vec<&str> = row.split_whitespace().collect();
+            Some(((*fields.last()?).to_owned(), fields.get(3)?.parse().ok()?))
+        };
+        rows.iter().filter_map(row).filter(|(name, _)| name != "total").collect()
+    }
+
+    /// The time each thread has run so far, by its number.
+    pub fn run_times(&self) -> BTreeMap<String, Duration> {
+        let tasks = fs::read_dir(format!("/proc/{}/task", self.pid())).unwrap();
+        let run_time = |task: std::io::Result<fs::DirEntry>| {
+            let task = task.unwrap();
+            let schedstat = fs::read_to_string(task.path().join("schedstat")).unwrap();
+            let nanoseconds = schedstat.split(' ').next().unwrap().parse().unwrap();
+            (task.file_name().into_string().unwrap(), Duration::from_nanos(nanoseconds))
+        };
+        tasks.map(run_time).collect()
+    }
+
+    /// Sends SIGTERM; the last line it printed, and its exit status.
+    pub fn stop(mut self) -> (String, ExitStatus) {
+        kill(Pid::from_raw(self.pid() as i32), Signal::SIGTERM).unwrap();
+        let last = self.lines.take().unwrap().join().unwrap();
+        (last, self.process.wait().unwrap())
     }
 }
 
