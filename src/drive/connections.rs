@@ -308,8 +308,8 @@ impl<S: Stream> Connections<S> {
     }
 
     fn push_timer(&mut self, due: Time, id: ConnectionId, alarm: Alarm) {
-        let table = &self.table;
-        self.timers.push(due, (id, alarm), |&(id, _)| holds(table, id));
+        let (table, asked) = (&self.table, &self.service_timers);
+        self.timers.push(due, (id, alarm), |due, &key| stands(table, asked, due, key));
     }
 
     /// After a crowd has left: each halving of the number looks once, so it costs nothing that counts.
@@ -318,8 +318,8 @@ impl<S: Stream> Connections<S> {
         self.table.shrink_to_fit();
         self.table.reserve(ROOM);
         self.turns.shrink_to(ROOM);
-        let table = &self.table;
-        self.timers.sweep(|&(id, _)| holds(table, id));
+        let (table, asked) = (&self.table, &self.service_timers);
+        self.timers.sweep(|due, &key| stands(table, asked, due, key));
         give_back_free_pages();
     }
 
@@ -549,9 +549,20 @@ fn parts(id: ConnectionId) -> (usize, u32) {
     ((number & u64::from(u32::MAX)) as usize, (number >> 32) as u32)
 }
 
-fn holds<S>(table: &Slab<Connection<S>>, id: ConnectionId) -> bool {
-    let (index, generation) = parts(id);
-    table.get(index).is_some_and(|connection| connection.generation == generation)
+/// Whether a timer's entry may still have something to say.
+fn stands<S>(
+    table: &Slab<Connection<S>>,
+    asked: &HashMap<(ConnectionId, Timer), Time>,
+    due: Time,
+    (id, alarm): (ConnectionId, Alarm),
+) -> bool {
+    match alarm {
+        Alarm::Service(timer) => asked.get(&(id, timer)) == Some(&due),
+        Alarm::Deadline(_) => {
+            let (index, generation) = parts(id);
+            table.get(index).is_some_and(|connection| connection.generation == generation)
+        }
+    }
 }
 
 fn errno_of(error: &io::Error) -> Errno {
