@@ -4,7 +4,9 @@ use std::io::{self, ErrorKind, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
 use std::time::Duration;
 
+use mio::event::Source;
 use nix::errno::Errno;
+use socket2::Socket;
 
 use super::clock::Time;
 use super::memory::OWN_MAPPING;
@@ -12,12 +14,30 @@ use crate::net::FourTuple;
 use crate::report::CloseReason;
 use crate::service::Closed;
 
-/// What a connection needs of its socket.
-pub trait Stream: Read + Write {
+/// What connections need of a socket.
+pub trait Stream: Read + Write + Source + Sized {
+    /// `socket`, non-blocking, as what an event loop can watch.
+    fn watched(socket: Socket) -> Self;
+    /// getsockname(2).
+    fn local(&self) -> io::Result<SocketAddr>;
+    /// getpeername(2).
+    fn remote(&self) -> io::Result<SocketAddr>;
     /// shutdown(2) with SHUT_WR: sends FIN after all that was written.
     fn finish(&mut self) -> io::Result<()>;
     /// SO_ERROR, taken: what the kernel found out since the last call.
     fn take_error(&mut self) -> io::Result<Option<io::Error>>;
+    /// SO_LINGER with no time: close(2) sends RST instead of FIN.
+    fn reset_on_close(&mut self);
+}
+
+/// What one event told.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Readiness {
+    pub readable: bool,
+    /// A short read will not be the end of it: FIN or urgent data follows.
+    pub more: bool,
+    pub writable: bool,
+    pub errored: bool,
 }
 
 /// How long a connection may stay as it is.
@@ -204,15 +224,12 @@ impl<S: Stream> Connection<S> {
         self.unsent.as_ref().map_or(0, |unsent| unsent.rest().len())
     }
 
-    /// Notes what an event told. `more` says that a short read will not be the end of it.
-    pub fn note_readable(&mut self, more: bool) {
-        self.readable = true;
-        self.read_to_end |= more;
-    }
-
-    /// Notes that the kernel takes bytes again.
-    pub fn note_writable(&mut self) {
-        self.writable = true;
+    /// Notes what an event told.
+    pub fn note(&mut self, readiness: Readiness) {
+        self.readable |= readiness.readable || readiness.more;
+        self.read_to_end |= readiness.more;
+        self.writable |= readiness.writable;
+        self.errored |= readiness.errored;
     }
 
     /// Whether a read is due.
@@ -345,6 +362,8 @@ impl<S: Stream> Connection<S> {
         if self.finishing && !self.local_finished && !self.remote_finished {
             self.local_finished = true;
             if let Err(error) = self.stream.finish() {
+                // After RST shutdown(2) says ENOTCONN, and SO_ERROR still says why.
+                self.check_error();
                 self.fail(reason_of(&error));
             }
         }

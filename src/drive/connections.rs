@@ -1,5 +1,10 @@
 //! All connections of a loop: the table, their timers, whose turn it is, and what a service may ask of them.
 
+#[cfg(test)]
+mod fake;
+#[cfg(test)]
+mod model;
+
 use std::collections::{HashMap, VecDeque};
 use std::io;
 use std::net::SocketAddr;
@@ -9,10 +14,10 @@ use mio::net::TcpStream;
 use mio::{Interest, Registry, Token};
 use nix::errno::Errno;
 use slab::Slab;
-use socket2::SockRef;
+use socket2::{SockRef, Socket};
 
 use super::clock::{Clock, Time};
-use super::connection::{Connection, Deadline, Limits, ReadOutcome, Stream};
+use super::connection::{Connection, Deadline, Limits, ReadOutcome, Readiness, Stream};
 use super::gauge::Gauge;
 use super::memory::give_back_free_pages;
 use super::timers::Timers;
@@ -45,12 +50,28 @@ pub struct Settings {
 }
 
 impl Stream for TcpStream {
+    fn watched(socket: Socket) -> Self {
+        Self::from_std(socket.into())
+    }
+
+    fn local(&self) -> io::Result<SocketAddr> {
+        self.local_addr()
+    }
+
+    fn remote(&self) -> io::Result<SocketAddr> {
+        self.peer_addr()
+    }
+
     fn finish(&mut self) -> io::Result<()> {
         self.shutdown(std::net::Shutdown::Write)
     }
 
     fn take_error(&mut self) -> io::Result<Option<io::Error>> {
         TcpStream::take_error(self)
+    }
+
+    fn reset_on_close(&mut self) {
+        let _ = SockRef::from(&*self).set_linger(Some(Duration::ZERO));
     }
 }
 
@@ -61,13 +82,13 @@ enum Alarm {
 }
 
 /// The table of connections and all that acts on it.
-pub struct Connections {
+pub struct Connections<S = TcpStream> {
     registry: Registry,
     reporter: Reporter,
     settings: Settings,
     clock: Clock,
     now: Time,
-    table: Slab<Connection<TcpStream>>,
+    table: Slab<Connection<S>>,
     generation: u32,
     /// With so few left, the table gives back what it grew to.
     shrink_at: usize,
@@ -83,7 +104,7 @@ pub struct Connections {
     stopping: bool,
 }
 
-impl Connections {
+impl<S: Stream> Connections<S> {
     pub fn new(registry: Registry, reporter: Reporter, settings: Settings) -> Self {
         Self {
             registry,
@@ -133,19 +154,13 @@ impl Connections {
         if self.turns.is_empty() { self.timers.earliest() } else { Some(self.now) }
     }
 
-    fn get(&mut self, id: ConnectionId) -> Option<&mut Connection<TcpStream>> {
+    fn get(&mut self, id: ConnectionId) -> Option<&mut Connection<S>> {
         let (index, generation) = parts(id);
         self.table.get_mut(index).filter(|connection| connection.generation == generation)
     }
 
     /// Takes on an accepted stream, or refuses it.
-    pub fn adopt(
-        &mut self,
-        service: &mut dyn Service,
-        stream: TcpStream,
-        listening: SocketAddr,
-        remote: SocketAddr,
-    ) {
+    pub fn adopt(&mut self, service: &mut dyn Service, stream: S, listening: SocketAddr, remote: SocketAddr) {
         let refuse = |reporter: &Reporter, local, reason| {
             reporter.report(&Event::Refused { local, remote, reason });
         };
@@ -154,7 +169,7 @@ impl Connections {
         }
         // Only a wildcard listener must ask which address the client meant.
         let local = match listening.ip().is_unspecified() {
-            true => stream.local_addr(),
+            true => stream.local(),
             false => Ok(listening),
         };
         let outcome = local.and_then(|local| {
@@ -174,7 +189,7 @@ impl Connections {
     }
 
     /// Puts a connection into the table and watches it.
-    fn insert(&mut self, mut connection: Connection<TcpStream>) -> io::Result<ConnectionId> {
+    fn insert(&mut self, mut connection: Connection<S>) -> io::Result<ConnectionId> {
         self.generation = self.generation.wrapping_add(1);
         connection.generation = self.generation;
         let slot = self.table.vacant_entry();
@@ -189,16 +204,18 @@ impl Connections {
 
     /// Notes what epoll tells of a connection and gives it a turn.
     pub fn note(&mut self, event: &mio::event::Event) {
-        let id = ConnectionId::new(event.token().0 as u64);
+        let readiness = Readiness {
+            readable: event.is_readable(),
+            more: event.is_read_closed() || event.is_priority(),
+            writable: event.is_writable(),
+            errored: event.is_error(),
+        };
+        self.note_readiness(ConnectionId::new(event.token().0 as u64), readiness);
+    }
+
+    fn note_readiness(&mut self, id: ConnectionId, readiness: Readiness) {
         let Some(connection) = self.get(id) else { return };
-        let more = event.is_read_closed() || event.is_priority();
-        if event.is_readable() || more {
-            connection.note_readable(more);
-        }
-        if event.is_writable() {
-            connection.note_writable();
-        }
-        connection.errored |= event.is_error();
+        connection.note(readiness);
         self.enqueue(id);
     }
 
@@ -302,8 +319,8 @@ impl Connections {
     }
 
     fn push_timer(&mut self, due: Time, id: ConnectionId, alarm: Alarm) {
-        let table = &self.table;
-        self.timers.push(due, (id, alarm), |&(id, _)| holds(table, id));
+        let (table, asked) = (&self.table, &self.service_timers);
+        self.timers.push(due, (id, alarm), |due, &key| stands(table, asked, due, key));
     }
 
     /// After a crowd has left: each halving of the number looks once, so it costs nothing that counts.
@@ -311,14 +328,15 @@ impl Connections {
         self.shrink_at = self.table.len() / 2;
         self.table.shrink_to_fit();
         self.table.reserve(ROOM);
-        self.turns.shrink_to(ROOM);
-        let table = &self.table;
-        self.timers.sweep(|&(id, _)| holds(table, id));
+        self.turns.shrink_to_fit();
+        self.turns.reserve(ROOM);
+        let (table, asked) = (&self.table, &self.service_timers);
+        self.timers.sweep(|due, &key| stands(table, asked, due, key));
         give_back_free_pages();
     }
 
     /// Takes a connection out of the table; its socket is closed when the caller drops it.
-    fn remove(&mut self, id: ConnectionId) -> Option<Connection<TcpStream>> {
+    fn remove(&mut self, id: ConnectionId) -> Option<Connection<S>> {
         self.get(id)?;
         let connection = self.table.try_remove(parts(id).0)?;
         if self.table.len() < self.shrink_at {
@@ -337,7 +355,7 @@ impl Connections {
         let Some(mut connection) = self.remove(id) else { return };
         if matches!(reason, CloseReason::Abort | CloseReason::SendTimeout) {
             // RST instead of FIN: the kernel would go on trying to send to somebody who does not read.
-            let _ = SockRef::from(&*connection.stream()).set_linger(Some(Duration::ZERO));
+            connection.stream().reset_on_close();
         }
         let account = connection.account(reason, self.now);
         drop(connection);
@@ -444,7 +462,7 @@ impl Connections {
         let tuple = FourTuple { local: bound.local(), remote };
         let socket = bound.connect(remote)?;
         let tuple = FourTuple { local: local_address(&socket)?, ..tuple };
-        let stream = TcpStream::from_std(socket.into());
+        let stream = S::watched(socket);
         let id = self
             .insert(Connection::connecting(stream, tuple, self.now))
             .map_err(|error| Error::new("epoll_ctl", tuple, error))?;
@@ -454,7 +472,7 @@ impl Connections {
     }
 }
 
-impl Io for Connections {
+impl<S: Stream> Io for Connections<S> {
     fn open(&mut self, local: SocketAddr, remote: SocketAddr) -> Result<ConnectionId> {
         self.begin_open(local, remote)
     }
@@ -545,9 +563,20 @@ fn parts(id: ConnectionId) -> (usize, u32) {
     ((number & u64::from(u32::MAX)) as usize, (number >> 32) as u32)
 }
 
-fn holds<S>(table: &Slab<Connection<S>>, id: ConnectionId) -> bool {
-    let (index, generation) = parts(id);
-    table.get(index).is_some_and(|connection| connection.generation == generation)
+/// Whether a timer's entry may still have something to say.
+fn stands<S>(
+    table: &Slab<Connection<S>>,
+    asked: &HashMap<(ConnectionId, Timer), Time>,
+    due: Time,
+    (id, alarm): (ConnectionId, Alarm),
+) -> bool {
+    match alarm {
+        Alarm::Service(timer) => asked.get(&(id, timer)) == Some(&due),
+        Alarm::Deadline(_) => {
+            let (index, generation) = parts(id);
+            table.get(index).is_some_and(|connection| connection.generation == generation)
+        }
+    }
 }
 
 fn errno_of(error: &io::Error) -> Errno {
@@ -555,12 +584,12 @@ fn errno_of(error: &io::Error) -> Errno {
 }
 
 /// The four-tuple if the connection stands, `None` while it is still in SYN-SENT.
-fn outcome_of_connect(stream: &TcpStream) -> io::Result<Option<FourTuple>> {
+fn outcome_of_connect(stream: &mut impl Stream) -> io::Result<Option<FourTuple>> {
     if let Some(error) = stream.take_error()? {
         return Err(error);
     }
-    match stream.peer_addr() {
-        Ok(remote) => Ok(Some(FourTuple { local: stream.local_addr()?, remote })),
+    match stream.remote() {
+        Ok(remote) => Ok(Some(FourTuple { local: stream.local()?, remote })),
         Err(error) if errno_of(&error) == Errno::ENOTCONN => Ok(None),
         Err(error) => Err(error),
     }

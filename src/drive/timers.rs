@@ -25,19 +25,20 @@ impl<K: Ord> Timers<K> {
         Self { heap: BinaryHeap::with_capacity(FEW), sweep_at: FEW }
     }
 
-    /// Adds an entry. Entries whose owner is not `alive` never outnumber the others by more than a thousand or so.
-    pub fn push(&mut self, due: Time, key: K, alive: impl Fn(&K) -> bool) {
+    /// Adds an entry. Entries that no longer `hold` never outnumber the others by more than a thousand or so.
+    pub fn push(&mut self, due: Time, key: K, hold: impl Fn(Time, &K) -> bool) {
         if self.heap.len() >= self.sweep_at {
-            self.sweep(alive);
+            self.sweep(hold);
         }
         self.heap.push(Reverse((due, key)));
     }
 
-    /// Throws out the entries whose owner is not `alive`, and gives back their memory.
-    pub fn sweep(&mut self, alive: impl Fn(&K) -> bool) {
-        self.heap.retain(|Reverse((_, key))| alive(key));
+    /// Throws out the entries that no longer `hold`, and gives back their memory.
+    pub fn sweep(&mut self, hold: impl Fn(Time, &K) -> bool) {
+        self.heap.retain(|Reverse((due, key))| hold(*due, key));
         self.sweep_at = FEW.max(2 * self.heap.len());
-        self.heap.shrink_to(self.sweep_at);
+        self.heap.shrink_to_fit();
+        self.heap.reserve(self.sweep_at - self.heap.len());
     }
 
     /// When the earliest entry is due.
@@ -55,6 +56,9 @@ impl<K: Ord> Timers<K> {
 }
 
 #[cfg(test)]
+mod model;
+
+#[cfg(test)]
 mod tests {
     use std::time::Duration;
 
@@ -68,7 +72,7 @@ mod tests {
     fn entries_come_out_when_due_and_earliest_first() {
         let mut timers = Timers::new();
         for (due, key) in [(30, 'c'), (10, 'a'), (20, 'b')] {
-            timers.push(at(due), key, |_| true);
+            timers.push(at(due), key, |_, _| true);
         }
         assert_eq!(timers.pop_due(at(9)), None);
         assert_eq!(timers.pop_due(at(25)), Some((at(10), 'a')));
@@ -81,7 +85,7 @@ mod tests {
     fn entries_of_the_dead_do_not_pile_up() {
         let mut timers = Timers::new();
         for key in 0..1_000_000 {
-            timers.push(at(key), key, |&other| other + 10 > key);
+            timers.push(at(key), key, |_, &other| other + 10 > key);
         }
         assert!(timers.heap.len() <= 2 * FEW);
     }

@@ -4,7 +4,7 @@ use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
-use socket2::SockRef;
+use socket2::{Domain, SockRef, Socket, Type};
 
 pub fn connect(address: SocketAddr) -> TcpStream {
     let stream = TcpStream::connect(address).unwrap();
@@ -15,6 +15,19 @@ pub fn connect(address: SocketAddr) -> TcpStream {
 
 pub fn connect_many(address: SocketAddr, count: usize) -> Vec<TcpStream> {
     (0..count).map(|_| connect(address)).collect()
+}
+
+/// Clients whose own buffers are small: what they leave unread is the listener's to keep, and the
+/// kernel's limit on TCP memory (tcp_mem) is not what is measured.
+pub fn connect_many_small(address: SocketAddr, count: usize) -> Vec<TcpStream> {
+    let connect = |_| {
+        let socket = Socket::new(Domain::for_address(address), Type::STREAM, None).unwrap();
+        socket.set_recv_buffer_size(32 * 1024).unwrap();
+        socket.set_send_buffer_size(32 * 1024).unwrap();
+        socket.connect(&address.into()).unwrap();
+        socket.into()
+    };
+    (0..count).map(connect).collect()
 }
 
 /// Sends `bytes` and waits until as many have come back.

@@ -1,7 +1,9 @@
 //! What connections cost the listener in user memory.
 
 use super::Verdict;
-use super::clients::{connect, connect_many, echo, eventually, median, p99, reset, stuff};
+use super::clients::{
+    connect, connect_many, connect_many_small, echo, eventually, median, p99, reset, stuff,
+};
 use super::server::Server;
 
 const MIB: f64 = 1024.0 * 1024.0;
@@ -18,7 +20,7 @@ pub fn slow_readers() -> Verdict {
     let (mut ratios, mut peak, mut after) = (Vec::new(), 0, 0);
     for _ in 0..10 {
         let alone = p99(&mut honest, 1000);
-        let slow = connect_many(server.address, 1000);
+        let slow = connect_many_small(server.address, 1000);
         stuff(&slow);
         let beside = p99(&mut honest, 1000);
         ratios.push(beside.as_secs_f64() / alone.as_secs_f64());
