@@ -1,7 +1,9 @@
 //! What the programs' command lines share, and how an outcome becomes an exit status.
 
+use std::fs::File;
 use std::io;
 use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -11,7 +13,7 @@ use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
 use crate::error::{Error, Result};
 use crate::net::SocketOptions;
-use crate::report::{Format, Reporter, Verbosity, say};
+use crate::report::{Event, Format, Reporter, Verbosity, say};
 
 /// Ends a program: its own status where it has one, else the error on standard error and status 1.
 pub fn exit(program: &str, outcome: Result<ExitCode>) -> ExitCode {
@@ -21,8 +23,22 @@ pub fn exit(program: &str, outcome: Result<ExitCode>) -> ExitCode {
     })
 }
 
+/// Runs a program that reports events, and ends it as [`exit`] does; a failure is an event too.
+pub fn run(program: &str, output: &OutputArgs, body: impl FnOnce(&Reporter) -> Result<ExitCode>) -> ExitCode {
+    raise_descriptor_limit();
+    let outcome = output.reporter().and_then(|reporter| {
+        let outcome = body(&reporter);
+        if let Err(error) = &outcome {
+            reporter.report(&Event::Failed { error });
+        }
+        reporter.flush();
+        outcome
+    });
+    exit(program, outcome)
+}
+
 /// How a program prints its events.
-#[derive(Args, Clone, Copy, Debug)]
+#[derive(Args, Clone, Debug)]
 pub struct OutputArgs {
     /// How events are written: text, or one JSON object a line
     #[arg(long, value_enum, default_value_t, value_name = "FORMAT", help_heading = "Output")]
@@ -33,17 +49,23 @@ pub struct OutputArgs {
     /// Print every read too
     #[arg(short, long, help_heading = "Output")]
     pub verbose: bool,
+    /// Write every event to this file too, as JSON Lines
+    #[arg(long, value_name = "FILE", help_heading = "Output", hide_short_help = true)]
+    pub events: Option<PathBuf>,
 }
 
 impl OutputArgs {
-    /// A reporter on standard output that tells as much as was asked for.
-    pub fn reporter(self) -> Reporter {
+    /// A reporter on standard output that tells as much as was asked for, and on the file of events.
+    fn reporter(&self) -> Result<Reporter> {
         let verbosity = match (self.quiet, self.verbose) {
             (true, _) => Verbosity::Quiet,
             (_, true) => Verbosity::Verbose,
             _ => Verbosity::Normal,
         };
-        Reporter::stdout(self.format, verbosity)
+        let reporter = Reporter::stdout(self.format, verbosity);
+        let Some(path) = &self.events else { return Ok(reporter) };
+        let file = File::create(path).map_err(|error| Error::new("open", path.display(), error))?;
+        Ok(reporter.with_record(file))
     }
 }
 

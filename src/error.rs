@@ -50,6 +50,11 @@ impl Error {
         self.call
     }
 
+    /// What it was called on: an address, a four-tuple, a path.
+    pub fn subject(&self) -> &str {
+        &self.subject
+    }
+
     /// The errno, where the kernel gave one.
     pub fn errno(&self) -> Option<Errno> {
         self.source.raw_os_error().map(Errno::from_raw)

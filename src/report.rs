@@ -5,13 +5,14 @@ mod line;
 mod output;
 
 use std::fmt::{self, Display};
+use std::fs::File;
 use std::io::IsTerminal;
 use std::net::SocketAddr;
 use std::time::Duration;
 
 use nix::errno::Errno;
 
-use crate::error::errno_name;
+use crate::error::{Error, errno_name};
 
 pub use escape::Escaped;
 pub use line::{Commas, Format, Line, Short};
@@ -44,6 +45,9 @@ pub enum Event<'a> {
     },
     Stopped {
         totals: Totals,
+    },
+    Failed {
+        error: &'a Error,
     },
     // A connection, passively opened.
     Accepted {
@@ -243,6 +247,13 @@ impl Event<'_> {
                     .number("received", totals.received)
                     .number("sent", totals.sent);
             }
+            Self::Failed { error } => {
+                line = new("failed");
+                line.field("call", error.call()).text("subject", error.subject().as_bytes());
+                if let Some(errno) = error.errno() {
+                    line.field("errno", errno_name(errno));
+                }
+            }
             Self::Accepted { local, remote } => line = tuple("accepted", local, remote),
             Self::Refused { local, remote, reason } => {
                 line = tuple("refused", local, remote);
@@ -301,29 +312,47 @@ pub struct Reporter {
     format: Format,
     verbosity: Verbosity,
     output: Output,
+    record: Option<Output>,
 }
 
 impl Reporter {
     /// A reporter on standard output.
     pub fn stdout(format: Format, verbosity: Verbosity) -> Self {
-        Self { format, verbosity, output: Output::stdout(format) }
+        Self { format, verbosity, output: Output::stdout(format), record: None }
     }
 
-    /// Whether an event of this verbosity is printed.
+    /// The same, which also writes every event to `file` as JSON Lines, the verbose ones too.
+    #[must_use]
+    pub fn with_record(self, file: File) -> Self {
+        Self { record: Some(Output::record(file)), ..self }
+    }
+
+    /// Whether an event of this verbosity is printed or recorded.
     pub fn tells(&self, verbosity: Verbosity) -> bool {
-        verbosity <= self.verbosity
+        verbosity <= self.verbosity || self.record.is_some()
     }
 
     /// Queues the event's line; returns at once, whether anybody reads or not.
     pub fn report(&self, event: &Event) {
-        if self.tells(event.verbosity()) {
+        if event.verbosity() <= self.verbosity && self.prints(event) {
             self.output.line(event.line(self.format).finish());
         }
+        if let Some(record) = &self.record {
+            record.line(event.line(Format::Json).finish());
+        }
+    }
+
+    /// A failure stands on standard error in words; only JSON Lines have it as an event too.
+    fn prints(&self, event: &Event) -> bool {
+        self.format == Format::Json || !matches!(event, Event::Failed { .. })
     }
 
     /// Waits until what was reported has been written, for a second at most.
     pub fn flush(&self) {
         self.output.flush();
+        if let Some(record) = &self.record {
+            record.flush();
+        }
     }
 }
 

@@ -220,3 +220,20 @@ fn a_port_shared_with_another_listener_is_told() {
     assert_eq!(second.line("shared "), format!("shared with={}", first.pid()));
     assert!(!first.said().contains("shared "));
 }
+
+#[test]
+fn a_file_of_events_holds_every_event_with_its_time_and_the_failure_that_ended_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("events.jsonl");
+    let reserved = ReservedPort::new();
+    let port = reserved.address().port().to_string();
+    let options = ["127.0.0.1", "0", "127.0.0.1", &port, "--quiet", "--events", path.to_str().unwrap()];
+    Program::run("connector", &options).with_status(1);
+    let events = std::fs::read_to_string(&path).unwrap();
+    let events: Vec<serde_json::Value> =
+        events.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(events[0]["event"], "bound");
+    assert_eq!(events[1]["event"], "failed");
+    assert_eq!((&events[1]["call"], &events[1]["errno"]), (&"connect".into(), &"ECONNREFUSED".into()));
+    assert!(events.iter().all(|event| event["time_us"].is_u64()), "{events:#?}");
+}

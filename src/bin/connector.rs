@@ -10,6 +10,7 @@ use fourtuple::drive::{Ended, EventLoop, Limits, Settings};
 use fourtuple::error::Result;
 use fourtuple::evidence::advice::explain;
 use fourtuple::net::SocketOptions;
+use fourtuple::report::Reporter;
 use fourtuple::service::{Heartbeat, HeartbeatPlan};
 
 /// TCP client that binds a fixed local address before it connects, and sends a heartbeat
@@ -89,12 +90,10 @@ fn main() -> ExitCode {
         return cli::print_help(&mut Args::command());
     }
     let args = Args::parse();
-    cli::exit("connector", run(args))
+    cli::run("connector", &args.output, |reporter| run(&args, reporter))
 }
 
-fn run(args: Args) -> Result<ExitCode> {
-    cli::raise_descriptor_limit();
-    let reporter = args.output.reporter();
+fn run(args: &Args, reporter: &Reporter) -> Result<ExitCode> {
     let local = SocketAddr::new(args.local_ip, args.local_port);
     let settings = Settings {
         limits: Limits { connect: args.connect_timeout.0, send: args.socket.send_timeout.0, receive: None },
@@ -109,7 +108,7 @@ fn run(args: Args) -> Result<ExitCode> {
     let mut heartbeat = Heartbeat::new(HeartbeatPlan {
         local,
         remotes: cli::resolve(&args.remote_host, args.remote_port, local)?,
-        message: args.message.into_bytes(),
+        message: args.message.clone().into_bytes(),
         interval: args.interval,
         count: args.count,
         receive_timeout: args.receive_timeout.0,
@@ -118,7 +117,6 @@ fn run(args: Args) -> Result<ExitCode> {
     if let Some(summary) = heartbeat.summary() {
         reporter.report(&summary);
     }
-    reporter.flush();
     let remote = heartbeat.remote();
     let ended = ended.and_then(|ended| heartbeat.outcome().map(|()| ended));
     Ok(match ended.map_err(|error| explain(error, local, remote))? {

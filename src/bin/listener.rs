@@ -81,15 +81,12 @@ fn main() -> ExitCode {
         let words = "--workers beyond 1 needs --reuse-port on: each worker has a listening socket of its own";
         Args::command().error(ErrorKind::ArgumentConflict, words).exit();
     }
-    cli::exit("listener", run(&args))
+    cli::run("listener", &args.output, |reporter| run(&args, reporter))
 }
 
-fn run(args: &Args) -> Result<ExitCode> {
-    cli::raise_descriptor_limit();
-    let reporter = args.output.reporter();
-    let (ended, totals) = serve_all(open_loops(args, &reporter)?)?;
+fn run(args: &Args, reporter: &Reporter) -> Result<ExitCode> {
+    let (ended, totals) = serve_all(open_loops(args, reporter)?)?;
     reporter.report(&Event::Stopped { totals });
-    reporter.flush();
     Ok(match ended {
         Ended::Stopped => ExitCode::SUCCESS,
         Ended::AtOnce(signal) => cli::signalled(signal),

@@ -45,20 +45,30 @@ struct Queue {
 impl Output {
     /// Standard output. Where it is closed or fails, lines go nowhere and nobody is stopped by it.
     pub fn stdout(format: Format) -> Self {
-        let colour = format == Format::Text && coloured();
+        let bold = Style::new().effects(Effects::BOLD);
+        let word_style = if format == Format::Text && coloured() { bold } else { Style::new() };
+        Self::to(io::stdout().as_fd().try_clone_to_owned().map(File::from).ok(), format, word_style)
+    }
+
+    /// A file of JSON Lines.
+    pub fn record(file: File) -> Self {
+        Self::to(Some(file), Format::Json, Style::new())
+    }
+
+    fn to(file: Option<File>, format: Format, word_style: Style) -> Self {
         let output = Self(Arc::new(Shared {
             format,
-            word_style: if colour { Style::new().effects(Effects::BOLD) } else { Style::new() },
+            word_style,
             queue: Mutex::default(),
             queued: Condvar::new(),
             written: Condvar::new(),
         }));
-        if let Ok(descriptor) = io::stdout().as_fd().try_clone_to_owned() {
+        if let Some(file) = file {
             let shared = Arc::clone(&output.0);
             // Without a thread the queue fills up and lines are dropped, which is what is promised.
             let _ = thread::Builder::new()
                 .name("output".to_owned())
-                .spawn(move || shared.write_all_queued(&File::from(descriptor)));
+                .spawn(move || shared.write_all_queued(&file));
         }
         output
     }

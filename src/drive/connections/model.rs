@@ -423,6 +423,7 @@ impl World {
         if active {
             let connection = Connection::connecting(stream, tuple, now);
             let id = self.connections.insert(connection).expect("register");
+            self.connections.settings.gauge.enter(None);
             self.connections.arm(id);
             self.service.standing.insert(id, Standing::new(&kernel, now));
         } else {
