@@ -93,16 +93,15 @@ fn run(args: &Args) -> Result<ExitCode> {
         .and_then(|bound| bound.listen(args.backlog))
         .map_err(|error| explain(error, local, None))?;
     let local = event_loop.accept_from(listening)?;
+    // Before the ready line: this reads all of /proc, and whoever is told to come shall be served at once.
+    let others = if options.reuse_port { listeners_on(local).unwrap_or_default() } else { Vec::new() };
     reporter.report(&Event::Listening {
         local,
         reuse_address: options.reuse_address,
         reuse_port: options.reuse_port,
     });
-    if options.reuse_port {
-        let pids = listeners_on(local).unwrap_or_default();
-        if !pids.is_empty() {
-            reporter.report(&Event::SharedWith { pids: &pids });
-        }
+    if !others.is_empty() {
+        reporter.report(&Event::SharedWith { pids: &others });
     }
 
     let mut echo = Echo::default();
