@@ -1,5 +1,6 @@
 //! One thread, one epoll: wait, note what happened, give everyone concerned a turn.
 
+use std::io::ErrorKind;
 use std::net::SocketAddr;
 
 use mio::{Events, Poll, Token};
@@ -31,6 +32,15 @@ pub enum Ended {
     AtOnce(i32),
 }
 
+/// How a wait for events ended.
+#[derive(PartialEq, Eq)]
+enum Wait {
+    /// With events, or because its time was up.
+    Over,
+    /// A signal came.
+    Interrupted,
+}
+
 /// Waits for sockets, signals and deadlines, and calls a service.
 pub struct EventLoop {
     poll: Poll,
@@ -46,12 +56,13 @@ impl EventLoop {
     ///
     /// # Errors
     ///
-    /// `EMFILE`, `ENFILE` and `ENOMEM` from `epoll_create`.
+    /// `EMFILE`, `ENFILE` and `ENOMEM` from `epoll_create`, `EMFILE` from `fcntl`; as for signals, `EMFILE` and
+    /// `ENFILE` from `socketpair`, `ENOMEM` and `ENOSPC` from `epoll_ctl`.
     pub fn new(reporter: Reporter, settings: Settings) -> Result<Self> {
         map_large_blocks();
-        let failed = |error| Error::new("epoll_create", "", error);
-        let poll = Poll::new().map_err(failed)?;
-        let registry = poll.registry().try_clone().map_err(failed)?;
+        let poll = Poll::new().map_err(|error| Error::new("epoll_create", "", error))?;
+        let copy = poll.registry().try_clone();
+        let registry = copy.map_err(|error| Error::new("fcntl", "F_DUPFD_CLOEXEC of epoll", error))?;
         let signals = Signals::catch(poll.registry(), SIGNALS)?;
         let connections = Connections::new(registry, reporter, settings);
         Ok(Self { poll, signals, acceptor: None, connections, abort_at: None })
@@ -79,9 +90,11 @@ impl EventLoop {
         let mut events = Events::with_capacity(EVENTS);
         service.start(&mut self.connections)?;
         while !(self.connections.stopping() && self.acceptor.is_none() && self.connections.is_empty()) {
-            self.wait(&mut events)?;
+            let interrupted = self.wait(&mut events)? == Wait::Interrupted;
             self.connections.update_now();
-            if let Some(signal) = self.dispatch(&events, service) {
+            // The handler's byte may not have come into the pipe, for want of memory; its mark is set all the same.
+            let signal = if interrupted { self.hear(service) } else { self.dispatch(&events, service) };
+            if let Some(signal) = signal {
                 self.connections.abort_all(service);
                 return Ok(Ended::AtOnce(signal));
             }
@@ -102,7 +115,7 @@ impl EventLoop {
         Ok(Ended::Stopped)
     }
 
-    fn wait(&mut self, events: &mut Events) -> Result<()> {
+    fn wait(&mut self, events: &mut Events) -> Result<Wait> {
         self.connections.update_now();
         let now = self.connections.now();
         let accept_at = self.acceptor.as_ref().and_then(|acceptor| acceptor.due(now));
@@ -110,12 +123,15 @@ impl EventLoop {
         let timeout = due.map(|due| due.since(now));
         for _ in 0..FAILED_WAITS {
             match self.poll.poll(events, timeout) {
-                Ok(()) => return Ok(()),
-                Err(error) if error.kind() == std::io::ErrorKind::Interrupted => return Ok(()),
+                Ok(()) => return Ok(Wait::Over),
+                Err(error) if error.kind() == ErrorKind::Interrupted => return Ok(Wait::Interrupted),
                 Err(_) => std::thread::yield_now(),
             }
         }
-        self.poll.poll(events, timeout).map_err(|error| Error::new("epoll_wait", "", error))
+        self.poll
+            .poll(events, timeout)
+            .map(|()| Wait::Over)
+            .map_err(|error| Error::new("epoll_wait", "", error))
     }
 
     /// Tells the table and the service what happened; the number of a signal that ends the loop at once.
@@ -128,14 +144,22 @@ impl EventLoop {
                     }
                 }
                 SIGNALS => {
-                    for heard in self.signals.heard() {
-                        match heard {
-                            Heard::Tell(signal) => service.signal(&mut self.connections, signal),
-                            Heard::EndAtOnce(number) => return Some(number),
-                        }
+                    if let Some(number) = self.hear(service) {
+                        return Some(number);
                     }
                 }
                 _ => self.connections.note(event),
+            }
+        }
+        None
+    }
+
+    /// Tells the service of the signals that came; the number of one that ends the loop at once.
+    fn hear(&mut self, service: &mut dyn Service) -> Option<i32> {
+        for heard in self.signals.heard() {
+            match heard {
+                Heard::Tell(signal) => service.signal(&mut self.connections, signal),
+                Heard::EndAtOnce(number) => return Some(number),
             }
         }
         None
