@@ -197,6 +197,35 @@ fn an_answer_that_is_no_echo_is_shown_as_it_is() {
 }
 
 #[test]
+fn hostile_bytes_are_shown_escaped_as_message_and_as_answer() {
+    let hostile =
+        "a\x07\x1b[35m\u{9b}35m\x1b]8;;http://a/\x1b\\\x1b]52;c;eA==\x07\u{202e}\r\nclosed local=forged\n\"";
+    for format in ["text", "json"] {
+        let (server, remote) = server();
+        let mut connector = connector(any_port(), remote, &[hostile, "--count", "2", "--format", format]);
+        let mut stream = accept(&server);
+        read(&stream, hostile.len());
+        // The echo, and then what nobody asked for: no UTF-8, and NUL.
+        stream.write_all(hostile.as_bytes()).unwrap();
+        stream.write_all(b"\0\xff\xc2\r\nsummary sent=9\n").unwrap();
+        drop(stream);
+        let end = connector.end().with_status(1);
+        for text in [&end.stdout, &end.stderr] {
+            let raw = |character: char| {
+                (character.is_control() && character != '\n') || "\u{202e}\u{fffd}".contains(character)
+            };
+            assert_eq!(text.find(raw), None, "{text:?}");
+        }
+        let answer = end.stdout.lines().find(|line| line.contains("answer")).unwrap();
+        assert!(answer.contains("35m") && answer.contains("closed local=forged"), "{end:#?}");
+        assert!(
+            !end.stdout.contains("\nclosed local=forged") && !end.stdout.contains("\nsummary sent=9"),
+            "{end:#?}"
+        );
+    }
+}
+
+#[test]
 fn the_remote_fin_ends_it_well_and_is_told() {
     let (server, remote) = server();
     let mut connector = connector(any_port(), remote, &["--interval", "1h"]);

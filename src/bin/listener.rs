@@ -69,7 +69,7 @@ Exit status: 0 done, 1 the kernel said no, 2 wrong usage; 130 or 143 after a sec
 There is no authentication and no encryption: on 0.0.0.0 everybody who reaches this host is served.";
 
 fn main() -> ExitCode {
-    let args = Args::parse();
+    let args: Args = cli::parse();
     cli::exit("listener", run(&args))
 }
 

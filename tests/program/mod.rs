@@ -25,6 +25,7 @@ pub fn path(program: &str) -> &'static str {
     match program {
         "listener" => env!("CARGO_BIN_EXE_listener"),
         "connector" => env!("CARGO_BIN_EXE_connector"),
+        "fourtuple" => env!("CARGO_BIN_EXE_fourtuple"),
         _ => panic!("no program {program}"),
     }
 }
