@@ -13,14 +13,16 @@ mod program;
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use fourtuple::net::TcpState;
+use nix::fcntl::{FcntlArg, fcntl};
 use nix::libc::ECONNRESET;
 use nix::sys::signal::Signal::{SIGINT, SIGUSR2};
 use program::client::{read_to_error, reset};
 use program::kernel::{FullServer, ReservedPort, has_ipv6, wait_for_state};
-use program::{Listener, PATIENCE, Program, connector, connector_with_unsent_bytes, field};
+use program::{Listener, PATIENCE, Program, connector, connector_with_unsent_bytes, field, path};
 
 fn any_port() -> SocketAddr {
     SocketAddr::from(([127, 0, 0, 1], 0))
@@ -435,4 +437,46 @@ fn without_arguments_it_prints_its_help() {
     let end = Program::run("connector", &[]).well();
     assert!(end.stdout.contains("Usage: connector"), "{end:#?}");
     assert_eq!(end.stderr, "");
+}
+
+/// A connector started by a shell that redirects its output: 20 heartbeats that are answered.
+fn redirected(listener: &Listener, redirection: &str) -> Program {
+    let port = listener.address.port().to_string();
+    let script = format!("exec \"$0\" \"$@\" {redirection}");
+    let mut command = Command::new("sh");
+    command.args(["-c", &script, path("connector"), "127.0.0.1", "0", "127.0.0.1", &port, "hello"]);
+    Program::spawn_unheard(command.args(["--count", "20", "--interval", "10ms"]).stdout(Stdio::null()))
+}
+
+#[test]
+fn a_full_or_closed_output_changes_neither_its_work_nor_its_status() {
+    let mut listener = Listener::start(&[]);
+    for redirection in [">/dev/full", ">&-", ">/dev/full 2>&1", ">&- 2>&-", "<&- >&- 2>&-"] {
+        let end = redirected(&listener, redirection).end();
+        assert_eq!((end.status, end.stderr.as_str()), (Some(0), ""), "{redirection}");
+    }
+    let end = listener.stop().well();
+    assert!(end.lines("closed ").iter().all(|line| field(line, "received") == "100"), "{end:#?}");
+}
+
+#[test]
+fn a_pipe_that_is_broken_or_that_nobody_reads_changes_neither_its_work_nor_its_status() {
+    let listener = Listener::start(&[]);
+    let port = listener.address.port().to_string();
+    let message = "x".repeat(256);
+    for broken in [false, true] {
+        let (reader, writer) = std::io::pipe().unwrap();
+        // A page: some ten lines fill it.
+        fcntl(&writer, FcntlArg::F_SETPIPE_SZ(4096)).unwrap();
+        let reader = (!broken).then_some(reader);
+        let mut command = Command::new(path("connector"));
+        command.args(["127.0.0.1", "0", "127.0.0.1", &port, &message, "--count", "50", "--interval", "10ms"]);
+        let mut connector = Program::spawn_unheard(command.stdout(writer));
+        let end = connector.end();
+        assert_eq!((end.status, end.stderr.as_str()), (Some(0), ""), "broken: {broken}");
+        drop(reader);
+    }
+    let whole = |line: &&str| field(line, "received") == (50 * 256).to_string();
+    listener.nth_line(2, "closed ");
+    assert_eq!(listener.said().lines().filter(|line| line.starts_with("closed ")).filter(whole).count(), 2);
 }
