@@ -3,6 +3,7 @@
 //! `make stress` runs them all; `cargo test --release --test stress -- burst` the rows whose name has that word.
 
 mod clients;
+mod descriptors;
 mod memory;
 mod server;
 mod speed;
@@ -29,6 +30,7 @@ const ROWS: &[Row] = &[
     ("system calls per echo", speed::calls_per_echo),
     ("system calls per connection", speed::calls_per_connection),
     ("burst of connects", speed::burst),
+    ("descriptors: fewer than clients", descriptors::descriptors),
 ];
 
 fn main() -> ExitCode {

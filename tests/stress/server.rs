@@ -4,6 +4,7 @@ use std::fs;
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
 use std::process::{Child, Command, Stdio};
+use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
@@ -13,6 +14,7 @@ use nix::unistd::Pid;
 pub struct Server {
     process: Child,
     pub address: SocketAddr,
+    said: Arc<Mutex<Vec<String>>>,
 }
 
 impl Server {
@@ -22,12 +24,18 @@ impl Server {
     }
 
     pub fn start_on(ip: &str, options: &[&str]) -> Self {
-        let mut process = Command::new(env!("CARGO_BIN_EXE_listener"))
-            .args(["0", ip, "--quiet"])
-            .args(options)
-            .stdout(Stdio::piped())
-            .spawn()
-            .expect("the listener starts");
+        let mut command = Command::new(env!("CARGO_BIN_EXE_listener"));
+        Self::spawn(command.args(["0", ip, "--quiet"]).args(options))
+    }
+
+    /// With so many descriptors at most.
+    pub fn start_with_descriptors(most: usize) -> Self {
+        let script = format!("ulimit -n {most} && exec \"$0\" 0 127.0.0.1 --quiet");
+        Self::spawn(Command::new("sh").args(["-c", &script, env!("CARGO_BIN_EXE_listener")]))
+    }
+
+    fn spawn(command: &mut Command) -> Self {
+        let mut process = command.stdout(Stdio::piped()).spawn().expect("the listener starts");
         let mut lines = BufReader::new(process.stdout.take().unwrap()).lines();
         let ready = lines.next().expect("a ready line").unwrap();
         let local = ready.split(' ').find_map(|field| field.strip_prefix("local=")).expect(&ready);
@@ -35,8 +43,10 @@ impl Server {
         if address.ip().is_unspecified() {
             address.set_ip([127, 0, 0, 1].into());
         }
-        thread::spawn(move || lines.for_each(drop));
-        Self { process, address }
+        let said = Arc::<Mutex<Vec<String>>>::default();
+        let record = Arc::clone(&said);
+        thread::spawn(move || lines.map_while(Result::ok).for_each(|line| record.lock().unwrap().push(line)));
+        Self { process, address, said }
     }
 
     pub fn pid(&self) -> u32 {
@@ -49,6 +59,16 @@ impl Server {
         let line = status.lines().find(|line| line.starts_with("RssAnon:")).unwrap();
         let kibibytes: u64 = line.split_whitespace().nth(1).unwrap().parse().unwrap();
         kibibytes * 1024
+    }
+
+    /// How many lines so far begin with `word`.
+    pub fn count_lines(&self, word: &str) -> usize {
+        self.said.lock().unwrap().iter().filter(|line| line.starts_with(word)).count()
+    }
+
+    /// Whether it has not ended.
+    pub fn runs(&mut self) -> bool {
+        self.process.try_wait().unwrap().is_none()
     }
 
     /// User and system time so far.
