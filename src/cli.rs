@@ -1,19 +1,51 @@
 //! What the programs' command lines share, and how an outcome becomes an exit status.
 
 use std::fs::File;
-use std::io;
+use std::io::{self, ErrorKind};
 use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
 use std::path::PathBuf;
-use std::process::ExitCode;
+use std::process::{self, ExitCode};
 use std::time::Duration;
 
 use bytesize::ByteSize;
-use clap::{Args, ValueEnum};
+use clap::{Args, Parser, ValueEnum};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
 use crate::error::{Error, Result};
 use crate::net::SocketOptions;
-use crate::report::{Event, Format, Reporter, Verbosity, say};
+use crate::report::{Escaped, Event, Format, Reporter, Verbosity, say};
+
+/// Reads the command line; or prints what was asked for, or what is wrong with it, and ends the program.
+///
+/// clap repeats a wrong argument as it is, and so do the parsers it calls. So the command line is read once more with
+/// every argument escaped, and whatever is said of it then is safe to show.
+pub fn parse<P: Parser>() -> P {
+    let kind = match P::try_parse() {
+        Ok(args) => return args,
+        Err(error) => error.kind(),
+    };
+    let arguments = std::env::args_os().map(|argument| Escaped(argument.as_encoded_bytes()).to_string());
+    // Escaped, bytes that are not UTF-8 are nothing wrong any more.
+    let error = P::try_parse_from(arguments).err().unwrap_or_else(|| P::command().error(kind, kind));
+    let printed = shown(error.print());
+    match error.exit_code() {
+        0 if printed.is_err() => {
+            let _ = exit(P::command().get_name(), printed);
+            process::exit(1)
+        }
+        status => process::exit(status),
+    }
+}
+
+/// How printing went: a reader that has gone has seen enough, any other failure is told.
+fn shown(outcome: io::Result<()>) -> Result<ExitCode> {
+    match outcome {
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => {
+            Err(Error::new("write", "standard output", error))
+        }
+        _ => Ok(ExitCode::SUCCESS),
+    }
+}
 
 /// Ends a program: its own status where it has one, else the error on standard error and status 1.
 pub fn exit(program: &str, outcome: Result<ExitCode>) -> ExitCode {
@@ -290,7 +322,7 @@ pub fn port_range(text: &str) -> Parsed<(u16, u16)> {
 ///
 /// What getaddrinfo(3) says, or that `host` has no address of `local`'s family.
 pub fn resolve(host: &str, port: u16, local: SocketAddr) -> Result<Vec<SocketAddr>> {
-    let failed = |error| Error::new("getaddrinfo", host, error);
+    let failed = |error| Error::new("getaddrinfo", Escaped(host.as_bytes()), error);
     let mut addresses: Vec<SocketAddr> = (host, port)
         .to_socket_addrs()
         .map_err(|error| failed(error).hint("an IPv4 or IPv6 address, or a name that `getent hosts` knows"))?
@@ -318,11 +350,12 @@ pub fn signalled(number: i32) -> ExitCode {
 }
 
 /// Prints a program's short help, as `-h` does.
-pub fn print_help(command: &mut clap::Command) -> ExitCode {
-    match command.print_help() {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(_) => ExitCode::FAILURE,
-    }
+///
+/// # Errors
+///
+/// What write(2) says, but for `EPIPE`.
+pub fn print_help(command: &mut clap::Command) -> Result<ExitCode> {
+    shown(command.print_help())
 }
 
 #[cfg(test)]

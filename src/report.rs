@@ -143,8 +143,8 @@ pub enum CloseReason {
     SendTimeout,
     /// It was still open when `--drain` was over, or at the second signal: we sent RST.
     Abort,
-    /// A call on its socket failed otherwise.
-    Failed(Errno),
+    /// A call on its socket, named as its man page is, failed otherwise.
+    Failed(&'static str, Errno),
 }
 
 impl Display for CloseReason {
@@ -156,7 +156,7 @@ impl Display for CloseReason {
             Self::ReceiveTimeout => "receive-timeout",
             Self::SendTimeout => "send-timeout",
             Self::Abort => "abort",
-            Self::Failed(errno) => return f.write_str(&errno_name(*errno)),
+            Self::Failed(_, errno) => return f.write_str(&errno_name(*errno)),
         })
     }
 }

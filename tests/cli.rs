@@ -4,11 +4,14 @@
 
 mod program;
 
+use std::ffi::OsStr;
 use std::fs;
-use std::process::Command;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::process::CommandExt;
+use std::process::{Command, Stdio};
 
 use program::kernel::ReservedPort;
-use program::{End, Listener, Program, path};
+use program::{End, Listener, Program, field, path};
 use snapbox::{assert_data_eq, file};
 
 fn help(program: &str, flag: &str) -> String {
@@ -236,4 +239,160 @@ fn a_file_of_events_holds_every_event_with_its_time_and_the_failure_that_ended_i
     assert_eq!(events[1]["event"], "failed");
     assert_eq!((&events[1]["call"], &events[1]["errno"]), (&"connect".into(), &"ECONNREFUSED".into()));
     assert!(events.iter().all(|event| event["time_us"].is_u64()), "{events:#?}");
+}
+
+/// What a terminal obeys, reorders or hides: C0, C1, CSI, OSC 8 and 52, bidirectional overrides, line ends, and a line
+/// that looks like one of ours; then bytes that are no UTF-8.
+const HOSTILE: [&[u8]; 2] = [
+    "x\x07\x1b[35m\u{9b}35m\x1b]8;;http://a/\x1b\\\x1b]52;c;eA==\x07\u{202e}\u{2066}\r\nlistening local=forged".as_bytes(),
+    b"x\xff\x1b[35m\xc2\nlistening local=forged",
+];
+
+/// Fails if a control character but newline, an override, or the forged line is in what a program said.
+#[track_caller]
+fn assert_harmless(end: &End) {
+    for text in [&end.stdout, &end.stderr] {
+        let raw = |character: char| {
+            (character.is_control() && character != '\n')
+                || matches!(character, '\u{202e}' | '\u{2066}' | '\u{fffd}')
+        };
+        assert_eq!(text.find(raw), None, "{text:?}");
+        assert!(!text.lines().any(|line| line.starts_with("listening local=forged")), "{text}");
+        assert!(!text.contains("panicked"), "{text}");
+    }
+}
+
+/// Runs a program with `HOSTILE` in the place of each `@`.
+fn run_hostile(program: &str, arguments: &[&str], hostile: &[u8]) -> End {
+    let mut command = Command::new(path(program));
+    for argument in arguments {
+        let words: Vec<&[u8]> = argument.as_bytes().split(|&byte| byte == b'@').collect();
+        command.arg(OsStr::from_bytes(&words.join(hostile)));
+    }
+    Program::spawn(&mut command).end()
+}
+
+#[test]
+fn hostile_arguments_are_repeated_escaped() {
+    for hostile in HOSTILE {
+        for (program, arguments, status) in [
+            ("listener", &["@"][..], 2),
+            ("listener", &["0", "@"], 2),
+            ("listener", &["0", "127.0.0.1", "@"], 2),
+            ("listener", &["--@"], 2),
+            ("listener", &["-@"], 2),
+            ("listener", &["0", "--receive-timeout", "@"], 2),
+            ("listener", &["0", "--receive-timeout", "5@"], 2),
+            ("listener", &["0", "--format", "@"], 2),
+            ("listener", &["0", "--format=@"], 2),
+            ("connector", &["@", "0", "127.0.0.1", "1"], 2),
+            ("connector", &["127.0.0.1", "0", "127.0.0.1", "@"], 2),
+            ("connector", &["127.0.0.1", "0", "127.0.0.1", "1", "m", "--local-port-range", "@"], 2),
+            ("fourtuple", &["@"], 2),
+            ("fourtuple", &["sockets", "--state", "@"], 2),
+            ("fourtuple", &["sockets", "--local", "@"], 2),
+            ("fourtuple", &["isolate", "--sysctl", "@"], 2),
+            ("fourtuple", &["isolate", "--@", "--", "true"], 2),
+        ] {
+            let end = run_hostile(program, arguments, hostile);
+            assert_harmless(&end);
+            assert_eq!(end.status, Some(status), "{arguments:?}: {end:#?}");
+        }
+    }
+}
+
+#[test]
+fn a_terminal_is_shown_no_sequence_of_an_argument() {
+    let mut command = Command::new(path("listener"));
+    // Colours as on a terminal: clap's own, and what an argument brings along.
+    let command = command.arg(OsStr::from_bytes(b"\x1b[35mx")).env("CLICOLOR_FORCE", "1");
+    let end = Program::spawn(command).end().with_status(2);
+    assert!(end.stderr.contains(r"\x1b[35mx") && !end.stderr.contains("\x1b[35m"), "{:?}", end.stderr);
+}
+
+#[test]
+fn hostile_words_in_errors_are_escaped() {
+    let hostile = HOSTILE[0];
+    let end = run_hostile("connector", &["127.0.0.1", "0", "@", "3000"], hostile);
+    assert_harmless(&end);
+    let end = end.with_status(1);
+    assert!(end.stderr.starts_with(r"connector: getaddrinfo x\x07\x1b[35m\u{9b}"), "{end:#?}");
+    for arguments in [
+        &["isolate", "--sysctl", "@=1", "--", "true"][..],
+        &["isolate", "--sysctl", "net.@=1", "--", "true"],
+        &["isolate", "--sysctl", "net.ipv4.tcp_syn_retries=@", "--", "true"],
+        &["isolate", "--", "@"],
+    ] {
+        let end = run_hostile("fourtuple", arguments, hostile);
+        assert_harmless(&end);
+        assert!([Some(125), Some(127)].contains(&end.status), "{arguments:?}: {end:#?}");
+    }
+}
+
+#[test]
+fn a_hostile_name_of_the_program_is_escaped_in_its_help() {
+    for hostile in HOSTILE {
+        let end = Program::spawn(Command::new(path("listener")).arg0(OsStr::from_bytes(hostile)).arg("-h"));
+        let end = { end }.end().well();
+        assert_harmless(&end);
+    }
+}
+
+#[test]
+fn a_hostile_process_name_is_escaped_where_a_holder_is_named() {
+    let directory = tempfile::tempdir().unwrap();
+    // The kernel cuts a name after 15 bytes.
+    let name = directory.path().join(OsStr::from_bytes(b"a\x1b[3m\xff\r\nheld"));
+    std::os::unix::fs::symlink(path("listener"), &name).unwrap();
+    let holder = Program::spawn(Command::new(&name).args(["0", "127.0.0.1", "--reuse-port", "off"]));
+    let port = field(&holder.line("listening "), "local").rsplit(':').next().unwrap().to_owned();
+    let end = Program::run("listener", &[&port, "127.0.0.1", "--reuse-port", "off"]).with_status(1);
+    assert_harmless(&end);
+    assert!(end.stderr.contains(r"(a\x1b[3m\xff\r\nheld)"), "{end:#?}");
+    for format in ["text", "json"] {
+        let end = Program::run("fourtuple", &["sockets", "--port", &port, "--format", format]).well();
+        assert_harmless(&end);
+        assert!(end.stdout.contains(r"\x1b[3m"), "{end:#?}");
+    }
+}
+
+/// A program started by a shell that redirects its output.
+fn redirected(program: &str, arguments: &[&str], redirection: &str) -> End {
+    let mut command = Command::new("sh");
+    command.args(["-c", &format!("exec \"$0\" \"$@\" {redirection}"), path(program)]).args(arguments);
+    Program::spawn(&mut command).end()
+}
+
+#[test]
+fn an_error_that_nobody_can_be_told_keeps_its_exit_status() {
+    for redirection in ["2>/dev/full", "2>&-", ">&- 2>&-", "<&- >&- 2>&-"] {
+        for (program, arguments, status) in [
+            ("connector", &["192.0.2.1", "0", "127.0.0.1", "3000"][..], 1),
+            ("connector", &["127.0.0.1", "0"], 2),
+            ("listener", &["0", "192.0.2.1"], 1),
+            ("listener", &["port"], 2),
+            ("fourtuple", &["isolate", "--sysctl", "kernel.x=1", "--", "true"], 125),
+            ("fourtuple", &["nothing"], 2),
+        ] {
+            let end = redirected(program, arguments, redirection);
+            assert_eq!(end.status, Some(status), "{program} {arguments:?} {redirection}: {end:#?}");
+        }
+    }
+}
+
+#[test]
+fn help_that_cannot_be_written_is_a_failure_and_a_reader_that_has_gone_is_none() {
+    for (program, arguments) in [("listener", &["-h"][..]), ("connector", &[]), ("fourtuple", &["--version"])]
+    {
+        let end = redirected(program, arguments, ">/dev/full").with_status(1);
+        assert_eq!(
+            end.stderr,
+            format!("{program}: write standard output: ENOSPC (No space left on device)\n")
+        );
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let mut command = Command::new(path(program));
+        let command = command.args(arguments).stdout(writer).stderr(Stdio::null());
+        assert!(command.status().unwrap().success(), "{program}");
+    }
 }

@@ -6,14 +6,16 @@ mod program;
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use fourtuple::net::TcpState;
+use nix::fcntl::{FcntlArg, fcntl};
 use nix::libc::ECONNRESET;
 use nix::sys::signal::Signal::{SIGCONT, SIGINT, SIGSTOP, SIGUSR2};
 use program::client::{accept, read_to_error, reset};
 use program::kernel::{FullServer, ReservedPort, has_ipv6, wait_for_state};
-use program::{Listener, Program, connector, connector_with_unsent_bytes, field};
+use program::{Listener, Program, connector, connector_with_unsent_bytes, field, path};
 
 fn any_port() -> SocketAddr {
     SocketAddr::from(([127, 0, 0, 1], 0))
@@ -198,6 +200,35 @@ fn an_answer_that_is_no_echo_is_shown_as_it_is() {
     }
     let end = connector.end().well();
     assert!(end.lines("answer ")[0].ends_with(r#" text="Ack!\x1b[2J\n""#), "{end:#?}");
+}
+
+#[test]
+fn hostile_bytes_are_shown_escaped_as_message_and_as_answer() {
+    let hostile =
+        "a\x07\x1b[35m\u{9b}35m\x1b]8;;http://a/\x1b\\\x1b]52;c;eA==\x07\u{202e}\r\nclosed local=forged\n\"";
+    for format in ["text", "json"] {
+        let (server, remote) = server();
+        let mut connector = connector(any_port(), remote, &[hostile, "--count", "2", "--format", format]);
+        let mut stream = accept(&server);
+        read(&stream, hostile.len());
+        // The echo, and then what nobody asked for: no UTF-8, and NUL.
+        stream.write_all(hostile.as_bytes()).unwrap();
+        stream.write_all(b"\0\xff\xc2\r\nsummary sent=9\n").unwrap();
+        drop(stream);
+        let end = connector.end().with_status(1);
+        for text in [&end.stdout, &end.stderr] {
+            let raw = |character: char| {
+                (character.is_control() && character != '\n') || "\u{202e}\u{fffd}".contains(character)
+            };
+            assert_eq!(text.find(raw), None, "{text:?}");
+        }
+        let answer = end.stdout.lines().find(|line| line.contains("answer")).unwrap();
+        assert!(answer.contains("35m") && answer.contains("closed local=forged"), "{end:#?}");
+        assert!(
+            !end.stdout.contains("\nclosed local=forged") && !end.stdout.contains("\nsummary sent=9"),
+            "{end:#?}"
+        );
+    }
 }
 
 #[test]
@@ -413,4 +444,46 @@ fn without_arguments_it_prints_its_help() {
     let end = Program::run("connector", &[]).well();
     assert!(end.stdout.contains("Usage: connector"), "{end:#?}");
     assert_eq!(end.stderr, "");
+}
+
+/// A connector started by a shell that redirects its output: 20 heartbeats that are answered.
+fn redirected(listener: &Listener, redirection: &str) -> Program {
+    let port = listener.address.port().to_string();
+    let script = format!("exec \"$0\" \"$@\" {redirection}");
+    let mut command = Command::new("sh");
+    command.args(["-c", &script, path("connector"), "127.0.0.1", "0", "127.0.0.1", &port, "hello"]);
+    Program::spawn_unheard(command.args(["--count", "20", "--interval", "10ms"]).stdout(Stdio::null()))
+}
+
+#[test]
+fn a_full_or_closed_output_changes_neither_its_work_nor_its_status() {
+    let mut listener = Listener::start(&[]);
+    for redirection in [">/dev/full", ">&-", ">/dev/full 2>&1", ">&- 2>&-", "<&- >&- 2>&-"] {
+        let end = redirected(&listener, redirection).end();
+        assert_eq!((end.status, end.stderr.as_str()), (Some(0), ""), "{redirection}");
+    }
+    let end = listener.stop().well();
+    assert!(end.lines("closed ").iter().all(|line| field(line, "received") == "100"), "{end:#?}");
+}
+
+#[test]
+fn a_pipe_that_is_broken_or_that_nobody_reads_changes_neither_its_work_nor_its_status() {
+    let listener = Listener::start(&[]);
+    let port = listener.address.port().to_string();
+    let message = "x".repeat(256);
+    for broken in [false, true] {
+        let (reader, writer) = std::io::pipe().unwrap();
+        // A page: some ten lines fill it.
+        fcntl(&writer, FcntlArg::F_SETPIPE_SZ(4096)).unwrap();
+        let reader = (!broken).then_some(reader);
+        let mut command = Command::new(path("connector"));
+        command.args(["127.0.0.1", "0", "127.0.0.1", &port, &message, "--count", "50", "--interval", "10ms"]);
+        let mut connector = Program::spawn_unheard(command.stdout(writer));
+        let end = connector.end();
+        assert_eq!((end.status, end.stderr.as_str()), (Some(0), ""), "broken: {broken}");
+        drop(reader);
+    }
+    let whole = |line: &&str| field(line, "received") == (50 * 256).to_string();
+    listener.nth_line(2, "closed ");
+    assert_eq!(listener.said().lines().filter(|line| line.starts_with("closed ")).filter(whole).count(), 2);
 }

@@ -485,6 +485,19 @@ fn output_that_nobody_reads_costs_lines_and_they_are_counted() {
 }
 
 #[test]
+fn output_that_nobody_ever_reads_keeps_it_neither_from_serving_nor_from_ending() {
+    let (mut listener, reader, address) = piped(&["--verbose"]);
+    let stream = connect(address);
+    for _ in 0..200 {
+        // Some 1,100 bytes a line: the pipe holds 64 KiB.
+        round_trip(&stream, &[0; 256]);
+    }
+    drop(stream);
+    listener.stop().well();
+    drop(reader);
+}
+
+#[test]
 fn linger_0s_closes_with_rst() {
     let listener = Listener::start(&["--linger", "0s", "--receive-timeout", "100ms"]);
     let error = read_to_error(&connect(listener.address));

@@ -87,9 +87,9 @@ Exit status: 0 ended by a signal, by the remote side's FIN, or with --count when
 
 fn main() -> ExitCode {
     if std::env::args_os().len() == 1 {
-        return cli::print_help(&mut Args::command());
+        return cli::exit("connector", cli::print_help(&mut Args::command()));
     }
-    let args = Args::parse();
+    let args: Args = cli::parse();
     cli::run("connector", &args.output, |reporter| run(&args, reporter))
 }
 

@@ -76,7 +76,7 @@ Exit status: 0 done, 1 the kernel said no, 2 wrong usage; 130 or 143 after a sec
 There is no authentication and no encryption: on 0.0.0.0 everybody who reaches this host is served.";
 
 fn main() -> ExitCode {
-    let args = Args::parse();
+    let args: Args = cli::parse();
     if args.workers > 1 && !args.socket.reuse_port.is_on() {
         let words = "--workers beyond 1 needs --reuse-port on: each worker has a listening socket of its own";
         Args::command().error(ErrorKind::ArgumentConflict, words).exit();
@@ -117,15 +117,16 @@ fn open_loops(args: &Args, reporter: &Reporter) -> Result<Vec<EventLoop>> {
         local = event_loop.accept_from(listening)?;
         loops.push(event_loop);
     }
+    // Before the ready line: this reads all of /proc, and whoever is told to come shall be served at once.
+    let others = if options.reuse_port { listeners_on(local).unwrap_or_default() } else { Vec::new() };
     reporter.report(&Event::Listening {
         local,
         reuse_address: options.reuse_address,
         reuse_port: options.reuse_port,
         workers: args.workers,
     });
-    let pids = if options.reuse_port { listeners_on(local).unwrap_or_default() } else { Vec::new() };
-    if !pids.is_empty() {
-        reporter.report(&Event::SharedWith { pids: &pids });
+    if !others.is_empty() {
+        reporter.report(&Event::SharedWith { pids: &others });
     }
     Ok(loops)
 }

@@ -20,6 +20,8 @@ use crate::service::{Io, Service};
 const BATCH: usize = 256;
 /// How long to wait, after the kernel refused a connection, until it is asked again.
 const RETRY: Duration = Duration::from_millis(50);
+/// How long it must refuse none until that is told as over: at the limit, every client that goes makes room for one.
+const CALM: Duration = Duration::from_secs(1);
 
 /// A listening socket and whether connections may wait in its queue.
 pub struct Acceptor {
@@ -29,6 +31,8 @@ pub struct Acceptor {
     ready: bool,
     /// The kernel refuses us connections; ask again at this time.
     paused: Option<Time>,
+    /// When the kernel refused one last; `None` once that is told as over.
+    refused: Option<Time>,
 }
 
 enum Refused {
@@ -46,7 +50,7 @@ impl Acceptor {
         registry
             .register(&mut listener, token, Interest::READABLE)
             .map_err(|error| Error::new("epoll_ctl", local, error))?;
-        Ok(Self { listener, local, ready: true, paused: None })
+        Ok(Self { listener, local, ready: true, paused: None, refused: None })
     }
 
     pub fn local(&self) -> SocketAddr {
@@ -66,12 +70,22 @@ impl Acceptor {
 
     /// When to call [`accept`](Self::accept) next, if it need not wait for an edge.
     pub fn due(&self, now: Time) -> Option<Time> {
-        self.ready.then(|| self.paused.unwrap_or(now))
+        if self.ready { Some(self.paused.unwrap_or(now)) } else { self.calm_at() }
+    }
+
+    /// When the kernel will have refused nobody for long enough, if the queue has been emptied since.
+    fn calm_at(&self) -> Option<Time> {
+        self.refused.filter(|_| self.paused.is_none()).map(|last| last.after(CALM))
     }
 
     /// Accepts until the queue is empty, a batch at most.
     pub fn accept(&mut self, connections: &mut Connections, service: &mut dyn Service) {
-        if self.due(connections.now()).is_none_or(|due| due > connections.now()) {
+        let now = connections.now();
+        if self.calm_at().is_some_and(|calm| calm <= now) {
+            self.refused = None;
+            connections.report(&Event::AcceptResumed);
+        }
+        if !self.ready || self.due(now).is_none_or(|due| due > now) {
             return;
         }
         for _ in 0..BATCH {
@@ -79,7 +93,7 @@ impl Acceptor {
                 Ok((stream, remote)) => connections.adopt(service, stream, self.local, remote),
                 Err(error) => match reason_of(&error) {
                     Refused::Skip => {}
-                    Refused::QueueEmpty => return self.queue_is_empty(connections),
+                    Refused::QueueEmpty => return self.queue_is_empty(),
                     Refused::Exhausted(errno) => return self.pause(connections, errno),
                 },
             }
@@ -95,17 +109,16 @@ impl Acceptor {
         }
     }
 
-    fn queue_is_empty(&mut self, connections: &mut Connections) {
+    fn queue_is_empty(&mut self) {
         self.ready = false;
-        if self.paused.take().is_some() {
-            connections.report(&Event::AcceptResumed);
-        }
+        self.paused = None;
     }
 
     fn pause(&mut self, connections: &mut Connections, reason: Errno) {
-        if self.paused.is_none() {
+        if self.refused.is_none() {
             connections.report(&Event::AcceptPaused { reason });
         }
+        self.refused = Some(connections.now());
         self.paused = Some(connections.now().after(RETRY));
     }
 }

@@ -258,7 +258,7 @@ impl<S: Stream> Connection<S> {
                 Err(error) => {
                     self.readable = false;
                     self.read_to_end = false;
-                    self.fail_unless_would_block(&error);
+                    self.fail_unless_would_block("recv", &error);
                     return ReadOutcome::Nothing;
                 }
             }
@@ -308,7 +308,7 @@ impl<S: Stream> Connection<S> {
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 Err(error) => {
                     self.writable = false;
-                    self.fail_unless_would_block(&error);
+                    self.fail_unless_would_block("send", &error);
                     break;
                 }
             }
@@ -317,9 +317,9 @@ impl<S: Stream> Connection<S> {
         written
     }
 
-    fn fail_unless_would_block(&mut self, error: &io::Error) {
+    fn fail_unless_would_block(&mut self, call: &'static str, error: &io::Error) {
         if error.kind() != ErrorKind::WouldBlock {
-            self.fail(reason_of(error));
+            self.fail(reason_of(call, error));
         }
     }
 
@@ -331,8 +331,10 @@ impl<S: Stream> Connection<S> {
     /// Takes the error that an event announced, where no read or write will meet it.
     pub fn check_error(&mut self) {
         self.errored = false;
-        if let Ok(Some(error)) = self.stream.take_error() {
-            self.fail(reason_of(&error));
+        match self.stream.take_error() {
+            Ok(None) => {}
+            Ok(Some(error)) => self.fail(reason_of("recv", &error)),
+            Err(error) => self.fail(reason_of("getsockopt", &error)),
         }
     }
 
@@ -364,7 +366,7 @@ impl<S: Stream> Connection<S> {
             if let Err(error) = self.stream.finish() {
                 // After RST shutdown(2) says ENOTCONN, and SO_ERROR still says why.
                 self.check_error();
-                self.fail(reason_of(&error));
+                self.fail(reason_of("shutdown", &error));
             }
         }
         // Where the remote side finished first, close(2) sends our FIN and shutdown(2) is saved.
@@ -429,10 +431,10 @@ impl<S: Stream> Connection<S> {
 }
 
 /// EPIPE on a socket that we have not finished means that RST came: the first call after it said so.
-fn reason_of(error: &io::Error) -> CloseReason {
+fn reason_of(call: &'static str, error: &io::Error) -> CloseReason {
     match error.raw_os_error().map(Errno::from_raw) {
         Some(Errno::ECONNRESET | Errno::EPIPE) => CloseReason::Reset,
-        Some(errno) => CloseReason::Failed(errno),
-        None => CloseReason::Failed(Errno::EIO),
+        Some(errno) => CloseReason::Failed(call, errno),
+        None => CloseReason::Failed(call, Errno::EIO),
     }
 }

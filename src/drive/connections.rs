@@ -395,8 +395,8 @@ impl<S: Stream> Connections<S> {
         let Some(connection) = self.get(id) else { return false };
         connection.queued = false;
         match outcome_of_connect(connection.stream()) {
-            Err(error) => {
-                self.fail_open(service, id, error);
+            Err((call, error)) => {
+                self.fail_open(service, id, call, error);
                 false
             }
             // Woken for another reason; SYN-SENT still.
@@ -413,9 +413,15 @@ impl<S: Stream> Connections<S> {
         }
     }
 
-    fn fail_open(&mut self, service: &mut dyn Service, id: ConnectionId, error: io::Error) {
+    fn fail_open(
+        &mut self,
+        service: &mut dyn Service,
+        id: ConnectionId,
+        call: &'static str,
+        error: io::Error,
+    ) {
         let Some(connection) = self.remove(id) else { return };
-        let error = Error::new("connect", connection.tuple(), error);
+        let error = Error::new(call, connection.tuple(), error);
         drop(connection);
         service.failed(self, id, error);
     }
@@ -447,7 +453,7 @@ impl<S: Stream> Connections<S> {
                 Deadline::Connect => {
                     let limit = Short(limits.connect.unwrap_or_default());
                     let words = format!("no answer to SYN within {limit} (--connect-timeout)");
-                    self.fail_open(service, id, io::Error::other(words));
+                    self.fail_open(service, id, "connect", io::Error::other(words));
                 }
             },
             _ => self.arm(id),
@@ -583,14 +589,19 @@ fn errno_of(error: &io::Error) -> Errno {
     error.raw_os_error().map_or(Errno::EIO, Errno::from_raw)
 }
 
-/// The four-tuple if the connection stands, `None` while it is still in SYN-SENT.
-fn outcome_of_connect(stream: &mut impl Stream) -> io::Result<Option<FourTuple>> {
-    if let Some(error) = stream.take_error()? {
-        return Err(error);
+/// The four-tuple if the connection stands, `None` while it is still in SYN-SENT; else the call that failed.
+fn outcome_of_connect(
+    stream: &mut impl Stream,
+) -> std::result::Result<Option<FourTuple>, (&'static str, io::Error)> {
+    if let Some(error) = stream.take_error().map_err(|error| ("getsockopt", error))? {
+        return Err(("connect", error));
     }
     match stream.remote() {
-        Ok(remote) => Ok(Some(FourTuple { local: stream.local()?, remote })),
+        Ok(remote) => {
+            let local = stream.local().map_err(|error| ("getsockname", error))?;
+            Ok(Some(FourTuple { local, remote }))
+        }
         Err(error) if errno_of(&error) == Errno::ENOTCONN => Ok(None),
-        Err(error) => Err(error),
+        Err(error) => Err(("getpeername", error)),
     }
 }

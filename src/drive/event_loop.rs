@@ -2,6 +2,7 @@
 
 use std::io::ErrorKind;
 use std::net::SocketAddr;
+use std::thread;
 use std::time::Duration;
 
 use mio::{Events, Poll, Token};
@@ -49,12 +50,13 @@ impl EventLoop {
     ///
     /// # Errors
     ///
-    /// `EMFILE`, `ENFILE` and `ENOMEM` from `epoll_create`.
+    /// `EMFILE`, `ENFILE` and `ENOMEM` from `epoll_create`, `EMFILE` from `fcntl`; as for signals, `EMFILE` and
+    /// `ENFILE` from `socketpair`, `ENOMEM` and `ENOSPC` from `epoll_ctl`.
     pub fn new(reporter: Reporter, settings: Settings, answers: bool) -> Result<Self> {
         map_large_blocks();
-        let failed = |error| Error::new("epoll_create", "", error);
-        let poll = Poll::new().map_err(failed)?;
-        let registry = poll.registry().try_clone().map_err(failed)?;
+        let poll = Poll::new().map_err(|error| Error::new("epoll_create", "", error))?;
+        let copy = poll.registry().try_clone();
+        let registry = copy.map_err(|error| Error::new("fcntl", "F_DUPFD_CLOEXEC of epoll", error))?;
         let signals = Signals::catch(poll.registry(), SIGNALS, answers)?;
         let connections = Connections::new(registry, reporter, settings);
         Ok(Self { poll, signals, acceptor: None, connections, abort_at: None })
@@ -82,9 +84,11 @@ impl EventLoop {
         let mut events = Events::with_capacity(EVENTS);
         service.start(&mut self.connections)?;
         while !(self.connections.stopping() && self.acceptor.is_none() && self.connections.len() == 0) {
-            self.wait(&mut events)?;
+            let interrupted = self.wait(&mut events)?;
             self.connections.update_now();
-            if let Some(signal) = self.dispatch(&events, service) {
+            // The handler's byte may not have come into the pipe, for want of memory; its mark is set all the same.
+            let heard = if interrupted { self.hear(service) } else { None };
+            if let Some(signal) = heard.or_else(|| self.dispatch(&events, service)) {
                 self.connections.abort_all(service);
                 return Ok(Ended::AtOnce(signal));
             }
@@ -105,21 +109,28 @@ impl EventLoop {
         Ok(Ended::Stopped)
     }
 
-    fn wait(&mut self, events: &mut Events) -> Result<()> {
+    /// Waits for events until something is due; whether a signal interrupted it.
+    fn wait(&mut self, events: &mut Events) -> Result<bool> {
         self.connections.update_now();
         let now = self.connections.now();
         let accept_at = self.acceptor.as_ref().and_then(|acceptor| acceptor.due(now));
         let due = [self.connections.due(), accept_at, self.abort_at].into_iter().flatten().min();
-        let mut timeout = due.map(|due| due.since(now));
-        for _ in 0..FAILED_WAITS {
+        let (mut timeout, mut interrupted) = (due.map(|due| due.since(now)), false);
+        let mut failures = 0;
+        loop {
             match self.poll.poll(events, timeout) {
-                Ok(()) => return Ok(()),
+                Ok(()) => return Ok(interrupted),
                 // Look once more: a deadline must not be judged before what arrived meanwhile is known.
-                Err(error) if error.kind() == ErrorKind::Interrupted => timeout = Some(Duration::ZERO),
-                Err(_) => std::thread::yield_now(),
+                Err(error) if error.kind() == ErrorKind::Interrupted => {
+                    (timeout, interrupted) = (Some(Duration::ZERO), true);
+                }
+                Err(error) if failures == FAILED_WAITS => return Err(Error::new("epoll_wait", "", error)),
+                Err(_) => {
+                    failures += 1;
+                    thread::yield_now();
+                }
             }
         }
-        self.poll.poll(events, timeout).map_err(|error| Error::new("epoll_wait", "", error))
     }
 
     /// Tells the table and the service what happened; the number of a signal that ends the loop at once.
@@ -132,14 +143,22 @@ impl EventLoop {
                     }
                 }
                 SIGNALS => {
-                    for heard in self.signals.heard() {
-                        match heard {
-                            Heard::Tell(signal) => service.signal(&mut self.connections, signal),
-                            Heard::EndAtOnce(number) => return Some(number),
-                        }
+                    if let Some(number) = self.hear(service) {
+                        return Some(number);
                     }
                 }
                 _ => self.connections.note(event),
+            }
+        }
+        None
+    }
+
+    /// Tells the service of the signals that came; the number of one that ends the loop at once.
+    fn hear(&mut self, service: &mut dyn Service) -> Option<i32> {
+        for heard in self.signals.heard() {
+            match heard {
+                Heard::Tell(signal) => service.signal(&mut self.connections, signal),
+                Heard::EndAtOnce(number) => return Some(number),
             }
         }
         None

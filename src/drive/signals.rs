@@ -1,7 +1,5 @@
 //! Signals as a source of events.
 
-use std::io;
-
 use mio::{Interest, Registry, Token};
 use nix::libc::{SIGINT, SIGTERM, SIGUSR2};
 use signal_hook_mio::v1_0::Signals as Source;
@@ -29,17 +27,14 @@ impl Signals {
     ///
     /// # Errors
     ///
-    /// `EMFILE` and `ENFILE` from `socketpair`.
+    /// `EMFILE` and `ENFILE` from `socketpair`; `ENOMEM` and `ENOSPC` from `epoll_ctl`.
     pub fn catch(registry: &Registry, token: Token, status: bool) -> Result<Self> {
-        let register = || -> io::Result<Source> {
-            let mut source = Source::new([SIGINT, SIGTERM])?;
-            if status {
-                source.add_signal(SIGUSR2)?;
-            }
-            registry.register(&mut source, token, Interest::READABLE)?;
-            Ok(source)
-        };
-        let source = register().map_err(|error| Error::new("sigaction", "", error))?;
+        let failed = |call| move |error| Error::new(call, "for signals", error);
+        let mut source = Source::new::<[i32; 0], i32>([]).map_err(failed("socketpair"))?;
+        for signal in [SIGINT, SIGTERM].into_iter().chain(status.then_some(SIGUSR2)) {
+            source.add_signal(signal).map_err(failed("sigaction"))?;
+        }
+        registry.register(&mut source, token, Interest::READABLE).map_err(failed("epoll_ctl"))?;
         Ok(Self { source, stopping: false })
     }
 

@@ -8,7 +8,9 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anstyle::{Effects, Style};
+use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::signal::SigSet;
 
 use super::coloured;
 use super::line::{Format, Line};
@@ -66,9 +68,11 @@ impl Output {
         if let Some(file) = file {
             let shared = Arc::clone(&output.0);
             // Without a thread the queue fills up and lines are dropped, which is what is promised.
-            let _ = thread::Builder::new()
-                .name("output".to_owned())
-                .spawn(move || shared.write_all_queued(&file));
+            let _ = thread::Builder::new().name("output".to_owned()).spawn(move || {
+                // A signal is to wake the loop, not to interrupt a write.
+                let _ = SigSet::all().thread_block();
+                shared.write_all_queued(&file);
+            });
         }
         output
     }
@@ -125,11 +129,11 @@ impl Shared {
                 self.written.notify_all();
                 queue = self.queued.wait(queue).unwrap_or_else(PoisonError::into_inner);
             }
-            std::mem::swap(&mut queue.bytes, &mut batch);
+            batch.append(&mut queue.bytes);
             queue.writing = true;
             drop(queue);
-            let lost = write_batch(file, &batch).err().map_or(0, |_| count_lines(&batch));
-            batch.clear();
+            let written = write_batch(file, &batch);
+            let lost = drop_unwritten(&mut batch, written);
             queue = self.lock();
             queue.writing = false;
             queue.dropped += lost;
@@ -140,28 +144,58 @@ impl Shared {
     }
 }
 
-fn count_lines(batch: &[u8]) -> u64 {
-    batch.iter().filter(|&&byte| byte == b'\n').count() as u64
+/// Throws away what was written and the lines that were not, and returns how many these are.
+///
+/// The rest of a line that is cut stays, to be written first: half a line and the next one would read as one.
+fn drop_unwritten(batch: &mut Vec<u8>, written: usize) -> u64 {
+    let (before, rest) = batch.split_at_checked(written).unwrap_or((batch, &[]));
+    let cut = before.last().is_some_and(|&byte| byte != b'\n');
+    let kept =
+        if cut { rest.iter().position(|&byte| byte == b'\n').map_or(rest.len(), |end| end + 1) } else { 0 };
+    let lost = rest.iter().skip(kept).filter(|&&byte| byte == b'\n').count();
+    batch.drain(..written);
+    batch.truncate(kept);
+    lost as u64
 }
 
-/// Like `write_all`, and waits where somebody has made the shared descriptor non-blocking.
-fn write_batch(mut file: &File, mut bytes: &[u8]) -> io::Result<()> {
-    while !bytes.is_empty() {
-        match file.write(bytes) {
-            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
-            Ok(written) => bytes = bytes.get(written..).unwrap_or_default(),
+/// Writes until the end or a failure, and returns how much; waits where somebody has made the shared descriptor
+/// non-blocking.
+fn write_batch(mut file: &File, bytes: &[u8]) -> usize {
+    let mut written = 0;
+    while let Some(rest) = bytes.get(written..).filter(|rest| !rest.is_empty()) {
+        match file.write(rest) {
+            Ok(0) => break,
+            Ok(length) => written += length,
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                 let mut descriptors = [PollFd::new(file.as_fd(), PollFlags::POLLOUT)];
-                poll(&mut descriptors, PollTimeout::NONE)?;
+                if poll(&mut descriptors, PollTimeout::NONE).is_err_and(|errno| errno != Errno::EINTR) {
+                    break;
+                }
             }
-            Err(error) => return Err(error),
+            Err(_) => break,
         }
     }
-    Ok(())
+    written
 }
 
 /// Writes `text` and a newline to standard error; where that fails there is nobody left to tell.
 pub fn say(text: &str) {
     let _ = writeln!(io::stderr().lock(), "{text}");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_that_was_cut_is_finished_later_and_those_behind_it_are_lost() {
+        for (written, kept, lost) in
+            [(0, "", 3), (2, "e\n", 2), (4, "", 2), (7, "\n", 1), (8, "", 1), (12, "", 0)]
+        {
+            let mut batch = b"one\ntwo\nsix\n".to_vec();
+            assert_eq!(drop_unwritten(&mut batch, written), lost, "{written}");
+            assert_eq!(batch, kept.as_bytes(), "{written}");
+        }
+    }
 }

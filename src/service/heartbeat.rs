@@ -180,7 +180,7 @@ impl Heartbeat {
                 let words = "no byte could be sent within --send-timeout: the remote side does not read";
                 self.fail("send", io::Error::other(words));
             }
-            CloseReason::Failed(errno) => self.fail("recv", errno),
+            CloseReason::Failed(call, errno) => self.fail(call, errno),
         }
     }
 }

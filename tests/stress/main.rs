@@ -12,6 +12,7 @@
 
 mod clients;
 mod deadlines;
+mod descriptors;
 mod fairness;
 mod memory;
 mod server;
@@ -47,6 +48,7 @@ const ROWS: &[Row] = &[
     ("half-open peers: closed in time", deadlines::half_open_peers),
     ("accept fairness: p99 beside 2,000 connects a second", fairness::connects),
     ("workers: share, add up, flood apart, drain", fairness::workers),
+    ("descriptors: fewer than clients", descriptors::descriptors),
 ];
 
 /// Run when it is named, by `make soak`.

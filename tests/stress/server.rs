@@ -5,6 +5,7 @@ use std::fs;
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
@@ -13,9 +14,10 @@ use nix::unistd::Pid;
 
 pub struct Server {
     process: Child,
-    /// Reads what it prints, and ends with the last line.
-    lines: Option<JoinHandle<String>>,
     pub address: SocketAddr,
+    /// What it has printed, and who reads that.
+    said: Arc<Mutex<Vec<String>>>,
+    reader: Option<JoinHandle<()>>,
 }
 
 impl Server {
@@ -25,12 +27,18 @@ impl Server {
     }
 
     pub fn start_on(ip: &str, options: &[&str]) -> Self {
-        let mut process = Command::new(env!("CARGO_BIN_EXE_listener"))
-            .args(["0", ip, "--quiet"])
-            .args(options)
-            .stdout(Stdio::piped())
-            .spawn()
-            .expect("the listener starts");
+        let mut command = Command::new(env!("CARGO_BIN_EXE_listener"));
+        Self::spawn(command.args(["0", ip, "--quiet"]).args(options))
+    }
+
+    /// With so many descriptors at most.
+    pub fn start_with_descriptors(most: usize) -> Self {
+        let script = format!("ulimit -n {most} && exec \"$0\" 0 127.0.0.1 --quiet");
+        Self::spawn(Command::new("sh").args(["-c", &script, env!("CARGO_BIN_EXE_listener")]))
+    }
+
+    fn spawn(command: &mut Command) -> Self {
+        let mut process = command.stdout(Stdio::piped()).spawn().expect("the listener starts");
         let mut lines = BufReader::new(process.stdout.take().unwrap()).lines();
         let ready = lines.next().expect("a ready line").unwrap();
         let local = ready.split(' ').find_map(|field| field.strip_prefix("local=")).expect(&ready);
@@ -38,8 +46,12 @@ impl Server {
         if address.ip().is_unspecified() {
             address.set_ip([127, 0, 0, 1].into());
         }
-        let lines = thread::spawn(move || lines.map_while(Result::ok).last().unwrap_or_default());
-        Self { process, lines: Some(lines), address }
+        let said = Arc::<Mutex<Vec<String>>>::default();
+        let record = Arc::clone(&said);
+        let reader = thread::spawn(move || {
+            lines.map_while(Result::ok).for_each(|line| record.lock().unwrap().push(line))
+        });
+        Self { process, reader: Some(reader), address, said }
     }
 
     pub fn pid(&self) -> u32 {
@@ -52,6 +64,25 @@ impl Server {
         let line = status.lines().find(|line| line.starts_with("RssAnon:")).unwrap();
         let kibibytes: u64 = line.split_whitespace().nth(1).unwrap().parse().unwrap();
         kibibytes * 1024
+    }
+
+    /// How many lines so far begin with `word`.
+    pub fn count_lines(&self, word: &str) -> usize {
+        self.said.lock().unwrap().iter().filter(|line| line.starts_with(word)).count()
+    }
+
+    /// Whether it has not ended.
+    pub fn runs(&mut self) -> bool {
+        self.process.try_wait().unwrap().is_none()
+    }
+
+    /// User and system time so far.
+    pub fn cpu_time(&self) -> Duration {
+        let stat = fs::read_to_string(format!("/proc/{}/stat", self.pid())).unwrap();
+        let fields: Vec<&str> = stat.rsplit_once(')').unwrap().1.split_whitespace().collect();
+        // Fields 14 and 15 of proc_pid_stat(5), in ticks of 10 ms.
+        let ticks: u64 = fields[11].parse::<u64>().unwrap() + fields[12].parse::<u64>().unwrap();
+        Duration::from_millis(10 * ticks)
     }
 
     pub fn open_descriptors(&self) -> usize {
@@ -94,7 +125,8 @@ impl Server {
     /// Sends SIGTERM; the last line it printed, and its exit status.
     pub fn stop(mut self) -> (String, ExitStatus) {
         kill(Pid::from_raw(self.pid() as i32), Signal::SIGTERM).unwrap();
-        let last = self.lines.take().unwrap().join().unwrap();
+        self.reader.take().unwrap().join().unwrap();
+        let last = self.said.lock().unwrap().last().cloned().unwrap_or_default();
         (last, self.process.wait().unwrap())
     }
 }

@@ -6,6 +6,7 @@ mod sockets;
 use std::process::ExitCode;
 
 use clap::Parser;
+use fourtuple::cli;
 
 /// A lab bench for TCP connections: namespaces to try things in, and what the kernel says about them
 #[derive(Parser)]
@@ -16,9 +17,9 @@ enum Command {
 }
 
 fn main() -> ExitCode {
-    let outcome = match Command::parse() {
+    let outcome = match cli::parse() {
         Command::Isolate(args) => Ok(isolate::run(args)),
         Command::Sockets(args) => sockets::run(&args),
     };
-    fourtuple::cli::exit("fourtuple", outcome)
+    cli::exit("fourtuple", outcome)
 }

@@ -188,11 +188,11 @@ impl Kernel {
         Ok(())
     }
 
-    fn tell_error(&mut self) -> Option<Errno> {
+    fn tell_error(&mut self, call: &'static str) -> Option<Errno> {
         let errno = self.error.take()?;
         self.fail(match errno {
             Errno::ECONNRESET | Errno::EPIPE => CloseReason::Reset,
-            errno => CloseReason::Failed(errno),
+            errno => CloseReason::Failed(call, errno),
         });
         Some(errno)
     }
@@ -218,7 +218,7 @@ impl Kernel {
             return Ok(length as usize);
         }
         if !self.fin
-            && let Some(errno) = self.tell_error()
+            && let Some(errno) = self.tell_error("recv")
         {
             return Err(errno.into());
         }
@@ -237,7 +237,7 @@ impl Kernel {
         assert!(self.failed.is_none(), "send after all is over");
         assert!(self.may_write, "send without an edge");
         self.interrupted()?;
-        if let Some(errno) = self.tell_error() {
+        if let Some(errno) = self.tell_error("send") {
             return Err(errno.into());
         }
         if self.dead {
@@ -326,7 +326,7 @@ impl Stream for Fake {
     }
 
     fn take_error(&mut self) -> io::Result<Option<io::Error>> {
-        Ok(self.0.borrow_mut().tell_error().map(io::Error::from))
+        Ok(self.0.borrow_mut().tell_error("recv").map(io::Error::from))
     }
 
     fn reset_on_close(&mut self) {

@@ -11,6 +11,7 @@ use procfs::process::Process;
 
 use super::{Place, Sysctl, refusal};
 use crate::error::{Error, Result};
+use crate::report::Escaped;
 
 /// Where the calling process then stands; its next child is the first process of a new PID namespace.
 pub(super) enum Ground<'a> {
@@ -97,7 +98,8 @@ fn join(pid: Pid) -> Result<()> {
         setns(theirs, kind).map_err(|errno| out_of_reach(pid, Error::new("setns", path, errno)))?;
     }
     // setns(2) into a mount namespace leaves us at its root.
-    env::set_current_dir(&directory).map_err(|error| Error::new("chdir", directory.display(), error))
+    env::set_current_dir(&directory)
+        .map_err(|error| Error::new("chdir", Escaped(directory.as_os_str().as_encoded_bytes()), error))
 }
 
 fn open_own(name: &str) -> Result<File> {

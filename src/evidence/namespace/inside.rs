@@ -18,6 +18,7 @@ use super::outside::is_transient;
 use super::signals::{Signals, Watch, from_byte};
 use super::{Command, Ended, fork, furnish};
 use crate::error::{Error, Result};
+use crate::report::Escaped;
 
 /// Runs the command to its end and tells it; returning ends the PID namespace this process is the first of.
 pub(super) fn attend(
@@ -70,7 +71,8 @@ fn become_command(command: &Command, first: Pid, signals: &Signals) -> Error {
     if getppid() != first {
         return Error::new("getppid", "", Errno::ESRCH);
     }
-    Error::new("execve", program.display(), process::Command::new(program).args(arguments).exec())
+    let error = process::Command::new(program).args(arguments).exec();
+    Error::new("execve", Escaped(program.as_encoded_bytes()), error)
 }
 
 /// Passes on what comes from outside and reaps what is orphaned here, until the command ends or nobody is outside.

@@ -9,6 +9,7 @@ use nix::errno::Errno;
 
 use super::refusal;
 use crate::error::{Error, Result};
+use crate::report::Escaped;
 
 /// What decides the outcome of an experiment, and differs from one system to the next.
 const PINNED: [(&str, &str); 6] = [
@@ -47,9 +48,8 @@ impl Sysctl {
         let plain = |part: &&str| !part.is_empty() && !part.contains('/');
         if parts.first() != Some(&"net") || !parts.iter().all(plain) {
             let reason = std::io::Error::other("no setting of a network namespace");
-            return Err(
-                Error::new("sysctl", &self.key, reason).hint("a key such as net.ipv4.tcp_syn_retries")
-            );
+            return Err(Error::new("sysctl", Escaped(self.key.as_bytes()), reason)
+                .hint("a key such as net.ipv4.tcp_syn_retries"));
         }
         let path: PathBuf = std::iter::once("/proc/sys").chain(parts).collect();
         OpenOptions::new()
@@ -60,7 +60,8 @@ impl Sysctl {
     }
 
     fn refused(&self, error: std::io::Error) -> Error {
-        let error = Error::new("sysctl", format_args!("{}={}", self.key, self.value), error);
+        let [key, value] = [&self.key, &self.value].map(|text| Escaped(text.as_bytes()));
+        let error = Error::new("sysctl", format_args!("{key}={value}"), error);
         match error.errno() {
             Some(Errno::ENOENT) => error.note("this kernel has no such setting in a network namespace"),
             Some(Errno::EINVAL | Errno::ERANGE) => error.note("the kernel does not take this value"),

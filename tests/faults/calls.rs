@@ -1,0 +1,102 @@
+//! The system calls that the programs make, and the errors that the kernel may answer each with.
+
+/// A call, and the errors of its man page.
+pub type Call = (&'static str, &'static str);
+
+/// What `listener` calls after it is ready.
+pub const LISTENER: &[Call] = &[
+    // accept(2) passes on what was wrong with the network of the connection that waited.
+    (
+        "accept4",
+        "EBADF ECONNABORTED EFAULT EHOSTDOWN EHOSTUNREACH EINTR EINVAL EMFILE ENETDOWN ENETUNREACH \
+         ENFILE ENOBUFS ENOMEM ENONET ENOPROTOOPT ENOSR ENOTSOCK EOPNOTSUPP EPERM EPROTO \
+         EPROTONOSUPPORT ESOCKTNOSUPPORT ETIMEDOUT",
+    ),
+    ("close", "EBADF EDQUOT EINTR EIO ENOSPC"),
+    ("epoll_ctl", "EBADF EEXIST EINVAL ELOOP ENOENT ENOMEM ENOSPC EPERM"),
+    ("epoll_wait", "EBADF EFAULT EINTR EINVAL"),
+    ("getsockname", "EBADF EFAULT EINVAL ENOBUFS ENOTSOCK"),
+    ("getsockopt", "EBADF EFAULT EINVAL ENOPROTOOPT ENOTSOCK"),
+    ("mmap", "EAGAIN EINVAL ENOMEM EPERM"),
+    ("mremap", "EAGAIN EFAULT EINVAL ENOMEM"),
+    ("munmap", "EINVAL ENOMEM"),
+    // poll(2) is called where somebody has made standard output non-blocking: after EAGAIN from write.
+    ("poll", "EFAULT EINTR EINVAL ENOMEM"),
+    (
+        "recvfrom",
+        "EBADF ECONNREFUSED ECONNRESET EFAULT EHOSTUNREACH EINTR EINVAL ENOMEM ENOTCONN ENOTSOCK \
+         ETIMEDOUT",
+    ),
+    (
+        "sendto",
+        "EACCES EALREADY EBADF ECONNRESET EDESTADDRREQ EFAULT EHOSTUNREACH EINTR EINVAL EISCONN \
+         EMSGSIZE ENOBUFS ENOMEM ENOTCONN ENOTSOCK EOPNOTSUPP EPIPE ETIMEDOUT",
+    ),
+    ("setsockopt", "EBADF EDOM EFAULT EINVAL ENOMEM ENOPROTOOPT ENOTSOCK"),
+    ("shutdown", "EBADF EINVAL ENOTCONN ENOTSOCK"),
+    ("sigaltstack", "EFAULT EINVAL ENOMEM EPERM"),
+    ("write", "EAGAIN EBADF EDESTADDRREQ EDQUOT EFAULT EFBIG EINTR EINVAL EIO ENOSPC EPERM EPIPE"),
+];
+
+/// What `connector` calls from its first own call on, besides calls of the dynamic loader.
+pub const CONNECTOR: &[Call] = &[
+    ("bind", "EACCES EADDRINUSE EADDRNOTAVAIL EBADF EFAULT EINVAL ENOMEM ENOTSOCK"),
+    ("clone3", "EAGAIN EINVAL ENOMEM EPERM"),
+    (
+        "connect",
+        "EACCES EADDRINUSE EADDRNOTAVAIL EAFNOSUPPORT EAGAIN EALREADY EBADF ECONNREFUSED EFAULT \
+         EHOSTUNREACH EISCONN ENETUNREACH ENOTSOCK EPERM EPROTOTYPE ETIMEDOUT",
+    ),
+    ("epoll_create1", "EINVAL EMFILE ENFILE ENOMEM"),
+    ("epoll_ctl", "EBADF EEXIST EINVAL ELOOP ENOENT ENOMEM ENOSPC EPERM"),
+    ("epoll_wait", "EBADF EFAULT EINTR EINVAL"),
+    ("fcntl", "EAGAIN EBADF EINVAL EMFILE EPERM"),
+    ("getpeername", "EBADF EFAULT EINVAL ENOBUFS ENOTSOCK"),
+    ("getsockname", "EBADF EFAULT EINVAL ENOBUFS ENOTSOCK"),
+    ("getsockopt", "EBADF EFAULT EINVAL ENOPROTOOPT ENOTSOCK"),
+    ("ioctl", "EBADF EFAULT EINVAL ENOTTY"),
+    ("prlimit64", "EFAULT EINVAL EPERM ESRCH"),
+    (
+        "recvfrom",
+        "EBADF ECONNREFUSED ECONNRESET EFAULT EHOSTUNREACH EINTR EINVAL ENOMEM ENOTCONN ENOTSOCK \
+         ETIMEDOUT",
+    ),
+    (
+        "sendto",
+        "EACCES EALREADY EBADF ECONNRESET EDESTADDRREQ EFAULT EHOSTUNREACH EINTR EINVAL EISCONN \
+         EMSGSIZE ENOBUFS ENOMEM ENOTCONN ENOTSOCK EOPNOTSUPP EPIPE ETIMEDOUT",
+    ),
+    ("setsockopt", "EBADF EDOM EFAULT EINVAL ENOMEM ENOPROTOOPT ENOTSOCK"),
+    ("socket", "EACCES EAFNOSUPPORT EINVAL EMFILE ENFILE ENOBUFS ENOMEM EPROTONOSUPPORT"),
+    ("socketpair", "EAFNOSUPPORT EFAULT EMFILE ENFILE EOPNOTSUPP EPROTONOSUPPORT"),
+    ("write", "EAGAIN EBADF EDESTADDRREQ EDQUOT EFAULT EFBIG EINTR EINVAL EIO ENOSPC EPERM EPIPE"),
+];
+
+/// What cannot be injected, because it would be no fault that a kernel can produce, and why.
+pub const LEFT_OUT: &[(&str, &str)] = &[
+    (
+        "EAGAIN from accept4, recvfrom and sendto",
+        "with edge-triggered epoll it means that nothing is left and an edge will come; a false one loses the edge, and no kernel tells it",
+    ),
+    (
+        "brk",
+        "the system call answers with the break as it was, not with an errno: the injected value would be taken for an address",
+    ),
+    (
+        "fcntl before each close",
+        "made with debug assertions alone: the standard library aborts where a descriptor that it owns is not open",
+    ),
+    (
+        "close, mmap, mremap, munmap of connector",
+        "the dynamic loader makes them first; what follows is the code that listener runs",
+    ),
+    (
+        "futex",
+        "FUTEX_WAIT comes back early by design (EAGAIN, EINTR); any other error means an invalid address, and a FUTEX_WAKE left out is a false return value: the sleeper sleeps on",
+    ),
+    (
+        "mmap and brk at once",
+        "out of memory for good: the allocator of the standard library aborts by design; one of them alone is survived, since malloc turns to the other",
+    ),
+    ("rt_sigreturn, exit_group", "they do not return"),
+];

@@ -1,0 +1,144 @@
+//! System calls that fail: at most the connections concerned are lost, the rest is served on.
+//!
+//! `scripts/inject-faults` runs every call with every errno and prints the table.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test"
+)]
+#![allow(
+    clippy::print_stderr,
+    clippy::print_stdout,
+    reason = "a skipped test says so, and a table is printed"
+)]
+
+mod calls;
+mod case;
+mod load;
+#[path = "../program/mod.rs"]
+mod program;
+mod strace;
+
+use std::collections::BTreeSet;
+use std::net::SocketAddr;
+use std::sync::Mutex;
+use std::thread;
+
+use case::Outcome;
+use program::Listener;
+use strace::{Attached, EVERY_20TH, FIRST, Fault, SECOND};
+
+/// Whether strace may attach to our programs; says so where it may not, and that is a failure under REQUIRE_ALL=1.
+fn strace_works() -> bool {
+    let listener = Listener::start(&[]);
+    let Err(reason) = Attached::to(listener.pid(), None) else { return true };
+    assert!(std::env::var("REQUIRE_ALL").as_deref() != Ok("1"), "cannot inject faults: {reason}");
+    eprintln!("skipped: no fault can be injected here: {reason}");
+    false
+}
+
+#[derive(Clone, Copy)]
+enum Case {
+    Listener(Fault),
+    Connector(Fault, SocketAddr),
+}
+
+/// Runs the cases, a few at a time, and prints a line for each; those that failed.
+fn run(cases: Vec<Case>) -> Vec<Outcome> {
+    let cases = Mutex::new(cases.into_iter());
+    let outcomes = Mutex::new(Vec::new());
+    thread::scope(|scope| {
+        for _ in 0..3 {
+            scope.spawn(|| {
+                let next = || cases.lock().unwrap().next();
+                while let Some(case) = next() {
+                    let outcome = match case {
+                        Case::Listener(fault) => case::listener(fault),
+                        Case::Connector(fault, server) => case::connector(fault, server),
+                    };
+                    println!("{outcome}");
+                    outcomes.lock().unwrap().push(outcome);
+                }
+            });
+        }
+    });
+    outcomes.into_inner().unwrap()
+}
+
+/// Fails if one of these was not ok, or a call was never made to fail.
+#[track_caller]
+fn judge(outcomes: &[Outcome]) {
+    let failed: Vec<String> =
+        outcomes.iter().filter(|outcome| outcome.complaint.is_some()).map(Outcome::to_string).collect();
+    assert!(failed.is_empty(), "{} failed:\n{}", failed.len(), failed.join("\n"));
+    let name = |outcome: &Outcome| (outcome.program, outcome.fault.call);
+    let reached: BTreeSet<_> = outcomes.iter().filter(|outcome| outcome.faults > 0).map(name).collect();
+    let all: BTreeSet<_> = outcomes.iter().map(name).collect();
+    assert_eq!(reached, all, "the load does not lead to every call");
+}
+
+/// Fails if the listener makes a call under this load that is neither made to fail nor left out for a reason.
+fn every_call_is_known() {
+    let (record, _) = case::load_listener(None).unwrap();
+    let known = |name: &str| {
+        let left_out = |(what, _): &(&str, _)| what.split([' ', ',']).any(|word| word == name);
+        calls::LISTENER.iter().any(|&(call, _)| call == name) || calls::LEFT_OUT.iter().any(left_out)
+    };
+    let unknown: Vec<String> = record.calls().into_iter().filter(|name| !known(name)).collect();
+    assert!(unknown.is_empty(), "not in tests/faults/calls.rs: {unknown:?}");
+}
+
+fn faults(calls: &'static [calls::Call]) -> impl Iterator<Item = Fault> {
+    calls.iter().flat_map(|&(call, errnos)| {
+        errnos
+            .split_whitespace()
+            .flat_map(move |errno| [FIRST, SECOND, EVERY_20TH].map(|when| Fault { call, errno, when }))
+    })
+}
+
+#[test]
+fn a_call_that_fails_costs_the_connections_concerned_and_no_other() {
+    if !strace_works() {
+        return;
+    }
+    let server = Listener::start(&["--quiet"]);
+    let fault = |call, errno, when| Fault { call, errno, when };
+    judge(&run(vec![
+        Case::Listener(fault("accept4", "EMFILE", EVERY_20TH)),
+        Case::Listener(fault("epoll_ctl", "ENOSPC", EVERY_20TH)),
+        Case::Listener(fault("epoll_wait", "EINTR", EVERY_20TH)),
+        Case::Listener(fault("getsockname", "ENOBUFS", FIRST)),
+        Case::Listener(fault("recvfrom", "ENOMEM", EVERY_20TH)),
+        Case::Listener(fault("sendto", "ENOBUFS", EVERY_20TH)),
+        Case::Listener(fault("write", "EIO", EVERY_20TH)),
+        Case::Connector(fault("sendto", "ENOBUFS", SECOND), server.address),
+        Case::Connector(fault("epoll_ctl", "ENOSPC", FIRST), server.address),
+    ]));
+}
+
+#[test]
+#[ignore = "long: scripts/inject-faults"]
+fn every_call_with_every_errno() {
+    if !strace_works() {
+        return;
+    }
+    every_call_is_known();
+    let server = Listener::start(&["--quiet"]);
+    println!("program   call          errno           when  faults lost  verdict");
+    let listener = faults(calls::LISTENER).map(Case::Listener);
+    let connector = faults(calls::CONNECTOR).map(|fault| Case::Connector(fault, server.address));
+    let outcomes = run(listener.chain(connector).collect());
+    println!("\nLeft out:");
+    for (what, why) in calls::LEFT_OUT {
+        println!("  {what}: {why}");
+    }
+    let ok = outcomes.iter().filter(|outcome| outcome.complaint.is_none() && outcome.faults > 0).count();
+    let faults: usize = outcomes.iter().map(|outcome| outcome.faults).sum();
+    let failed = outcomes.iter().filter(|outcome| outcome.complaint.is_some()).count();
+    let unreached = outcomes.len() - ok - failed;
+    println!("\n{ok} ok, {failed} not ok, {unreached} not reached; {faults} faults");
+    judge(&outcomes);
+}
