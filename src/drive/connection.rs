@@ -362,6 +362,8 @@ impl<S: Stream> Connection<S> {
         if self.finishing && !self.local_finished && !self.remote_finished {
             self.local_finished = true;
             if let Err(error) = self.stream.finish() {
+                // After RST shutdown(2) says ENOTCONN, and SO_ERROR still says why.
+                self.check_error();
                 self.fail(reason_of(&error));
             }
         }
