@@ -1,5 +1,10 @@
 //! All connections of a loop: the table, their timers, whose turn it is, and what a service may ask of them.
 
+#[cfg(test)]
+mod fake;
+#[cfg(test)]
+mod model;
+
 use std::collections::{HashMap, VecDeque};
 use std::io;
 use std::net::SocketAddr;
