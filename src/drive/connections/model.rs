@@ -20,9 +20,6 @@ use crate::net::FourTuple;
 use crate::report::{CloseReason, Format, Reporter, Verbosity};
 use crate::service::{Closed, ConnectionId, Io, Service, Signal, Timer};
 
-/// The most connections at once.
-const MOST: usize = 6;
-
 /// What must hold of a connection, beside what its kernel checks by itself.
 struct Standing {
     kernel: Rc<RefCell<Kernel>>,
@@ -368,6 +365,8 @@ impl Service for Scripted {
 struct World {
     connections: Connections<Fake>,
     service: Scripted,
+    /// The most connections at once.
+    most: usize,
 }
 
 impl World {
@@ -386,13 +385,18 @@ impl World {
         let mut limit = |longest| (service.draw(3) > 0).then(|| Duration::from_micros(longest));
         let limits = Limits { receive: limit(100_000), send: limit(50_000), connect: limit(20_000) };
         service.limits = limits;
+        let most = [2, 6, 6, 24][service.draw(4) as usize];
         let registry = registry.try_clone().expect("dup");
         let settings = Settings { limits, ..Settings::default() };
-        Self { connections: Connections::new(registry, reporter.clone(), settings), service }
+        Self { connections: Connections::new(registry, reporter.clone(), settings), service, most }
     }
 
     fn step(&mut self) {
-        let what = self.service.draw(16);
+        let what = self.service.draw(1_024);
+        if what == 1_023 {
+            return self.crowd_leaves();
+        }
+        let what = what % 16;
         if what >= 14 {
             return self.open();
         }
@@ -407,7 +411,7 @@ impl World {
 
     fn open(&mut self) {
         self.service.steps += 1;
-        if self.service.standing.len() == MOST {
+        if self.service.standing.len() == self.most {
             return;
         }
         let port = u16::try_from(self.service.kernels.len() + 1).expect("few enough connections");
@@ -427,6 +431,13 @@ impl World {
             self.service.standing.insert(id, Standing::new(&kernel, now));
         } else {
             self.connections.adopt(&mut self.service, stream, tuple.local, tuple.remote);
+        }
+    }
+
+    /// All but one are reset at once.
+    fn crowd_leaves(&mut self) {
+        for standing in self.service.standing.values().skip(1) {
+            standing.kernel.borrow_mut().die(Errno::ECONNRESET);
         }
     }
 
@@ -513,6 +524,9 @@ impl World {
             self.service.aborting = true;
             self.connections.abort_all(&mut self.service);
         } else {
+            // Long enough for every deadline, but a pause holds that of receiving.
+            self.set_now(self.connections.now().after(Duration::from_secs(1)));
+            self.serve();
             self.finish_all();
         }
         assert!(self.connections.is_empty(), "not at an end: {:?}", self.service.standing.keys());
@@ -550,8 +564,13 @@ fn a_million_steps_lose_nothing_double_nothing_and_never_get_stuck() {
     let poll = Poll::new().unwrap();
     let reporter = Reporter::stdout(Format::Text, Verbosity::Quiet);
     let steps = Cell::new(0);
-    let config =
-        Config { cases: CASES, failure_persistence: None, max_shrink_iters: 50_000, ..Config::default() };
+    let config = Config {
+        cases: CASES,
+        failure_persistence: None,
+        max_shrink_iters: u32::MAX,
+        max_shrink_time: 10_000,
+        ..Config::default()
+    };
     let outcome = TestRunner::new(config).run(&vec(ANY, TAPE / 2..TAPE), |tape| {
         let mut world = World::new(poll.registry(), &reporter, tape);
         while !world.service.tape.as_slice().is_empty() {
