@@ -23,6 +23,7 @@ help:
 	@echo 'make test            run the tests'
 	@echo 'make lint            rustfmt, clippy, rustdoc, floors, shellcheck, shfmt'
 	@echo 'make soak            the long runs that make test leaves out'
+	@echo 'make stress          the event loop under stress, soundness, and a fuzzer at the escaping'
 	@echo 'make install         PREFIX=$(PREFIX), DESTDIR for packagers'
 	@echo 'make clean           remove target/ and out/'
 	@echo
@@ -47,6 +48,11 @@ lint:
 
 soak:
 	$(CARGO) test --release -- --ignored --nocapture
+
+stress: build
+	$(CARGO) test --release --test stress
+	scripts/check-soundness
+	scripts/fuzz
 
 install: build
 	install -d '$(DESTDIR)$(PREFIX)/bin'

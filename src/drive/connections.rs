@@ -372,10 +372,13 @@ impl<S: Stream> Connections<S> {
     /// Finishes every connection, and throws away what they still send: closing with it unread would
     /// send RST, and the last of our bytes could be lost with it.
     pub fn finish_all(&mut self) {
+        let now = self.now;
         for id in self.ids() {
             if let Some(connection) = self.get(id) {
                 connection.discarding = true;
-                connection.paused = false;
+                if connection.paused {
+                    connection.resume(now);
+                }
                 connection.finish();
                 self.enqueue(id);
             }

@@ -36,16 +36,16 @@ fn escape(f: &mut fmt::Formatter<'_>, character: char) -> fmt::Result {
     }
 }
 
-/// Characters that a terminal obeys or hides instead of showing: C1 controls, line separators, and
-/// the format characters (Unicode category Cf) that reorder or vanish, as in "Trojan Source".
+/// Characters that a terminal obeys or hides instead of showing: C1 controls, line separators, the
+/// format characters (Unicode category Cf) that reorder or vanish, as in "Trojan Source", and fillers.
 fn is_deceptive(character: char) -> bool {
     character.is_control()
         || matches!(character,
-            '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{feff}'
-            | '\u{200b}'..='\u{200f}'
-            | '\u{2028}'..='\u{202e}'
-            | '\u{2060}'..='\u{206f}'
-            | '\u{fff9}'..='\u{fffb}'
+            '\u{ad}' | '\u{34f}' | '\u{600}'..='\u{605}' | '\u{61c}' | '\u{6dd}' | '\u{70f}'
+            | '\u{890}'..='\u{891}' | '\u{8e2}' | '\u{115f}'..='\u{1160}' | '\u{17b4}'..='\u{17b5}'
+            | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}'
+            | '\u{3164}' | '\u{feff}' | '\u{ffa0}' | '\u{fff9}'..='\u{fffb}' | '\u{110bd}' | '\u{110cd}'
+            | '\u{13430}'..='\u{1343f}' | '\u{1bca0}'..='\u{1bca3}' | '\u{1d173}'..='\u{1d17a}'
             | '\u{e0000}'..='\u{e0fff}')
 }
 
@@ -70,6 +70,15 @@ mod tests {
     #[test]
     fn c1_controls_and_bidirectional_overrides_are_named() {
         assert_eq!(escaped("\u{9b}\u{202e}\u{2066}".as_bytes()), r"\u{9b}\u{202e}\u{2066}");
+    }
+
+    proptest::proptest! {
+        #![proptest_config(proptest::test_runner::Config { failure_persistence: None, ..Default::default() })]
+
+        #[test]
+        fn format_characters_are_named(text in r"\p{Cf}") {
+            proptest::prop_assert!(escaped(text.as_bytes()).is_ascii());
+        }
     }
 
     #[test]

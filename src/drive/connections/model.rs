@@ -20,9 +20,6 @@ use crate::net::FourTuple;
 use crate::report::{CloseReason, Format, Reporter, Verbosity};
 use crate::service::{Closed, ConnectionId, Io, Service, Signal, Timer};
 
-/// The most connections at once.
-const MOST: usize = 6;
-
 /// What must hold of a connection, beside what its kernel checks by itself.
 struct Standing {
     kernel: Rc<RefCell<Kernel>>,
@@ -164,7 +161,7 @@ impl Scripted {
             11 if number < 400 => kernel.die(Errno::ETIMEDOUT),
             12..20 => kernel.acknowledge(number),
             20 => kernel.acknowledge(u64::MAX / 2),
-            21..24 => kernel.set_room(number),
+            21..24 => kernel.set_room(number.max(1)),
             24..26 => kernel.bite = number.max(1),
             26 => kernel.bite = u64::MAX,
             27 => kernel.interrupts = 1 + number as u32 % 3,
@@ -368,6 +365,8 @@ impl Service for Scripted {
 struct World {
     connections: Connections<Fake>,
     service: Scripted,
+    /// The most connections at once.
+    most: usize,
 }
 
 impl World {
@@ -386,13 +385,18 @@ impl World {
         let mut limit = |longest| (service.draw(3) > 0).then(|| Duration::from_micros(longest));
         let limits = Limits { receive: limit(100_000), send: limit(50_000), connect: limit(20_000) };
         service.limits = limits;
+        let most = [2, 6, 6, 24][service.draw(4) as usize];
         let registry = registry.try_clone().expect("dup");
         let settings = Settings { limits, ..Settings::default() };
-        Self { connections: Connections::new(registry, reporter.clone(), settings), service }
+        Self { connections: Connections::new(registry, reporter.clone(), settings), service, most }
     }
 
     fn step(&mut self) {
-        let what = self.service.draw(16);
+        let what = self.service.draw(1_024);
+        if what == 1_023 {
+            return self.crowd_leaves();
+        }
+        let what = what % 16;
         if what >= 14 {
             return self.open();
         }
@@ -407,7 +411,7 @@ impl World {
 
     fn open(&mut self) {
         self.service.steps += 1;
-        if self.service.standing.len() == MOST {
+        if self.service.standing.len() == self.most {
             return;
         }
         let port = u16::try_from(self.service.kernels.len() + 1).expect("few enough connections");
@@ -428,6 +432,13 @@ impl World {
             self.service.standing.insert(id, Standing::new(&kernel, now));
         } else {
             self.connections.adopt(&mut self.service, stream, tuple.local, tuple.remote);
+        }
+    }
+
+    /// All but one are reset at once.
+    fn crowd_leaves(&mut self) {
+        for standing in self.service.standing.values().skip(1) {
+            standing.kernel.borrow_mut().die(Errno::ECONNRESET);
         }
     }
 
@@ -510,10 +521,13 @@ impl World {
 
     /// The tape has ended: everybody comes to an end, by RST or by FIN after the last byte.
     fn wind_down(&mut self) {
-        if self.service.kernels.len() % 4 == 0 {
+        if self.service.kernels.len().is_multiple_of(4) {
             self.service.aborting = true;
             self.connections.abort_all(&mut self.service);
         } else {
+            // Long enough for every deadline, but a pause holds that of receiving.
+            self.set_now(self.connections.now().after(Duration::from_secs(1)));
+            self.serve();
             self.finish_all();
         }
         assert!(self.connections.len() == 0, "not at an end: {:?}", self.service.standing.keys());
@@ -525,17 +539,16 @@ impl World {
         self.connections.finish_all();
         let ids: Vec<_> = self.service.standing.keys().copied().collect();
         for id in &ids {
-            self.service.note_resumed(*id);
-            let standing = self.service.standing.get_mut(id).expect("it stands");
-            standing.discarding = true;
-            let mut kernel = standing.kernel.borrow_mut();
-            kernel.finish_asked = true;
-            if kernel.open == Open::SynSent {
-                (kernel.open, kernel.woken) = (Open::Done, true);
+            let kernel = self.service.kernel(*id).expect("it stands");
+            if kernel.borrow().paused {
+                self.service.note_resumed(*id);
             }
-            (kernel.bite, kernel.interrupts) = (u64::MAX, 0);
-            kernel.set_room(u64::MAX / 4);
-            kernel.remote_finish();
+            kernel.borrow_mut().finish_asked = true;
+            self.service.standing.get_mut(id).expect("it stands").discarding = true;
+        }
+        self.serve();
+        for kernel in &self.service.kernels {
+            kernel.borrow_mut().oblige();
         }
         // Less than a mebibyte is unread, which is four reads, and the end a fifth.
         for _ in 0..8 {
@@ -547,13 +560,18 @@ impl World {
 
 #[test]
 fn a_million_steps_lose_nothing_double_nothing_and_never_get_stuck() {
-    const CASES: u32 = 400;
+    const CASES: u32 = 1_000;
     const TAPE: usize = 8_000;
     let poll = Poll::new().unwrap();
     let reporter = Reporter::stdout(Format::Text, Verbosity::Quiet);
     let steps = Cell::new(0);
-    let config =
-        Config { cases: CASES, failure_persistence: None, max_shrink_iters: 50_000, ..Config::default() };
+    let config = Config {
+        cases: CASES,
+        failure_persistence: None,
+        max_shrink_iters: u32::MAX,
+        max_shrink_time: 10_000,
+        ..Config::default()
+    };
     let outcome = TestRunner::new(config).run(&vec(ANY, TAPE / 2..TAPE), |tape| {
         let mut world = World::new(poll.registry(), &reporter, tape);
         while !world.service.tape.as_slice().is_empty() {

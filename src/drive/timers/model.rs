@@ -35,15 +35,18 @@ enum Op {
 
 /// One strategy and a match: `prop_oneof` over a million operations takes most of the test's time.
 fn op() -> impl Strategy<Value = Op> {
-    (0..28u8, any::<u16>(), 1..20_000u16).prop_map(|(kind, owner, delay)| match kind {
-        0..4 => Op::Born,
-        4..10 => Op::Touch(owner),
-        10 => Op::Rest(owner),
-        11..20 => Op::Ask(owner, delay),
-        20..22 => Op::Cancel(owner),
-        22..25 => Op::Die(owner),
-        25..27 => Op::Pass(delay / 64),
-        _ => Op::Sweep,
+    (0..10_000u16, any::<u16>(), 1..60_000u16).prop_map(|(kind, owner, delay)| match kind {
+        // Seldom, so that the heap must see to its size by itself.
+        0..2 => Op::Sweep,
+        _ => match kind % 30 {
+            0..4 => Op::Born,
+            4..10 => Op::Touch(owner),
+            10 => Op::Rest(owner),
+            11..22 => Op::Ask(owner, delay),
+            22..24 => Op::Cancel(owner),
+            24..28 => Op::Die(owner),
+            _ => Op::Pass(delay / 1_000),
+        },
     })
 }
 
@@ -183,10 +186,10 @@ fn holds(owners: &BTreeMap<u32, Owner>, due: Time, (id, kind): &Key) -> bool {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 200, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 50, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn a_million_operations_fire_what_a_sorted_list_would(ops in vec(op(), 5_000)) {
+    fn a_million_operations_fire_what_a_sorted_list_would(ops in vec(op(), 20_000)) {
         let mut both = Both::new();
         for op in ops {
             both.apply(op);
