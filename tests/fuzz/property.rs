@@ -13,7 +13,8 @@ pub fn check(bytes: &[u8]) {
     let quoted = format!("\"{cut}\"");
     let fields = [("received", ""), ("local", "127.0.0.1:1"), ("text", &quoted), ("bytes", "7")];
     assert_eq!(split(&text), fields, "{text}");
-    let json: serde_json::Value = serde_json::from_str(&line(Format::Json, bytes)).expect("JSON");
+    let mut json: serde_json::Value = serde_json::from_str(&line(Format::Json, bytes)).expect("JSON");
+    assert!(json.as_object_mut().and_then(|object| object.remove("time_us")).is_some());
     let expected = serde_json::json!({
         "schema": 1, "event": "received", "local": "127.0.0.1:1", "text": cut, "bytes": 7,
     });
