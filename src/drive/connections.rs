@@ -429,11 +429,11 @@ impl<S: Stream> Connections<S> {
         service.failed(self, id, error);
     }
 
-    /// Fires every timer that is due.
-    pub fn fire_timers(&mut self, service: &mut dyn Service) {
-        while let Some((due, (id, alarm))) = self.timers.pop_due(self.now) {
+    /// Fires every timer that is due by `until`: up to then all that has arrived is known and read.
+    pub fn fire_timers(&mut self, service: &mut dyn Service, until: Time) {
+        while let Some((due, (id, alarm))) = self.timers.pop_due(until) {
             match alarm {
-                Alarm::Deadline(deadline) => self.check_deadline(service, id, deadline),
+                Alarm::Deadline(deadline) => self.check_deadline(service, id, deadline, until),
                 Alarm::Service(timer) => {
                     // Another due time: asked for again since, or cancelled.
                     if self.service_timers.get(&(id, timer)) == Some(&due) {
@@ -445,12 +445,18 @@ impl<S: Stream> Connections<S> {
         }
     }
 
-    fn check_deadline(&mut self, service: &mut dyn Service, id: ConnectionId, deadline: Deadline) {
-        let (now, limits) = (self.now, self.settings.limits);
+    fn check_deadline(
+        &mut self,
+        service: &mut dyn Service,
+        id: ConnectionId,
+        deadline: Deadline,
+        until: Time,
+    ) {
+        let limits = self.settings.limits;
         let Some(connection) = self.get(id) else { return };
         connection.disarm(deadline);
         match connection.due(deadline, &limits) {
-            Some(due) if due <= now => match deadline {
+            Some(due) if due <= until => match deadline {
                 Deadline::Receive => self.end(service, id, CloseReason::ReceiveTimeout),
                 Deadline::Send => self.end(service, id, CloseReason::SendTimeout),
                 Deadline::Connect => {

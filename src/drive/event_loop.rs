@@ -40,6 +40,8 @@ pub struct EventLoop {
     signals: Signals,
     acceptor: Option<Acceptor>,
     connections: Connections,
+    /// All that had arrived by this time has been passed on.
+    known_until: Time,
     /// When a stop turns into an abort.
     abort_at: Option<Time>,
 }
@@ -59,7 +61,7 @@ impl EventLoop {
         let registry = copy.map_err(|error| Error::new("fcntl", "F_DUPFD_CLOEXEC of epoll", error))?;
         let signals = Signals::catch(poll.registry(), SIGNALS, answers)?;
         let connections = Connections::new(registry, reporter, settings);
-        Ok(Self { poll, signals, acceptor: None, connections, abort_at: None })
+        Ok(Self { poll, signals, acceptor: None, connections, known_until: Time::default(), abort_at: None })
     }
 
     /// Accepts connections from `listener` too, and returns its address.
@@ -84,11 +86,7 @@ impl EventLoop {
         let mut events = Events::with_capacity(EVENTS);
         service.start(&mut self.connections)?;
         while !(self.connections.stopping() && self.acceptor.is_none() && self.connections.len() == 0) {
-            let interrupted = self.wait(&mut events)?;
-            self.connections.update_now();
-            // The handler's byte may not have come into the pipe, for want of memory; its mark is set all the same.
-            let heard = if interrupted { self.hear(service) } else { None };
-            if let Some(signal) = heard.or_else(|| self.dispatch(&events, service)) {
+            if let Some(signal) = self.take_in(&mut events, service)? {
                 self.connections.abort_all(service);
                 return Ok(Ended::AtOnce(signal));
             }
@@ -97,8 +95,7 @@ impl EventLoop {
             }
             let ended = self.connections.ended();
             self.connections.take_turns(service);
-            // After the turns: what has arrived in time is read before its deadline is judged.
-            self.connections.fire_timers(service);
+            self.connections.fire_timers(service, self.known_until);
             if let Some(acceptor) = &mut self.acceptor
                 && self.connections.ended() != ended
             {
@@ -109,28 +106,49 @@ impl EventLoop {
         Ok(Ended::Stopped)
     }
 
-    /// Waits for events until something is due; whether a signal interrupted it.
-    fn wait(&mut self, events: &mut Events) -> Result<bool> {
+    /// Waits until something happens or is due, and passes on all that happened; the number of a
+    /// signal that ends the loop at once.
+    fn take_in(&mut self, events: &mut Events, service: &mut dyn Service) -> Result<Option<i32>> {
         self.connections.update_now();
-        let now = self.connections.now();
-        let accept_at = self.acceptor.as_ref().and_then(|acceptor| acceptor.due(now));
-        let due = [self.connections.due(), accept_at, self.abort_at].into_iter().flatten().min();
-        let (mut timeout, mut interrupted) = (due.map(|due| due.since(now)), false);
-        let mut failures = 0;
+        let asked = self.connections.now();
+        let mut timeout = self.due(asked).map(|due| due.since(asked));
         loop {
+            if !self.wait(events, timeout)? {
+                self.connections.update_now();
+                // The handler's byte may not have come into the pipe, for want of memory; its mark is set all the same.
+                return Ok(self.hear(service));
+            }
+            self.connections.update_now();
+            if let Some(signal) = self.dispatch(events, service) {
+                return Ok(Some(signal));
+            }
+            if events.iter().count() < EVENTS {
+                // This process may be stopped at any point, so a deadline is judged only by what epoll was
+                // asked after it.
+                self.known_until = asked;
+                return Ok(None);
+            }
+            timeout = Some(Duration::ZERO);
+        }
+    }
+
+    /// When the loop must wake at the latest.
+    fn due(&self, now: Time) -> Option<Time> {
+        let accept_at = self.acceptor.as_ref().and_then(|acceptor| acceptor.due(now));
+        [self.connections.due(), accept_at, self.abort_at].into_iter().flatten().min()
+    }
+
+    /// Waits for events; false where a signal interrupted it.
+    fn wait(&mut self, events: &mut Events, timeout: Option<Duration>) -> Result<bool> {
+        for _ in 0..FAILED_WAITS {
             match self.poll.poll(events, timeout) {
-                Ok(()) => return Ok(interrupted),
-                // Look once more: a deadline must not be judged before what arrived meanwhile is known.
-                Err(error) if error.kind() == ErrorKind::Interrupted => {
-                    (timeout, interrupted) = (Some(Duration::ZERO), true);
-                }
-                Err(error) if failures == FAILED_WAITS => return Err(Error::new("epoll_wait", "", error)),
-                Err(_) => {
-                    failures += 1;
-                    thread::yield_now();
-                }
+                Ok(()) => return Ok(true),
+                Err(error) if error.kind() == ErrorKind::Interrupted => return Ok(false),
+                Err(_) => thread::yield_now(),
             }
         }
+        let last = self.poll.poll(events, timeout);
+        last.map(|()| true).map_err(|error| Error::new("epoll_wait", "", error))
     }
 
     /// Tells the table and the service what happened; the number of a signal that ends the loop at once.

@@ -485,7 +485,8 @@ impl World {
 
     fn serve(&mut self) {
         self.connections.take_turns(&mut self.service);
-        self.connections.fire_timers(&mut self.service);
+        let now = self.connections.now();
+        self.connections.fire_timers(&mut self.service, now);
         self.check();
     }
 
