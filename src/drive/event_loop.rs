@@ -32,15 +32,6 @@ pub enum Ended {
     AtOnce(i32),
 }
 
-/// How a wait for events ended.
-#[derive(PartialEq, Eq)]
-enum Wait {
-    /// With events, or because its time was up.
-    Over,
-    /// A signal came.
-    Interrupted,
-}
-
 /// Waits for sockets, signals and deadlines, and calls a service.
 pub struct EventLoop {
     poll: Poll,
@@ -90,11 +81,10 @@ impl EventLoop {
         let mut events = Events::with_capacity(EVENTS);
         service.start(&mut self.connections)?;
         while !(self.connections.stopping() && self.acceptor.is_none() && self.connections.is_empty()) {
-            let interrupted = self.wait(&mut events)? == Wait::Interrupted;
+            self.wait(&mut events)?;
             self.connections.update_now();
-            // The handler's byte may not have come into the pipe, for want of memory; its mark is set all the same.
-            let signal = if interrupted { self.hear(service) } else { self.dispatch(&events, service) };
-            if let Some(signal) = signal {
+            self.dispatch(&events);
+            if let Some(signal) = self.hear(service) {
                 self.connections.abort_all(service);
                 return Ok(Ended::AtOnce(signal));
             }
@@ -115,7 +105,7 @@ impl EventLoop {
         Ok(Ended::Stopped)
     }
 
-    fn wait(&mut self, events: &mut Events) -> Result<Wait> {
+    fn wait(&mut self, events: &mut Events) -> Result<()> {
         self.connections.update_now();
         let now = self.connections.now();
         let accept_at = self.acceptor.as_ref().and_then(|acceptor| acceptor.due(now));
@@ -123,19 +113,16 @@ impl EventLoop {
         let timeout = due.map(|due| due.since(now));
         for _ in 0..FAILED_WAITS {
             match self.poll.poll(events, timeout) {
-                Ok(()) => return Ok(Wait::Over),
-                Err(error) if error.kind() == ErrorKind::Interrupted => return Ok(Wait::Interrupted),
+                Ok(()) => return Ok(()),
+                Err(error) if error.kind() == ErrorKind::Interrupted => return Ok(()),
                 Err(_) => std::thread::yield_now(),
             }
         }
-        self.poll
-            .poll(events, timeout)
-            .map(|()| Wait::Over)
-            .map_err(|error| Error::new("epoll_wait", "", error))
+        self.poll.poll(events, timeout).map_err(|error| Error::new("epoll_wait", "", error))
     }
 
-    /// Tells the table and the service what happened; the number of a signal that ends the loop at once.
-    fn dispatch(&mut self, events: &Events, service: &mut dyn Service) -> Option<i32> {
+    /// Tells the table and the acceptor what happened.
+    fn dispatch(&mut self, events: &Events) {
         for event in events {
             match event.token() {
                 LISTENER => {
@@ -143,15 +130,11 @@ impl EventLoop {
                         acceptor.note_ready();
                     }
                 }
-                SIGNALS => {
-                    if let Some(number) = self.hear(service) {
-                        return Some(number);
-                    }
-                }
+                // Whatever woke the loop, it looks for signals.
+                SIGNALS => {}
                 _ => self.connections.note(event),
             }
         }
-        None
     }
 
     /// Tells the service of the signals that came; the number of one that ends the loop at once.
