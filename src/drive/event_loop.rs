@@ -86,7 +86,8 @@ impl EventLoop {
         let mut events = Events::with_capacity(EVENTS);
         service.start(&mut self.connections)?;
         while !(self.connections.stopping() && self.acceptor.is_none() && self.connections.len() == 0) {
-            if let Some(signal) = self.take_in(&mut events, service)? {
+            self.take_in(&mut events)?;
+            if let Some(signal) = self.hear(service) {
                 self.connections.abort_all(service);
                 return Ok(Ended::AtOnce(signal));
             }
@@ -106,30 +107,23 @@ impl EventLoop {
         Ok(Ended::Stopped)
     }
 
-    /// Waits until something happens or is due, and passes on all that happened; the number of a
-    /// signal that ends the loop at once.
-    fn take_in(&mut self, events: &mut Events, service: &mut dyn Service) -> Result<Option<i32>> {
+    /// Waits until something happens or is due, and passes on all that happened.
+    fn take_in(&mut self, events: &mut Events) -> Result<()> {
         self.connections.update_now();
         let asked = self.connections.now();
         let mut timeout = self.due(asked).map(|due| due.since(asked));
-        loop {
-            if !self.wait(events, timeout)? {
-                self.connections.update_now();
-                // The handler's byte may not have come into the pipe, for want of memory; its mark is set all the same.
-                return Ok(self.hear(service));
-            }
-            self.connections.update_now();
-            if let Some(signal) = self.dispatch(events, service) {
-                return Ok(Some(signal));
-            }
+        while self.wait(events, timeout)? {
+            self.dispatch(events);
             if events.iter().count() < EVENTS {
                 // This process may be stopped at any point, so a deadline is judged only by what epoll was
                 // asked after it.
                 self.known_until = asked;
-                return Ok(None);
+                break;
             }
             timeout = Some(Duration::ZERO);
         }
+        self.connections.update_now();
+        Ok(())
     }
 
     /// When the loop must wake at the latest.
@@ -151,8 +145,8 @@ impl EventLoop {
         last.map(|()| true).map_err(|error| Error::new("epoll_wait", "", error))
     }
 
-    /// Tells the table and the service what happened; the number of a signal that ends the loop at once.
-    fn dispatch(&mut self, events: &Events, service: &mut dyn Service) -> Option<i32> {
+    /// Tells the table and the acceptor what happened.
+    fn dispatch(&mut self, events: &Events) {
         for event in events {
             match event.token() {
                 LISTENER => {
@@ -160,15 +154,11 @@ impl EventLoop {
                         acceptor.note_ready();
                     }
                 }
-                SIGNALS => {
-                    if let Some(number) = self.hear(service) {
-                        return Some(number);
-                    }
-                }
+                // Whatever woke the loop, it looks for signals.
+                SIGNALS => {}
                 _ => self.connections.note(event),
             }
         }
-        None
     }
 
     /// Tells the service of the signals that came; the number of one that ends the loop at once.

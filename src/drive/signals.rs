@@ -1,7 +1,11 @@
 //! Signals as a source of events.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use mio::{Interest, Registry, Token};
 use nix::libc::{SIGINT, SIGTERM, SIGUSR2};
+use signal_hook::flag;
 use signal_hook_mio::v1_0::Signals as Source;
 
 use crate::error::{Error, Result};
@@ -10,6 +14,8 @@ use crate::service::Signal;
 /// The signals that the loop hears of.
 pub struct Signals {
     source: Source,
+    /// Set by the handler. The byte that it sends to wake the loop may be lost for want of memory.
+    came: Arc<AtomicBool>,
     stopping: bool,
 }
 
@@ -31,15 +37,21 @@ impl Signals {
     pub fn catch(registry: &Registry, token: Token, status: bool) -> Result<Self> {
         let failed = |call| move |error| Error::new(call, "for signals", error);
         let mut source = Source::new::<[i32; 0], i32>([]).map_err(failed("socketpair"))?;
+        let came = Arc::default();
         for signal in [SIGINT, SIGTERM].into_iter().chain(status.then_some(SIGUSR2)) {
             source.add_signal(signal).map_err(failed("sigaction"))?;
+            flag::register(signal, Arc::clone(&came)).map_err(failed("sigaction"))?;
         }
         registry.register(&mut source, token, Interest::READABLE).map_err(failed("epoll_ctl"))?;
-        Ok(Self { source, stopping: false })
+        Ok(Self { source, came, stopping: false })
     }
 
     /// What arrived since the last call.
     pub fn heard(&mut self) -> Vec<Heard> {
+        // Costs nothing, so that every turn of the loop can ask.
+        if !self.came.swap(false, Ordering::Acquire) {
+            return Vec::new();
+        }
         let stopping = &mut self.stopping;
         let heard = self.source.pending().map(|number| match number {
             SIGUSR2 => Heard::Tell(Signal::Status),

@@ -79,8 +79,8 @@ fn strace(fault: Option<Fault>) -> (Command, Record) {
 }
 
 /// A command that runs `program` with this fault from its beginning on.
-pub fn run_with(fault: Option<Fault>, program: &str) -> (Command, Record) {
-    let (mut strace, record) = strace(fault);
+pub fn run_with(fault: Fault, program: &str) -> (Command, Record) {
+    let (mut strace, record) = strace(Some(fault));
     strace.arg(program);
     (strace, record)
 }
