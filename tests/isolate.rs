@@ -4,10 +4,11 @@
 #![cfg(target_os = "linux")]
 
 use std::fs;
-use std::io::{BufRead, BufReader, Read};
+use std::io::{BufRead, BufReader};
 use std::net::TcpListener;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
-use std::process::{Child, ChildStdout, Command, Output, Stdio};
+use std::process::{Child, Command, Output, Stdio};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -52,7 +53,7 @@ fn refused() -> bool {
 /// An isolated script that runs until it is told otherwise; killed on drop.
 struct Running {
     child: Child,
-    lines: BufReader<ChildStdout>,
+    lines: Receiver<String>,
 }
 
 impl Running {
@@ -60,7 +61,9 @@ impl Running {
     fn start(script: &str, argument: &str) -> Self {
         let mut command = isolate(&["--", "bash", "-c", script, argument]);
         let mut child = command.process_group(0).stdout(Stdio::piped()).spawn().unwrap();
-        let lines = BufReader::new(child.stdout.take().unwrap());
+        let stdout = BufReader::new(child.stdout.take().unwrap());
+        let (said, lines) = channel();
+        thread::spawn(move || stdout.lines().map_while(Result::ok).try_for_each(|line| said.send(line)));
         Self { child, lines }
     }
 
@@ -68,10 +71,17 @@ impl Running {
         Pid::from_raw(self.child.id().try_into().unwrap())
     }
 
-    fn line(&mut self) -> String {
-        let mut line = String::new();
-        self.lines.read_line(&mut line).unwrap();
-        line.trim_end().to_owned()
+    fn line(&self) -> String {
+        self.lines.recv_timeout(Duration::from_secs(10)).expect("a line within 10 s")
+    }
+
+    /// Waits until nobody has its standard output open.
+    fn hear_out(&self) {
+        let mut heard = Ok(String::new());
+        while heard.is_ok() {
+            heard = self.lines.recv_timeout(Duration::from_secs(10));
+        }
+        assert_eq!(heard, Err(RecvTimeoutError::Disconnected));
     }
 }
 
@@ -250,7 +260,7 @@ fn a_signal_sent_to_isolate_reaches_the_command() {
     }
     let script = "for name in HUP INT QUIT ALRM TERM USR1 USR2; do trap \"echo $name\" $name; done
         echo ready; exec 3<> <(:); for (( ; ; )); do read -r -t 0.01 -u 3; done";
-    let mut running = Running::start(script, "bash");
+    let running = Running::start(script, "bash");
     assert_eq!(running.line(), "ready");
     for name in ["HUP", "INT", "QUIT", "ALRM", "TERM", "USR1", "USR2"] {
         kill(running.pid(), format!("SIG{name}").parse::<Signal>().unwrap()).unwrap();
@@ -263,7 +273,7 @@ fn a_signal_sent_to_the_process_group_reaches_the_command_once() {
     if refused() {
         return;
     }
-    let mut running = Running::start(COUNT, "bash");
+    let running = Running::start(COUNT, "bash");
     assert_eq!(running.line(), "ready");
     for _ in 0..20 {
         killpg(running.pid(), Signal::SIGTERM).unwrap();
@@ -304,7 +314,7 @@ fn another_process_joins_given_any_process_inside_or_isolate_itself() {
     if refused() {
         return;
     }
-    let mut running = Running::start("readlink /proc/self/ns/net; sleep 1000 & echo ready; wait", "bash");
+    let running = Running::start("readlink /proc/self/ns/net; sleep 1000 & echo ready; wait", "bash");
     let network = running.line();
     assert_eq!(running.line(), "ready");
     let members = processes_in(&network);
@@ -372,8 +382,7 @@ fn sigkill_leaves_no_process_and_no_namespace() {
         running.child.kill().unwrap();
         assert_gone_within(Duration::from_secs(1), &namespaces);
         // Each of them had this pipe open.
-        let mut rest = String::new();
-        running.lines.read_to_string(&mut rest).unwrap();
+        running.hear_out();
     }
 }
 
