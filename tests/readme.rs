@@ -1,7 +1,8 @@
 //! Every command of the README's console blocks does what the README shows.
 //!
 //! A section is played in one network namespace, its blocks in order. A listener stays until the section
-//! ends; every other command is waited for. `^C` is SIGINT; `…` is any text, and alone on a line any lines.
+//! ends; every other command is waited for. `^C` is SIGINT. Durations and process numbers are
+//! as they are; `…` is any text, and alone on a line any lines.
 
 #![cfg(test)]
 
@@ -122,10 +123,30 @@ fn play(blocks: &[Block]) {
 fn compare(said: &str, shown: &str) {
     let pattern = shown.lines().map(|line| match line {
         "…" => "...\n".to_owned(),
-        line => format!("{}\n", line.replace('…', "[..]")),
+        line => format!("{}\n", any_duration_and_pid(line).replace('…', "[..]")),
     });
     let pattern: String = pattern.collect();
     assert_data_eq!(said, pattern);
+}
+
+/// The line with `…` in the place of what is another one at every run: durations (`85us`) and process numbers.
+fn any_duration_and_pid(line: &str) -> String {
+    let mut pattern = String::new();
+    let mut rest = line;
+    while let Some(start) = rest.find(|character: char| character.is_ascii_digit()) {
+        let (before, number) = rest.split_at(start);
+        let end = number.find(|character: char| !character.is_ascii_digit() && character != '.');
+        let (number, after) = number.split_at(end.unwrap_or(number.len()));
+        let unit = after.split(|character: char| !character.is_ascii_alphabetic()).next();
+        let pid = before.ends_with("pid ") || before.ends_with("pid=");
+        pattern.push_str(before);
+        rest = match unit {
+            Some(unit @ ("us" | "ms" | "s")) => &after[unit.len()..],
+            _ => after,
+        };
+        pattern.push_str(if pid || rest.len() < after.len() { "…" } else { number });
+    }
+    pattern + rest
 }
 
 #[test]
