@@ -14,7 +14,8 @@ use proptest::num::u32::ANY;
 use proptest::test_runner::{Config, TestRunner};
 
 use super::fake::{Fake, Kernel, Open, pattern};
-use super::{Connection, Connections, Limits, Readiness, Settings, Time};
+use super::{Connection, Connections, Limits, Settings, Time};
+use crate::drive::connection::Readiness;
 use crate::error::Error;
 use crate::net::FourTuple;
 use crate::report::{CloseReason, Format, Reporter, Verbosity};

@@ -1,0 +1,90 @@
+//! What a service may ask of its connections.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use super::Connections;
+use super::deadlines::Alarm;
+use crate::drive::connection::Stream;
+use crate::error::Result;
+use crate::report::Event;
+use crate::service::{ConnectionId, Io, Timer};
+
+impl<S: Stream> Io for Connections<S> {
+    fn open(&mut self, local: SocketAddr, remote: SocketAddr) -> Result<ConnectionId> {
+        self.begin_open(local, remote)
+    }
+
+    fn send(&mut self, id: ConnectionId, bytes: &[u8]) -> usize {
+        let now = self.now;
+        let Some(connection) = self.get(id) else { return 0 };
+        let before = connection.unsent();
+        connection.send(bytes, now);
+        let after = connection.unsent();
+        self.unsent += after - before;
+        self.enqueue(id);
+        after
+    }
+
+    fn after(&mut self, id: ConnectionId, timer: Timer, delay: Duration) {
+        let due = self.now.after(delay);
+        if self.get(id).is_some() && self.service_timers.insert((id, timer), due) != Some(due) {
+            self.push_timer(due, id, Alarm::Service(timer));
+        }
+    }
+
+    fn cancel(&mut self, id: ConnectionId, timer: Timer) {
+        self.service_timers.remove(&(id, timer));
+    }
+
+    fn finish(&mut self, id: ConnectionId) {
+        if let Some(connection) = self.get(id) {
+            connection.finish();
+            self.enqueue(id);
+        }
+    }
+
+    fn close(&mut self, id: ConnectionId) {
+        if let Some(connection) = self.get(id) {
+            if connection.connecting {
+                self.remove(id);
+            } else {
+                connection.close();
+                self.enqueue(id);
+            }
+        }
+    }
+
+    fn abort(&mut self, id: ConnectionId) {
+        if let Some(connection) = self.get(id) {
+            connection.abort();
+            self.enqueue(id);
+        }
+    }
+
+    fn pause(&mut self, id: ConnectionId) {
+        if let Some(connection) = self.get(id) {
+            connection.pause();
+        }
+    }
+
+    fn resume(&mut self, id: ConnectionId) {
+        let now = self.now;
+        if let Some(connection) = self.get(id) {
+            connection.resume(now);
+            self.enqueue(id);
+        }
+    }
+
+    fn report(&mut self, event: &Event) {
+        self.reporter.report(event);
+    }
+
+    fn open_connections(&self) -> usize {
+        self.settings.gauge.open()
+    }
+
+    fn stop(&mut self) {
+        self.stopping = true;
+    }
+}
