@@ -1,6 +1,7 @@
 //! What the kernel and the wire say. All of it is Linux.
 
 pub mod advice;
+pub mod assemble;
 pub mod holders;
 pub mod inet_diag;
 pub mod namespace;

@@ -1,5 +1,6 @@
 //! `fourtuple`: the lab bench.
 
+mod bundle;
 mod isolate;
 mod sockets;
 
@@ -11,12 +12,15 @@ use clap::Parser;
 #[derive(Parser)]
 #[command(name = "fourtuple", version, arg_required_else_help = true)]
 enum Command {
+    #[command(hide = true)]
+    Bundle(bundle::BundleArgs),
     Isolate(isolate::IsolateArgs),
     Sockets(sockets::SocketsArgs),
 }
 
 fn main() -> ExitCode {
     let outcome = match Command::parse() {
+        Command::Bundle(args) => bundle::run(&args),
         Command::Isolate(args) => Ok(isolate::run(args)),
         Command::Sockets(args) => sockets::run(&args),
     };
