@@ -11,8 +11,8 @@ declare -A record=()
 
 ask_kernel() {
 	local text row state local_address remote_address
-	text=$("$programs/fourtuple" sockets --no-header 2>"$evidence/sockets.err" </dev/null) ||
-		die "fourtuple sockets: $(<"$evidence/sockets.err")"
+	text=$("$programs/fourtuple" sockets --no-header 2>"$evidence/pieces/sockets.err" </dev/null) ||
+		die "fourtuple sockets: $(<"$evidence/pieces/sockets.err")"
 	[[ $text != "$last_text" ]] || return 0
 	last_text=$text
 	local since=$(((${EPOCHREALTIME//[!0-9]/} - started) / 1000))
@@ -155,13 +155,17 @@ check_absent() {
 		if find_row "$state" "$local_address" "$remote_address" "${!record[@]}"; then
 			fail "never $socket" "none at any moment" describe_found
 		else
-			pass "never $socket"
+			pass "never $socket" "none at any moment" describe_absence
 		fi
 	done
 }
 
 describe_found() {
 	seen=("$found")
+}
+
+describe_absence() {
+	seen=("none")
 }
 
 # show_table TABLE SAY [LEAD]: state, addresses and processes of the sockets that concern the experiment.
