@@ -8,6 +8,7 @@
 #   lib/evidence.sh     the bundle: notes for its JSON, written under a temporary name, published when whole
 #   lib/instruments.sh  the capture and the watch that run beside every experiment
 #   lib/programs.sh     start_*, stop, send_signal and what the programs said
+#   lib/perform.sh      perform, start_perform, expect_call
 #   lib/kernel.sh       what the kernel's socket table says
 #   lib/packets.sh      what the wire says
 #   lib/predict.sh      ask, answer: the reader commits first, the kernel grades
@@ -33,6 +34,7 @@ source "$lib/namespace.sh"
 source "$lib/evidence.sh"
 source "$lib/instruments.sh"
 source "$lib/programs.sh"
+source "$lib/perform.sh"
 source "$lib/kernel.sh"
 source "$lib/packets.sh"
 source "$lib/predict.sh"
@@ -126,9 +128,9 @@ conclude() {
 	word conclude
 	no_failed_start
 	no_open_question
-	((${#absent[@]} == 0)) || ask_kernel
-	# What the ends of our programs send is no part of what the experiment did.
+	# What the ends of our programs bring about is no part of what the experiment did.
 	concluding=${EPOCHREALTIME//[!0-9]/}
+	((${#absent[@]} == 0)) || { ask_kernel && record_lines; }
 	end_programs
 	stop_instruments
 	check_absent

@@ -132,9 +132,14 @@ expect_no_socket() {
 	absent+=("${1/#any/*} $2 ${3:-*}")
 }
 
-# Adds to the record what our programs told, so that nothing between two looks at the table is missed.
+readonly TRANSITION='"event":"socket".*"to":"([^"]+)","local":"([^"]+)","remote":"([^"]+)"'
+
+# Adds to the record what the watch saw and our programs told, so that nothing between two looks at the table is missed.
 record_lines() {
-	local name event local_address remote_address
+	local name event local_address remote_address line
+	while IFS= read -r line; do
+		[[ ! $line =~ $TRANSITION ]] || record["${BASH_REMATCH[*]:1}"]=yes
+	done <"$evidence/sockets.jsonl"
 	for name in "${program_names[@]}"; do
 		while read -r event local_address remote_address _; do
 			case $event in
@@ -148,7 +153,6 @@ record_lines() {
 
 check_absent() {
 	local fact state local_address remote_address found socket
-	record_lines
 	for fact in "${absent[@]}"; do
 		read -r state local_address remote_address <<<"$fact"
 		name_socket "${state/#\*/socket}" "$local_address" "$remote_address"
