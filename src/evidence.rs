@@ -2,7 +2,11 @@
 
 pub mod advice;
 pub mod assemble;
+pub mod conversation;
 pub mod holders;
 pub mod inet_diag;
 pub mod namespace;
 pub mod owners;
+pub mod packets;
+pub mod pcapng;
+pub mod segment;

@@ -2,6 +2,7 @@
 
 mod bundle;
 mod isolate;
+mod packets;
 mod sockets;
 
 use std::process::ExitCode;
@@ -15,6 +16,7 @@ enum Command {
     #[command(hide = true)]
     Bundle(bundle::BundleArgs),
     Isolate(isolate::IsolateArgs),
+    Packets(packets::PacketsArgs),
     Sockets(sockets::SocketsArgs),
 }
 
@@ -22,6 +24,7 @@ fn main() -> ExitCode {
     let outcome = match Command::parse() {
         Command::Bundle(args) => bundle::run(&args),
         Command::Isolate(args) => Ok(isolate::run(args)),
+        Command::Packets(args) => packets::run(&args),
         Command::Sockets(args) => sockets::run(&args),
     };
     fourtuple::cli::exit("fourtuple", outcome)
