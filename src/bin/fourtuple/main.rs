@@ -1,6 +1,7 @@
 //! `fourtuple`: the lab bench.
 
 mod isolate;
+mod perform;
 mod sockets;
 
 use std::process::ExitCode;
@@ -12,12 +13,14 @@ use clap::Parser;
 #[command(name = "fourtuple", version, arg_required_else_help = true)]
 enum Command {
     Isolate(isolate::IsolateArgs),
+    Perform(perform::PerformArgs),
     Sockets(sockets::SocketsArgs),
 }
 
 fn main() -> ExitCode {
     let outcome = match Command::parse() {
         Command::Isolate(args) => Ok(isolate::run(args)),
+        Command::Perform(args) => Ok(perform::run(&args)),
         Command::Sockets(args) => sockets::run(&args),
     };
     fourtuple::cli::exit("fourtuple", outcome)
