@@ -48,6 +48,19 @@ impl Line {
         })
     }
 
+    /// A line of text in words of its own, to which nothing is added.
+    pub(super) fn words(words: String) -> Self {
+        Self(Fields::Text(words))
+    }
+
+    /// Adds a value to a JSON object; null where there is none.
+    pub(super) fn value(&mut self, key: &str, value: Value) -> &mut Self {
+        if let Fields::Json(object) = &mut self.0 {
+            insert(object, key, value);
+        }
+        self
+    }
+
     /// Adds a word, an address or anything else that has no space in it and did not come from outside.
     pub fn field(&mut self, key: &str, value: impl fmt::Display) -> &mut Self {
         match &mut self.0 {
@@ -112,14 +125,10 @@ impl Line {
 
     /// Adds foreign bytes, escaped, quoted and cut after 256 bytes.
     pub fn text(&mut self, key: &str, bytes: &[u8]) -> &mut Self {
-        let (shown, rest) = match bytes.split_at_checked(SHOWN_TEXT) {
-            Some((shown, rest)) if !rest.is_empty() => (shown, "…"),
-            _ => (bytes, ""),
-        };
-        let shown = Escaped(shown);
+        let shown = cut(bytes);
         match &mut self.0 {
-            Fields::Text(line) => append(line, key, format_args!("\"{shown}{rest}\"")),
-            Fields::Json(object) => insert(object, key, format!("{shown}{rest}")),
+            Fields::Text(line) => append(line, key, format_args!("\"{shown}\"")),
+            Fields::Json(object) => insert(object, key, shown),
         }
         self
     }
@@ -135,6 +144,14 @@ impl Line {
 
 fn microseconds(time: Duration) -> u64 {
     u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
+}
+
+/// Foreign bytes escaped, and cut after 256 bytes.
+pub(super) fn cut(bytes: &[u8]) -> String {
+    match bytes.split_at_checked(SHOWN_TEXT) {
+        Some((shown, rest)) if !rest.is_empty() => format!("{}…", Escaped(shown)),
+        _ => Escaped(bytes).to_string(),
+    }
 }
 
 fn append(line: &mut String, key: &str, value: impl fmt::Display) {

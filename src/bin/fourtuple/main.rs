@@ -3,6 +3,7 @@
 mod bundle;
 mod isolate;
 mod packets;
+mod perform;
 mod sockets;
 
 use std::process::ExitCode;
@@ -17,6 +18,7 @@ enum Command {
     Bundle(bundle::BundleArgs),
     Isolate(isolate::IsolateArgs),
     Packets(packets::PacketsArgs),
+    Perform(perform::PerformArgs),
     Sockets(sockets::SocketsArgs),
 }
 
@@ -25,6 +27,7 @@ fn main() -> ExitCode {
         Command::Bundle(args) => bundle::run(&args),
         Command::Isolate(args) => Ok(isolate::run(args)),
         Command::Packets(args) => packets::run(&args),
+        Command::Perform(args) => Ok(perform::run(&args)),
         Command::Sockets(args) => sockets::run(&args),
     };
     fourtuple::cli::exit("fourtuple", outcome)

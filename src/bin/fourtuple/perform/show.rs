@@ -1,0 +1,239 @@
+//! The performance: a thread that makes the calls, and one that watches signals and the time it takes.
+
+use std::process::ExitCode;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use fourtuple::cli;
+use fourtuple::error::{Error, Result};
+use fourtuple::report::{self, Event, Reporter, Returned, Shown};
+use nix::errno::Errno;
+use nix::libc::{SIGINT, SIGTERM};
+use nix::sys::signal::Signal;
+use signal_hook::iterator::Signals;
+
+use super::stage::{Outcome, Stage};
+use super::steps::{Address, Call, Step};
+
+/// What the watching thread hears.
+enum News {
+    /// The step of this index begins.
+    Began(usize),
+    /// All steps are done.
+    Done,
+    /// A state that was waited for did not come.
+    InVain(Error),
+    Signal(i32),
+}
+
+/// Who may still report: the calls' thread until the performance is broken off.
+#[derive(Clone)]
+struct Lines {
+    reporter: Reporter,
+    broken_off: Arc<Mutex<bool>>,
+}
+
+/// Performs `steps`; no call may block longer than `patience`.
+pub fn perform(steps: Vec<Step>, patience: Duration, reporter: &Reporter) -> Result<ExitCode> {
+    let steps: Arc<[Step]> = steps.into();
+    let lines = Lines { reporter: reporter.clone(), broken_off: Arc::default() };
+    let (tell, news) = channel();
+    let (wake, woken) = channel();
+    watch_signals(tell.clone())?;
+    let calls = Calls { stage: Stage::new(patience), lines: lines.clone(), tell, woken, patience };
+    let own = Arc::clone(&steps);
+    let started = thread::Builder::new().name("calls".to_owned()).spawn(move || calls.make(&own));
+    started.map_err(|error| Error::new("pthread_create", "", error))?;
+    Watch { steps: &steps, lines, news, wake, patience, current: 0, deadline: None, signal: None }
+        .until_the_end()
+}
+
+fn watch_signals(tell: Sender<News>) -> Result<()> {
+    let failed = |error| Error::new("sigaction", "", error);
+    let mut signals = Signals::new([SIGINT, SIGTERM]).map_err(failed)?;
+    let watch = move || {
+        for number in signals.forever() {
+            if tell.send(News::Signal(number)).is_err() {
+                return;
+            }
+        }
+    };
+    thread::Builder::new().name("signals".to_owned()).spawn(watch).map_err(failed)?;
+    Ok(())
+}
+
+impl Lines {
+    fn lock(&self) -> MutexGuard<'_, bool> {
+        self.broken_off.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The thread of the calls.
+struct Calls {
+    stage: Stage,
+    lines: Lines,
+    tell: Sender<News>,
+    /// Says that a signal has ended a `pause`.
+    woken: Receiver<()>,
+    patience: Duration,
+}
+
+impl Calls {
+    fn make(mut self, steps: &[Step]) {
+        for (index, step) in steps.iter().enumerate() {
+            let _ = self.tell.send(News::Began(index));
+            // An address that is another socket's is told as what it was when the call was made.
+            let arguments = self.arguments(&step.call);
+            let outcome = match step.call {
+                Call::Pause(None) => {
+                    let _ = self.woken.recv();
+                    Outcome::Errno(Errno::EINTR)
+                }
+                _ => self.stage.perform(step),
+            };
+            if *self.lines.lock() {
+                return;
+            }
+            self.report(step, &arguments, &outcome);
+            if let Outcome::Instead(state) = outcome {
+                let _ = self.tell.send(News::InVain(self.in_vain(step, state)));
+                return;
+            }
+        }
+        let _ = self.tell.send(News::Done);
+    }
+
+    fn arguments(&self, call: &Call) -> String {
+        match call {
+            Call::Bind(address @ Address::Of(_)) | Call::Connect(address @ Address::Of(_)) => self
+                .stage
+                .resolve(address)
+                .map_or_else(|_| address.to_string(), |address| address.to_string()),
+            _ => call.arguments(),
+        }
+    }
+
+    fn report(&self, step: &Step, arguments: &str, outcome: &Outcome) {
+        let about = match &step.call {
+            Call::Accept(name) if matches!(outcome, Outcome::Words(..)) => &Some(name.clone()),
+            _ => &step.socket,
+        };
+        let (local, remote) = match step.call {
+            Call::Pause(_) => (None, None),
+            _ => self.stage.addresses(about),
+        };
+        let instead;
+        let returned = match outcome {
+            Outcome::Number(number) => Returned::Number(*number, Shown::Nothing),
+            Outcome::Words(number, words) => Returned::Number(*number, Shown::Words(words)),
+            Outcome::Bytes(bytes) => Returned::Number(bytes.len() as i64, Shown::Bytes(bytes)),
+            Outcome::Errno(errno) => Returned::Errno(*errno),
+            Outcome::Instead(state) => {
+                instead = format!("({state})");
+                Returned::Failed(&instead)
+            }
+        };
+        let name = step.call.name();
+        let socket = named(step);
+        let call = report::Call { socket, name, arguments, returned, local, remote };
+        self.lines.reporter.report(&Event::Call(call));
+    }
+
+    fn in_vain(&self, step: &Step, seen: fourtuple::net::TcpState) -> Error {
+        let subject = format!("{}{}", prefix(step), step.call.arguments());
+        let patience = report::Short(self.patience);
+        Error::new("wait", subject, std::io::Error::other(format!("still {seen} after {patience}")))
+    }
+}
+
+/// The name that the step's line begins with.
+fn named(step: &Step) -> Option<&str> {
+    step.socket.as_deref().filter(|_| !matches!(step.call, Call::Pause(_)))
+}
+
+fn prefix(step: &Step) -> String {
+    named(step).map(|name| format!("{name} ")).unwrap_or_default()
+}
+
+/// The thread that watches.
+struct Watch<'a> {
+    steps: &'a [Step],
+    lines: Lines,
+    news: Receiver<News>,
+    wake: Sender<()>,
+    patience: Duration,
+    current: usize,
+    /// When the current step's call will have blocked for too long.
+    deadline: Option<Instant>,
+    /// The signal that came.
+    signal: Option<i32>,
+}
+
+impl Watch<'_> {
+    fn until_the_end(mut self) -> Result<ExitCode> {
+        loop {
+            match self.next() {
+                Ok(News::Began(index)) => self.began(index),
+                Ok(News::Done) | Err(RecvTimeoutError::Disconnected) => return Ok(ExitCode::SUCCESS),
+                Ok(News::InVain(error)) => return Err(error),
+                Ok(News::Signal(number)) if self.signal.is_none() && self.pauses_to_come() => {
+                    self.signal = Some(number);
+                    let _ = self.wake.send(());
+                }
+                Ok(News::Signal(number)) => {
+                    let name = Signal::try_from(number).map_or("a signal", Signal::as_str);
+                    self.break_off(&format!("({name})"));
+                    return Ok(cli::signalled(number));
+                }
+                Err(RecvTimeoutError::Timeout) => return Err(self.blocked()),
+            }
+        }
+    }
+
+    fn next(&self) -> std::result::Result<News, RecvTimeoutError> {
+        match self.deadline {
+            Some(deadline) => self.news.recv_timeout(deadline.saturating_duration_since(Instant::now())),
+            None => self.news.recv().map_err(|_| RecvTimeoutError::Disconnected),
+        }
+    }
+
+    fn began(&mut self, index: usize) {
+        self.current = index;
+        let bounded = self
+            .steps
+            .get(index)
+            .is_some_and(|step| !matches!(step.call, Call::Pause(_) | Call::WaitFor(_) | Call::Poll(..)));
+        self.deadline = bounded.then(|| Instant::now() + self.patience);
+    }
+
+    /// Whether a `pause` that a signal ends is performed now or is still to come.
+    fn pauses_to_come(&self) -> bool {
+        let rest = self.steps.get(self.current..).unwrap_or_default();
+        rest.iter().any(|step| matches!(step.call, Call::Pause(None)))
+    }
+
+    fn blocked(&self) -> Error {
+        let why = format!("still blocked after {}", report::Short(self.patience));
+        self.break_off(&format!("({why})"));
+        let Some(step) = self.steps.get(self.current) else {
+            return Error::new("perform", "", std::io::Error::other(why));
+        };
+        let subject = format!("{}{}", prefix(step), step.call.arguments());
+        Error::new(step.call.name(), subject, std::io::Error::other(why))
+            .hint("--patience lets a call block longer; SO_RCVTIMEO and `nonblocking on` let it return")
+    }
+
+    /// Tells the call that has not returned, and keeps the calls' thread from telling more.
+    fn break_off(&self, why: &str) {
+        let mut broken_off = self.lines.lock();
+        *broken_off = true;
+        let Some(step) = self.steps.get(self.current) else { return };
+        let arguments = &step.call.arguments();
+        let (socket, name) = (named(step), step.call.name());
+        let returned = Returned::Nothing(why);
+        let call = report::Call { socket, name, arguments, returned, local: None, remote: None };
+        self.lines.reporter.report(&Event::Call(call));
+    }
+}
