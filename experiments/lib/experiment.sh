@@ -122,6 +122,18 @@ require() {
 	done
 }
 
+# set_sysctl KEY VALUE: from here on, in this namespace. In the caller's own network nothing is changed, and the experiment
+# skipped.
+set_sysctl() {
+	arguments 2 2 "KEY VALUE" "$@"
+	word set_sysctl "$@"
+	[[ -n $outside_pid ]] || skip "NAMESPACE=host: it would set $1=$2"
+	local path=/proc/sys/${1//.//} before
+	before=$(<"$path") || die "set_sysctl: this kernel has no $1"
+	printf '%s\n' "$2" >"$path" || die "set_sysctl: $1 does not take $2"
+	note sysctl "$1" "$before"
+}
+
 # conclude: what must be absent from the whole record, the plan and the verdict. The last word of every experiment.
 conclude() {
 	arguments 0 0 "no argument" "$@"

@@ -14,7 +14,7 @@ perform() {
 }
 
 # start_perform NAME [--until CALL] STEPS: the same, but returns when this call has returned, or at once. At the end of the
-# experiment a call that still waits is given up.
+# experiment a call that still waits is given up. `pause` without a time lasts until `go_on`.
 start_perform() {
 	arguments 2 4 "NAME [--until CALL] STEPS" "$@"
 	local name=$1 until=''
@@ -28,6 +28,15 @@ start_perform() {
 	[[ -z $until ]] || wait_until performed_or_ended "$name" "$until" ||
 		die "start_perform: $name has not come to '$until' within $PATIENCE s"
 	no_mistake "$name"
+}
+
+# go_on NAME: ends the pause that NAME has come to, or will come to.
+go_on() {
+	arguments 1 1 "NAME" "$@"
+	known go_on "$1"
+	word go_on "$1"
+	! ended "$1" || die "go_on: $1 has ended, with status ${program_status[$1]}"
+	signal_program "$1" INT
 }
 
 launch_performer() {
@@ -61,24 +70,24 @@ expect_call() {
 	arguments 3 3 "NAME CALL RESULT" "$@"
 	known expect_call "$1"
 	expectation expect_call "$@"
-	local held=0 text="$1: $2 = $3" line='' number=0
+	local held=0 text="$1: $2 = $3" called='' number=0
 	wait_until next_call "$1" "$2" || held=1
 	if ((held == 0)); then
 		lines_read[$1]=$number
-		found_line=$line
-		gave "${line#* = }" "$3" || held=1
+		found_line=$called
+		gave "${called#* = }" "$3" || held=1
 	fi
 	check $held "$text" "$2 = $3" seen_call "$1"
 }
 
-# next_call NAME CALL: sets line to it, and number to how many lines there are up to it; fails while there is none.
+# next_call NAME CALL: sets called to it, and number to how many lines there are up to it; fails while there is none.
 next_call() {
 	number=0
-	while IFS= read -r line; do
+	while IFS= read -r called; do
 		((++number > ${lines_read[$1]:-0})) || continue
-		! is_call "$2" "$line" || return 0
+		! is_call "$2" "$called" || return 0
 	done <"$evidence/$1.out"
-	line=''
+	called=''
 	return 1
 }
 
@@ -88,5 +97,5 @@ gave() {
 }
 
 seen_call() {
-	if [[ -n $line ]]; then seen=("$line"); else heard "$1"; fi
+	if [[ -n $called ]]; then seen=("$called"); else heard "$1"; fi
 }

@@ -52,7 +52,7 @@ impl<'a> Manifest<'a> {
             title: &notes.title,
             kernel: sysctl("kernel.osrelease").unwrap_or_default(),
             architecture: std::env::consts::ARCH,
-            sysctls: sysctls(),
+            sysctls: sysctls(notes),
             programs: notes.versions.iter().map(version).collect(),
             command: &notes.command,
             namespace: &notes.namespace,
@@ -62,10 +62,17 @@ impl<'a> Manifest<'a> {
     }
 }
 
-/// The settings that this kernel has.
-fn sysctls() -> Map<String, Value> {
+/// The settings that this kernel has; where one was changed on the way, every value it had.
+fn sysctls(notes: &Notes) -> Map<String, Value> {
     let keys = PINNED.iter().map(|(key, _)| *key).chain(RELEVANT);
-    keys.filter_map(|key| Some((key.to_owned(), sysctl(key)?.into()))).collect()
+    let had = |key: &str| {
+        let before =
+            notes.changed.iter().filter(|(changed, _)| changed == key).map(|(_, value)| value.clone());
+        before.chain(sysctl(key)).collect::<Vec<_>>().join(", then ")
+    };
+    keys.map(|key| (key.to_owned(), had(key).into()))
+        .filter(|(_, value): &(String, Value)| value != "")
+        .collect()
 }
 
 /// Several numbers are apart by a blank.
@@ -77,6 +84,14 @@ fn sysctl(key: &str) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_setting_that_was_changed_has_every_value_it_had() {
+        let changed = vec![("net.ipv4.tcp_sack".to_owned(), "7".to_owned())];
+        let notes = Notes { changed, ..Notes::default() };
+        let value = Manifest::of(&notes).sysctls["net.ipv4.tcp_sack"].as_str().unwrap().to_owned();
+        assert!(value.starts_with("7, then "), "{value}");
+    }
 
     #[test]
     fn names_the_kernel_and_its_settings() {

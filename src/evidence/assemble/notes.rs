@@ -23,6 +23,8 @@ pub struct Notes {
     pub answer: String,
     /// A program and its version.
     pub versions: Vec<(String, String)>,
+    /// A sysctl that was changed on the way, and its value before.
+    pub changed: Vec<(String, String)>,
     /// The names of the programs that wrote events.
     pub programs: Vec<String>,
     pub checks: Vec<Check>,
@@ -106,6 +108,7 @@ impl Notes {
             ["version", program, version] => {
                 self.versions.push(((*program).to_owned(), (*version).to_owned()));
             }
+            ["sysctl", key, before] => self.changed.push(((*key).to_owned(), (*before).to_owned())),
             ["program", name] => self.programs.push((*name).to_owned()),
             ["check", check @ ..] => self.checks.push(Check::parse(check)?),
             ["prediction", prediction @ ..] => self.predictions.push(Prediction::parse(prediction)?),
