@@ -9,3 +9,4 @@ pub mod owners;
 pub mod packets;
 pub mod pcapng;
 pub mod segment;
+pub mod transitions;
