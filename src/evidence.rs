@@ -10,3 +10,4 @@ pub mod owners;
 pub mod packets;
 pub mod pcapng;
 pub mod segment;
+pub mod transitions;
