@@ -9,4 +9,5 @@ pub mod owners;
 pub mod packets;
 pub mod pcapng;
 pub mod segment;
+pub mod timeline;
 pub mod transitions;
