@@ -2,6 +2,7 @@
 
 mod isolate;
 mod packets;
+mod report;
 mod sockets;
 
 use std::process::ExitCode;
@@ -14,6 +15,7 @@ use clap::Parser;
 enum Command {
     Isolate(isolate::IsolateArgs),
     Packets(packets::PacketsArgs),
+    Report(report::ReportArgs),
     Sockets(sockets::SocketsArgs),
 }
 
@@ -21,6 +23,7 @@ fn main() -> ExitCode {
     let outcome = match Command::parse() {
         Command::Isolate(args) => Ok(isolate::run(args)),
         Command::Packets(args) => packets::run(&args),
+        Command::Report(args) => report::run(&args),
         Command::Sockets(args) => sockets::run(&args),
     };
     fourtuple::cli::exit("fourtuple", outcome)
