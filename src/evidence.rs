@@ -9,5 +9,7 @@ pub mod namespace;
 pub mod owners;
 pub mod packets;
 pub mod pcapng;
+pub mod report;
 pub mod segment;
+pub mod timeline;
 pub mod transitions;

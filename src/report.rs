@@ -16,7 +16,8 @@ use nix::errno::Errno;
 use crate::error::{Error, errno_name};
 
 pub use call::{Call, Returned, Shown, quoted, visible};
-pub use escape::Escaped;
+
+pub use escape::{Escaped, Harmless};
 pub use line::{Commas, Format, Line, Short};
 pub use output::{Output, say};
 

@@ -16,7 +16,7 @@ start_instruments() {
 	launch_instrument watch "$evidence/sockets.jsonl" sockets --watch --format json "${ports[@]}"
 	launch_instrument capture "$evidence/pieces/capture.jsonl" packets --write "$evidence/packets.pcapng" --format json \
 		"${ports[@]}"
-	await_instrument watch "$evidence/sockets.jsonl" watching || tap "# without transitions: $complaint"
+	await_instrument watch "$evidence/sockets.jsonl" watching || die "fourtuple sockets --watch: $complaint"
 	await_instrument capture "$evidence/pieces/capture.jsonl" capturing || {
 		no_packets=$complaint
 		rm -f "$evidence/packets.pcapng"

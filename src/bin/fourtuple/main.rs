@@ -4,6 +4,7 @@ mod bundle;
 mod isolate;
 mod packets;
 mod perform;
+mod report;
 mod sockets;
 
 use std::process::ExitCode;
@@ -19,6 +20,7 @@ enum Command {
     Isolate(isolate::IsolateArgs),
     Packets(packets::PacketsArgs),
     Perform(perform::PerformArgs),
+    Report(report::ReportArgs),
     Sockets(sockets::SocketsArgs),
 }
 
@@ -28,6 +30,7 @@ fn main() -> ExitCode {
         Command::Isolate(args) => Ok(isolate::run(args)),
         Command::Packets(args) => packets::run(&args),
         Command::Perform(args) => Ok(perform::run(&args)),
+        Command::Report(args) => report::run(&args),
         Command::Sockets(args) => sockets::run(&args),
     };
     fourtuple::cli::exit("fourtuple", outcome)
