@@ -13,11 +13,10 @@ start_instruments() {
 	local -a ports=()
 	# In the caller's own network, nothing but the ports that experiments use.
 	[[ -n $outside_pid ]] || mapfile -t ports < <(printf -- '--port\n%d\n' {3000..3018})
-	launch_instrument watch "$evidence/sockets.jsonl" sockets --watch --format json "${ports[@]}"
-	launch_instrument capture "$evidence/pieces/capture.jsonl" packets --write "$evidence/packets.pcapng" --format json \
-		"${ports[@]}"
-	await_instrument watch "$evidence/sockets.jsonl" watching || die "fourtuple sockets --watch: $complaint"
-	await_instrument capture "$evidence/pieces/capture.jsonl" capturing || {
+	launch_instrument watch sockets --watch --format json "${ports[@]}"
+	launch_instrument capture packets --write "$evidence/packets.pcapng" --format json "${ports[@]}"
+	await_instrument watch watching || die "fourtuple sockets --watch: $complaint"
+	await_instrument capture capturing || {
 		no_packets=$complaint
 		rm -f "$evidence/packets.pcapng"
 		tap "# without packets: $no_packets"
@@ -25,14 +24,14 @@ start_instruments() {
 	exec {captured}<"$evidence/pieces/capture.jsonl"
 }
 
-# launch_instrument NAME FILE ARGUMENT…: `fourtuple ARGUMENT…`, its lines in FILE.
+# launch_instrument NAME ARGUMENT…: `fourtuple ARGUMENT…`, its lines in pieces/NAME.jsonl.
 launch_instrument() {
-	: >"$2"
-	"$programs/fourtuple" "${@:3}" </dev/null >"$2" 2>"$evidence/pieces/$1.err" {evidence_lock}<&- {shelf_lock}>&- &
+	: >"$evidence/pieces/$1.jsonl"
+	"$programs/fourtuple" "${@:2}" </dev/null >"$evidence/pieces/$1.jsonl" 2>"$evidence/pieces/$1.err" {evidence_lock}<&- {shelf_lock}>&- &
 	instrument_pid[$1]=$!
 }
 
-# await_instrument NAME FILE EVENT: returns when it is ready; fails, and sets complaint, when it ended instead.
+# await_instrument NAME EVENT: returns when it is ready; fails, and sets complaint, when it ended instead.
 await_instrument() {
 	wait_until instrument_ready_or_ended "$@" || die "$1: not ready within $PATIENCE s"
 	! instrument_ended "$1" || {
@@ -45,8 +44,8 @@ await_instrument() {
 
 instrument_ready_or_ended() {
 	local line=''
-	IFS= read -r line <"$2" || true
-	[[ $line == *"\"event\":\"$3\""* ]] || instrument_ended "$1"
+	IFS= read -r line <"$evidence/pieces/$1.jsonl" || true
+	[[ $line == *"\"event\":\"$2\""* ]] || instrument_ended "$1"
 }
 
 instrument_ended() {
@@ -55,6 +54,7 @@ instrument_ended() {
 
 # Ends them, after what they have still to write.
 stop_instruments() {
+	((${#instrument_pid[@]} > 0)) || return 0
 	local name
 	for name in "${!instrument_pid[@]}"; do
 		kill -s TERM "${instrument_pid[$name]}" 2>/dev/null
@@ -63,4 +63,9 @@ stop_instruments() {
 		wait "${instrument_pid[$name]}" 2>/dev/null
 	done
 	instrument_pid=()
+	local line
+	while IFS= read -r line; do
+		[[ ! $line =~ '"event":"captured"'.*'"dropped":'([1-9][0-9]*) ]] ||
+			tap "# the kernel had no room for ${BASH_REMATCH[1]} packets"
+	done <"$evidence/pieces/capture.jsonl"
 }

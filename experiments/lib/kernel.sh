@@ -139,7 +139,7 @@ record_lines() {
 	local name event local_address remote_address line
 	while IFS= read -r line; do
 		[[ ! $line =~ $TRANSITION ]] || record["${BASH_REMATCH[*]:1}"]=yes
-	done <"$evidence/sockets.jsonl"
+	done <"$evidence/pieces/watch.jsonl"
 	for name in "${program_names[@]}"; do
 		while read -r event local_address remote_address _; do
 			case $event in

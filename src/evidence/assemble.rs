@@ -1,7 +1,7 @@
 //! An experiment's evidence, put together from the pieces that its script and its programs wrote.
 //!
 //! A script cannot write JSON that holds whatever a program said, so it only takes notes; this makes of them
-//! `manifest.json`, `events.jsonl` and `verdict.json`, and removes the directory `pieces` they came from.
+//! `manifest.json`, `events.jsonl`, `sockets.jsonl` and `verdict.json`, and removes the directory `pieces` they came from.
 
 mod events;
 mod manifest;
@@ -30,6 +30,7 @@ pub fn assemble(directory: &Path) -> Result<()> {
     let notes = Notes::read(&pieces.join("notes"))?;
     write(&directory.join("manifest.json"), &json(&manifest::Manifest::of(&notes)))?;
     write(&directory.join("events.jsonl"), &events::merged(&pieces, &notes.programs)?)?;
+    write(&directory.join("sockets.jsonl"), &events::transitions(&pieces)?)?;
     write(&directory.join("verdict.json"), &json(&verdict::Verdict::of(&notes)))?;
     fs::remove_dir_all(&pieces).map_err(|error| Error::new("unlink", pieces.display(), error))
 }

@@ -1,4 +1,4 @@
-//! `events.jsonl`: what all programs wrote, in the order of time.
+//! `events.jsonl`: what all programs wrote, in the order of time; `sockets.jsonl`: what the watch did.
 
 use std::fs;
 use std::io;
@@ -16,19 +16,31 @@ pub fn merged(pieces: &Path, programs: &[String]) -> Result<String> {
     let mut events = Vec::new();
     for program in programs {
         let path = pieces.join(format!("{program}.jsonl"));
-        match fs::read(&path) {
-            Ok(bytes) => events.extend(read(program, &bytes)),
-            // It ended before it opened the file, as a wrong argument makes it do.
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            Err(error) => return Err(Error::new("open", path.display(), error)),
-        }
+        events.extend(parse(program, &read(&path)?));
     }
     events.sort_by_key(|(time, _)| *time);
     Ok(events.into_iter().map(|(_, event)| event.to_string() + "\n").collect())
 }
 
+/// The transitions in `pieces/watch.jsonl`, without what the watch tells of itself and without a line that is cut.
+pub fn transitions(pieces: &Path) -> Result<String> {
+    let bytes = read(&pieces.join("watch.jsonl"))?;
+    let is_transition =
+        |line: &&[u8]| serde_json::from_slice::<Value>(line).is_ok_and(|value| value["event"] == "socket");
+    let lines = bytes.split(|&byte| byte == b'\n').filter(is_transition);
+    Ok(lines.map(|line| String::from_utf8_lossy(line).into_owned() + "\n").collect())
+}
+
+/// No bytes where there is no file: a program that ended before it opened one, as a wrong argument makes it do.
+fn read(path: &Path) -> Result<Vec<u8>> {
+    match fs::read(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
+        outcome => outcome.map_err(|error| Error::new("open", path.display(), error)),
+    }
+}
+
 /// The events of one program with their times; a line that is none becomes the event `unreadable`.
-fn read(program: &str, bytes: &[u8]) -> Vec<(u64, Value)> {
+fn parse(program: &str, bytes: &[u8]) -> Vec<(u64, Value)> {
     let mut last = 0;
     let lines = bytes.split(|&byte| byte == b'\n').filter(|line| !line.is_empty());
     let event = |line: &[u8]| {
@@ -83,6 +95,15 @@ mod tests {
         assert_eq!(events[1]["event"], "unreadable");
         assert_eq!(events[1]["text"], "[\"no\u{1b} object\"]");
         assert_eq!((&events[2]["time_us"], &events[2]["text"]), (&1.into(), &"{\"event\":\"cu".into()));
+    }
+
+    #[test]
+    fn only_whole_transitions_are_kept_of_what_the_watch_wrote() {
+        let directory = tempfile::tempdir().unwrap();
+        let transition = r#"{"event":"socket","to":"LISTEN"}"#;
+        let text = format!("{{\"event\":\"watching\"}}\n{transition}\n{{\"event\":\"sock");
+        fs::write(directory.path().join("watch.jsonl"), text).unwrap();
+        assert_eq!(transitions(directory.path()).unwrap(), format!("{transition}\n"));
     }
 
     #[test]
