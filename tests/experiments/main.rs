@@ -4,6 +4,7 @@
 
 mod evidence;
 mod lab;
+mod packets;
 mod predict;
 
 use std::fs;
