@@ -13,7 +13,7 @@ start_listener one $FIRST:3000 # FIRST and SECOND: 127.0.0.1 and 127.0.0.2 unles
 start_listener two $SECOND:3000
 start_connector red $FIRST:3001 $FIRST:3000 hello
 ask "red has $FIRST:3001 and is connected. blue takes the same source port to the other listener. It is" \
-	ESTABLISHED "refused by bind" "refused by connect"
+	"refused by bind" "refused by connect" ESTABLISHED
 start_connector blue $FIRST:3001 $SECOND:3000 hello
 
 expect_established $FIRST:3001 $FIRST:3000

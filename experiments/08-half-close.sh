@@ -1,16 +1,16 @@
 #!/usr/bin/env bash
 # What can still be said after one side has said its last word?
 #
-#   client  127.0.0.1:3001 -> 127.0.0.1:3000    shutdown(SHUT_WR): FIN, the client is in FIN-WAIT-2
-#   server  127.0.0.1:3000 -> 127.0.0.1:3001    CLOSE-WAIT, and goes on sending
+#   client  127.0.0.1:3001 -> 127.0.0.1:3000    shutdown(SHUT_WR)
+#   server  127.0.0.1:3000 -> 127.0.0.1:3001
 #
-# Everything, in the other direction. A FIN ends one of the two (RFC 9293 section 3.6; shutdown(2)); the connection lasts
-# as long as the other side likes, and Linux sets it no limit while a descriptor is open.
+# Everything, in the other direction. A FIN ends one of the two (RFC 9293 section 3.6; shutdown(2)): the client is in
+# FIN-WAIT-2 and the server in CLOSE-WAIT as long as the server likes, for Linux sets no limit while a descriptor is open.
 source "$(dirname "$0")/lib/experiment.sh"
 
 experiment "half-close"
 
-ask "The server reads the end of the stream, then sends \"later\". What does the client get?" later ECONNRESET nothing
+ask "The server reads the end of the stream, then sends \"later\". What does the client get?" nothing ECONNRESET later
 start_perform both --until "client: recv" "
     listener: socket
     bind $FIRST:3000

@@ -33,7 +33,7 @@ again() {
         connect @listener"
 }
 
-ask "Timestamps on, SO_REUSEADDR on both sockets. What does the new one's connect(2) give?" 0 EADDRNOTAVAIL
+ask "Timestamps on, SO_REUSEADDR on both sockets. What does the new one's connect(2) give?" EADDRNOTAVAIL 0
 again with 3001 1
 expect_call with "old: wait" 0
 expect_call with "new: bind" 0

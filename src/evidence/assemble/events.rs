@@ -25,8 +25,10 @@ pub fn merged(pieces: &Path, programs: &[String]) -> Result<String> {
 /// The transitions in `pieces/watch.jsonl`, without what the watch tells of itself and without a line that is cut.
 pub fn transitions(pieces: &Path) -> Result<String> {
     let bytes = read(&pieces.join("watch.jsonl"))?;
-    let is_transition =
-        |line: &&[u8]| serde_json::from_slice::<Value>(line).is_ok_and(|value| value["event"] == "socket");
+    let is_transition = |line: &&[u8]| {
+        serde_json::from_slice::<Value>(line)
+            .is_ok_and(|value| value.get("event").is_some_and(|event| event == "socket"))
+    };
     let lines = bytes.split(|&byte| byte == b'\n').filter(is_transition);
     Ok(lines.map(|line| String::from_utf8_lossy(line).into_owned() + "\n").collect())
 }

@@ -1,15 +1,17 @@
 #!/usr/bin/env bash
 # How many connections does listen(2) with a backlog of 2 hold while nobody accepts?
 #
-#   a, b, c  127.0.0.1:3001 3002 3003 -> 127.0.0.1:3000    ESTABLISHED on both sides
-#   d        127.0.0.1:3004           -> 127.0.0.1:3000    SYN-SENT
+#   a  127.0.0.1:3001 -> 127.0.0.1:3000
+#   b  127.0.0.1:3002 -> 127.0.0.1:3000
+#   c  127.0.0.1:3003 -> 127.0.0.1:3000
+#   d  127.0.0.1:3004 -> 127.0.0.1:3000
 #
 # Three, one more than was asked for: the queue is full when it holds more than the backlog (listen(2); Linux,
 # sk_acceptq_is_full). The next SYN is dropped without a word, and the client sends it again after a second
 # (RFC 6298 section 2).
 source "$(dirname "$0")/lib/experiment.sh"
 
-experiment "listen(n) holds n + 1"
+experiment "more clients than the backlog"
 
 ask "listen(2), then four clients connect and nobody accepts. How many of them are ESTABLISHED?" 1 2 3 4
 start_perform all --until "d: wait SYN-SENT" "
