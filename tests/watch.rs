@@ -247,7 +247,11 @@ fn established_and_time_wait_are_seen_50_times_of_50_under_load() {
     thread::scope(|scope| {
         let _end = EndLoad(&stop);
         for _ in 0..2 {
-            scope.spawn(|| while !stop.load(Ordering::Relaxed) {});
+            scope.spawn(|| {
+                while !stop.load(Ordering::Relaxed) {
+                    std::hint::spin_loop();
+                }
+            });
         }
         for _ in 0..50 {
             let (_server, client, accepted) = pair("127.0.0.1");
