@@ -18,7 +18,9 @@ use fourtuple::net::TcpState;
 use nix::sys::signal::Signal;
 use program::client::{accept, connect, read_to_fin, reset, round_trip};
 use program::kernel::{has_ipv6, table};
-use program::namespace::{as_ordinary_user, isolated, isolated_as_ordinary_user, segments_received};
+use program::namespace::{
+    as_ordinary_user, isolated, isolated_as_ordinary_user, segments_received, segments_sent,
+};
 use program::{End, Listener, Program, field, path, until};
 use serde_json::Value;
 use socket2::{SockFilter, SockRef};
@@ -159,6 +161,29 @@ fn every_segment_of_10_000_connections_is_captured_for_an_ordinary_user() {
         let told = told_by("capinfos", &["-c", "-o", "-T", "-r", "-M", &packets.file()]);
         assert!(told.contains(&format!("\t{captured}\tTrue")), "{told}");
     }
+}
+
+#[test]
+fn a_segment_of_64_kib_is_captured_whole() {
+    if !isolated("a_segment_of_64_kib_is_captured_whole") {
+        return;
+    }
+    let mut packets = Packets::start(&[]);
+    let listener = Listener::start(&["--quiet"]);
+    let client = connect(listener.address);
+    // A few round trips open the congestion window.
+    for _ in 0..20 {
+        round_trip(&client, &vec![b'x'; 200_000]);
+    }
+    drop(client);
+    wait_for_silence();
+    let (_, captured, dropped) = packets.stop(Signal::SIGTERM);
+    assert_eq!((captured, dropped), (segments_received(), 0));
+    let segments = segments(&packets.file());
+    assert!(segments.iter().any(|segment| segment.length > 60_000));
+    let bytes: usize = segments.iter().map(|segment| segment.length).sum();
+    assert_eq!(bytes, 2 * 20 * 200_000);
+    assert!(fs::metadata(packets.file()).unwrap().len() > bytes as u64);
 }
 
 #[test]
@@ -390,40 +415,38 @@ fn json_tells_the_time_of_the_segment_and_its_options_one_by_one() {
 }
 
 #[test]
-fn of_other_interfaces_what_leaves_is_captured_too() {
-    if !has_ip() || !isolated("of_other_interfaces_what_leaves_is_captured_too") {
+fn of_other_interfaces_both_directions_are_captured() {
+    if !has("unshare") || !isolated("of_other_interfaces_both_directions_are_captured") {
         return;
     }
-    for words in ["link add dummy7 type dummy", "address add 192.0.2.1/24 dev dummy7", "link set dummy7 up"] {
-        let status = Command::new("ip").args(words.split(' ')).status().unwrap();
-        if !status.success() {
-            return eprintln!("skipped: ip {words}: {status}");
-        }
+    if !ip("link add v0 type veth peer name v1") {
+        return eprintln!("skipped: no pair of interfaces can be made here");
     }
-    let mut packets = Packets::start(&["--count", "1"]);
-    let nobody = SocketAddr::from(([192, 0, 2, 2], 3000));
-    let client = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
-    client.set_nonblocking(true).unwrap();
-    client.connect(&nobody.into()).unwrap_err();
-    let end = packets.program.end().well();
-    let line = end.lines("segment ")[0];
-    assert_eq!((field(line, "remote"), field(line, "flags")), ("192.0.2.2:3000", "S"));
+    let script = "echo ready; until ip link set v1 up; do sleep 0.01; done 2>/dev/null
+        ip address add 192.0.2.2/24 dev v1 && exec \"$0\" 3000 192.0.2.2";
+    let mut other = Command::new("unshare");
+    let other = Program::spawn(other.args(["--net", "sh", "-c", script, path("listener")]));
+    other.line("ready");
+    assert!(ip(&format!("link set v1 netns {}", other.pid())));
+    assert!(ip("address add 192.0.2.1/24 dev v0") && ip("link set v0 up"));
+    other.line("listening ");
+    let mut packets = Packets::start(&[]);
+    make_connections(SocketAddr::from(([192, 0, 2, 2], 3000)), 1);
+    wait_for_silence();
+    let (end, captured, dropped) = packets.stop(Signal::SIGTERM);
+    let sent = segments_sent();
+    assert_eq!((captured, dropped), (segments_received() + sent, 0), "{}", end.stdout);
+    let sent_here =
+        end.lines("segment ").into_iter().filter(|line| field(line, "remote") == "192.0.2.2:3000");
+    assert_eq!(sent_here.count() as u64, sent);
     if has("capinfos") {
         let told = told_by("capinfos", &[&packets.file()]);
-        assert!(told.contains("Name = dummy7"), "{told}");
+        assert!(told.contains("Name = v0"), "{told}");
     }
 }
 
-fn has_ip() -> bool {
-    has_with("ip", "-V")
-}
-
-fn has_with(tool: &str, flag: &str) -> bool {
-    let has = Command::new(tool).arg(flag).output().is_ok_and(|output| output.status.success());
-    if !has {
-        eprintln!("skipped: {tool} is not installed");
-    }
-    has
+fn ip(words: &str) -> bool {
+    Command::new("ip").args(words.split(' ')).status().is_ok_and(|status| status.success())
 }
 
 #[test]

@@ -134,3 +134,136 @@ impl Direction {
 fn precedes(a: u32, b: u32) -> bool {
     (a.wrapping_sub(b) as i32) < 0
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    const SYN: Flags = Flags { syn: true, fin: false, rst: false, psh: false, urg: false, ack: false };
+    const ACK: Flags = Flags { syn: false, ack: true, ..SYN };
+    const SYN_ACK: Flags = Flags { ack: true, ..SYN };
+    const RST: Flags = Flags { rst: true, ..ACK };
+
+    /// Sender and receiver by their ports, flags, absolute numbers, bytes of data.
+    type Sent = (u16, u16, Flags, u32, u32, usize);
+
+    /// The places of segments as `seq ack`, and `again` for a retransmission.
+    fn places(segments: &[Sent]) -> Vec<String> {
+        let mut conversations = Conversations::default();
+        let place = |&(from, to, flags, sequence, acknowledgement, length): &Sent| {
+            let at = |port| SocketAddr::from(([127, 0, 0, 1], port));
+            let place = conversations.place(&Segment {
+                time: Duration::ZERO,
+                from: at(from),
+                to: at(to),
+                flags,
+                sequence,
+                acknowledgement,
+                window: 0,
+                length,
+                options: Vec::new(),
+            });
+            let acknowledgement = place.acknowledgement.map_or("-".to_owned(), |number| number.to_string());
+            let again = if place.retransmission { " again" } else { "" };
+            format!("{} {acknowledgement}{again}", place.sequence)
+        };
+        segments.iter().map(place).collect()
+    }
+
+    #[test]
+    fn numbers_count_from_the_initial_one_of_the_side_that_they_number_even_past_the_highest() {
+        let shown = places(&[
+            (1, 2, SYN, u32::MAX, 0, 0),
+            (2, 1, SYN_ACK, 500, 0, 0),
+            (1, 2, ACK, 0, 501, 10),
+            (2, 1, ACK, 501, 10, 0),
+        ]);
+        assert_eq!(shown, ["0 -", "0 1", "1 1", "1 11"]);
+    }
+
+    #[test]
+    fn without_a_syn_the_first_segment_is_number_1() {
+        let shown = places(&[(1, 2, ACK, 700, 900, 5), (2, 1, ACK, 900, 705, 0), (1, 2, ACK, 705, 900, 5)]);
+        assert_eq!(shown, ["1 1", "1 6", "6 1"]);
+    }
+
+    #[test]
+    fn what_was_captured_before_is_a_retransmission_and_what_fills_a_gap_is_none() {
+        let shown = places(&[
+            (1, 2, SYN, 0, 0, 0),
+            (1, 2, SYN, 0, 0, 0),
+            (1, 2, ACK, 1, 1, 10),
+            (1, 2, ACK, 1, 1, 10),
+            (1, 2, ACK, 21, 1, 10),
+            (1, 2, ACK, 11, 1, 10),
+            (1, 2, ACK, 11, 1, 10),
+            (1, 2, ACK, 26, 1, 10),
+            (1, 2, ACK, 36, 1, 0),
+            (1, 2, ACK, 35, 1, 0),
+        ]);
+        let again: Vec<bool> = shown.iter().map(|place| place.ends_with("again")).collect();
+        assert_eq!(again, [false, true, false, true, false, false, true, false, false, false]);
+    }
+
+    #[test]
+    fn a_gap_is_filled_piece_by_piece() {
+        let mut direction = Direction::new(0, 0);
+        direction.gaps = vec![(10, 40)];
+        direction.end = 50;
+        assert!(direction.fill(20, 30));
+        direction.gaps.sort_unstable();
+        assert_eq!(direction.gaps, [(10, 20), (30, 40)]);
+        assert!(direction.fill(5, 20));
+        assert!(!direction.fill(0, 25));
+        assert!(direction.fill(30, 50));
+        assert_eq!(direction.gaps, []);
+    }
+
+    #[test]
+    fn the_syn_that_acknowledges_in_a_simultaneous_open_is_no_retransmission() {
+        let shown = places(&[
+            (1, 2, SYN, 100, 0, 0),
+            (2, 1, SYN, 200, 0, 0),
+            (1, 2, SYN_ACK, 100, 201, 0),
+            (2, 1, SYN_ACK, 200, 101, 0),
+            (2, 1, SYN_ACK, 200, 101, 0),
+        ]);
+        assert_eq!(shown, ["0 -", "0 -", "0 1", "0 1", "0 1 again"]);
+    }
+
+    #[test]
+    fn a_connection_to_itself_has_one_sender() {
+        let shown = places(&[
+            (1, 1, SYN, 100, 0, 0),
+            (1, 1, SYN_ACK, 100, 101, 0),
+            (1, 1, ACK, 101, 101, 0),
+            (1, 1, ACK, 101, 101, 5),
+        ]);
+        assert_eq!(shown, ["0 -", "0 1", "1 1", "1 1"]);
+    }
+
+    #[test]
+    fn a_four_tuple_used_again_counts_anew() {
+        let shown = places(&[
+            (1, 2, SYN, 100, 0, 0),
+            (2, 1, SYN_ACK, 900, 101, 0),
+            (1, 2, SYN, 5000, 0, 0),
+            (2, 1, SYN_ACK, 7000, 5001, 0),
+            (1, 2, ACK, 5001, 7001, 3),
+        ]);
+        assert_eq!(shown, ["0 -", "0 1", "0 -", "0 1", "1 1"]);
+    }
+
+    #[test]
+    fn the_reset_that_refuses_a_connection_numbers_nothing() {
+        let shown = places(&[
+            (1, 2, SYN, 100, 0, 0),
+            (2, 1, RST, 0, 101, 0),
+            (1, 2, SYN, 300, 0, 0),
+            (2, 1, SYN_ACK, 900, 301, 0),
+        ]);
+        assert_eq!(shown, ["0 -", "1 1", "0 -", "0 1"]);
+    }
+}

@@ -200,7 +200,7 @@ fn link(kind: DataLink) -> Option<Link> {
         DataLink::RAW | DataLink::IPV4 | DataLink::IPV6 => Some(Link::None),
         DataLink::ETHERNET => Some(Link::Ethernet),
         DataLink::LINUX_SLL => Some(Link::Skipped(16)),
-        DataLink::Unknown(276) => Some(Link::Skipped(20)),
+        DataLink::LINUX_SLL2 => Some(Link::Skipped(20)),
         _ => None,
     }
 }
@@ -218,4 +218,96 @@ fn time(packet: &EnhancedPacketBlock, interface: &InterfaceDescriptionBlock) -> 
     let ticks_a_second = base.checked_pow(exponent).unwrap_or(u128::MAX);
     let nanoseconds = ticks.saturating_mul(1_000_000_000) / ticks_a_second;
     Duration::from_nanos(u64::try_from(nanoseconds).unwrap_or(u64::MAX))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    /// A SYN, as bytes from the IP header on.
+    fn syn() -> Vec<u8> {
+        let mut bytes = Vec::new();
+        let builder = etherparse::PacketBuilder::ipv4([127, 0, 0, 1], [127, 0, 0, 2], 64);
+        builder.tcp(3001, 3000, 1000, 512).syn().write(&mut bytes, &[]).unwrap();
+        bytes
+    }
+
+    /// A file of one packet, by a program that keeps to other units and links than we do.
+    fn foreign(linktype: DataLink, before: usize, resolution: Option<u8>, ticks: u64) -> Vec<u8> {
+        let mut writer = PcapNgWriter::new(Vec::new()).unwrap();
+        let options = resolution.map(InterfaceDescriptionOption::IfTsResol).into_iter().collect();
+        writer.write_pcapng_block(InterfaceDescriptionBlock { linktype, snaplen: 0, options }).unwrap();
+        let data = [vec![0; before], syn()].concat();
+        writer
+            .write_pcapng_block(EnhancedPacketBlock {
+                interface_id: 0,
+                timestamp: Duration::from_nanos(ticks),
+                original_len: data.len() as u32,
+                data: data.into(),
+                options: Vec::new(),
+            })
+            .unwrap();
+        writer.into_inner()
+    }
+
+    fn read_bytes(bytes: &[u8]) -> Result<Vec<Segment>> {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        fs::write(file.path(), bytes).unwrap();
+        read(file.path())?.collect()
+    }
+
+    #[test]
+    fn what_is_written_is_read_to_the_nanosecond() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let bytes = syn();
+        let time = Duration::new(1_795_217_783, 123_456_789);
+        let mut writer = Writer::create(file.path()).unwrap();
+        for interface in [1, 4_000_000_000, 1] {
+            writer.write(&Packet { time, interface, bytes: &bytes, wire_length: bytes.len() }).unwrap();
+        }
+        writer.flush().unwrap();
+        let segments: Vec<Segment> = read(file.path()).unwrap().map(Result::unwrap).collect();
+        assert_eq!(segments.len(), 3);
+        assert_eq!(Segment::parse(time, Link::None, &bytes, bytes.len()), segments.into_iter().next());
+    }
+
+    #[test]
+    fn files_of_other_programs_are_read_in_their_units_and_links() {
+        for (linktype, before, resolution, ticks) in [
+            (DataLink::RAW, 0, None, 1_500_000),
+            (DataLink::IPV4, 0, Some(6), 1_500_000),
+            (DataLink::LINUX_SLL, 16, Some(9), 1_500_000_000),
+            (DataLink::LINUX_SLL2, 20, Some(3), 1500),
+            (DataLink::RAW, 0, Some(0x80 | 10), 1536),
+        ] {
+            let segments = read_bytes(&foreign(linktype, before, resolution, ticks)).unwrap();
+            assert_eq!(segments.len(), 1, "{linktype:?}");
+            assert_eq!(segments[0].time, Duration::from_millis(1500), "{linktype:?} {resolution:?}");
+        }
+        assert_eq!(read_bytes(&foreign(DataLink::USB_LINUX, 0, None, 0)).unwrap(), []);
+    }
+
+    #[test]
+    fn a_file_cut_anywhere_is_an_error_or_ends_between_blocks() {
+        let whole = foreign(DataLink::RAW, 0, None, 0);
+        for length in 0..whole.len() {
+            if let Ok(segments) = read_bytes(&whole[..length]) {
+                assert_eq!(segments, [], "{length} of {} bytes", whole.len());
+            }
+        }
+    }
+
+    #[test]
+    fn a_file_changed_anywhere_does_not_make_it_panic() {
+        let whole = foreign(DataLink::RAW, 0, Some(9), 0);
+        for position in 0..whole.len() {
+            for value in [0, 1, 0x7f, 0xff] {
+                let mut bytes = whole.clone();
+                bytes[position] = value;
+                let _ = read_bytes(&bytes);
+            }
+        }
+    }
 }

@@ -198,3 +198,108 @@ fn addresses(net: &LaxNetSlice) -> Option<(IpAddr, IpAddr)> {
 fn flags(tcp: &TcpSlice) -> Flags {
     Flags { syn: tcp.syn(), fin: tcp.fin(), rst: tcp.rst(), psh: tcp.psh(), urg: tcp.urg(), ack: tcp.ack() }
 }
+
+#[cfg(test)]
+mod tests {
+    use etherparse::{PacketBuilder, TcpOptionElement};
+
+    use super::*;
+
+    /// A segment over IPv4 with five bytes of data.
+    fn packet() -> Vec<u8> {
+        let options = [
+            TcpOptionElement::Timestamp(7, 8),
+            TcpOptionElement::Noop,
+            TcpOptionElement::SelectiveAcknowledgement((101, 111), [Some((121, 131)), None, None]),
+        ];
+        let builder = PacketBuilder::ipv4([127, 0, 0, 1], [127, 0, 0, 2], 64)
+            .tcp(3001, 3000, 1000, 512)
+            .psh()
+            .ack(2000)
+            .options(&options)
+            .unwrap();
+        let mut bytes = Vec::new();
+        builder.write(&mut bytes, b"hello").unwrap();
+        bytes
+    }
+
+    fn parse(link: Link, bytes: &[u8], wire_length: usize) -> Option<Segment> {
+        Segment::parse(Duration::from_nanos(1), link, bytes, wire_length)
+    }
+
+    #[test]
+    fn every_field_of_the_header_is_in_the_segment() {
+        let bytes = packet();
+        let expected = Segment {
+            time: Duration::from_nanos(1),
+            from: "127.0.0.1:3001".parse().unwrap(),
+            to: "127.0.0.2:3000".parse().unwrap(),
+            flags: Flags { psh: true, ack: true, ..Flags::default() },
+            sequence: 1000,
+            acknowledgement: 2000,
+            window: 512,
+            length: 5,
+            options: vec![
+                TcpOption::Timestamps { value: 7, echo: 8 },
+                TcpOption::Sack(vec![(101, 111), (121, 131)]),
+            ],
+        };
+        assert_eq!(parse(Link::None, &bytes, bytes.len()), Some(expected));
+    }
+
+    #[test]
+    fn data_that_the_capture_cut_counts_and_padding_does_not() {
+        let mut bytes = packet();
+        let whole = bytes.len();
+        assert_eq!(parse(Link::None, &bytes[..whole - 3], whole).unwrap().length, 5);
+        assert_eq!(parse(Link::None, &bytes[..whole - 6], whole), None);
+        bytes.extend([0; 6]);
+        assert_eq!(parse(Link::None, &bytes, bytes.len()).unwrap().length, 5);
+    }
+
+    #[test]
+    fn the_link_is_passed_over() {
+        let ethernet: Vec<u8> = [&[0; 12][..], &[0x08, 0x00], &packet()].concat();
+        assert_eq!(parse(Link::Ethernet, &ethernet, ethernet.len()).unwrap().length, 5);
+        let cooked = [&[0; 20][..], &packet()].concat();
+        assert_eq!(parse(Link::Skipped(20), &cooked, cooked.len()).unwrap().length, 5);
+        assert_eq!(parse(Link::Skipped(2000), &cooked, cooked.len()), None);
+    }
+
+    #[test]
+    fn options_are_spelled_as_tcpdump_does() {
+        let bytes = [2, 4, 0x05, 0xb4, 4, 2, 1, 3, 3, 7, 34, 4, 9, 9, 0, 2, 4, 1, 1];
+        let shown: Vec<String> = parse_options(&bytes).iter().map(|option| option.describe(0)).collect();
+        assert_eq!(shown, ["mss 1460", "sackOK", "wscale 7", "kind 34"]);
+        assert_eq!(TcpOption::Sack(vec![(101, 111), (121, 131)]).describe(100), "sack {1:11}{21:31}");
+        assert_eq!(TcpOption::Timestamps { value: 7, echo: 8 }.describe(0), "TS val 7 ecr 8");
+    }
+
+    #[test]
+    fn options_of_a_wrong_length_neither_panic_nor_repeat_for_ever() {
+        assert_eq!(parse_options(&[2, 3, 1, 4, 2]), [TcpOption::Other(2), TcpOption::SackPermitted]);
+        for bytes in [&[2][..], &[2, 0, 1], &[2, 1, 1], &[2, 200, 1], &[5, 2]] {
+            assert!(parse_options(bytes).len() <= 1, "{bytes:?}");
+        }
+    }
+
+    #[test]
+    fn flags_are_spelled_as_tcpdump_does() {
+        let all = Flags { syn: true, fin: true, rst: true, psh: true, urg: true, ack: true };
+        assert_eq!(all.to_string(), "SFRPU.");
+        assert_eq!(Flags { fin: true, psh: true, ack: true, ..Flags::default() }.to_string(), "FP.");
+        assert_eq!(Flags::default().to_string(), "none");
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn no_packet_makes_it_panic(bytes in proptest::collection::vec(proptest::num::u8::ANY, 0..200)) {
+            let cut = [&packet()[..20], &bytes].concat();
+            for bytes in [&bytes, &cut] {
+                for link in [Link::None, Link::Ethernet, Link::Skipped(20)] {
+                    let _ = parse(link, bytes, bytes.len());
+                }
+            }
+        }
+    }
+}

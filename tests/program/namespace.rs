@@ -56,11 +56,21 @@ fn run_isolated(name: &str, mut fourtuple: Command) -> bool {
     false
 }
 
-/// How many TCP segments this network has received: Tcp InSegs of /proc/net/snmp.
+/// How many TCP segments this network has received.
 pub fn segments_received() -> u64 {
+    counter("InSegs")
+}
+
+/// How many TCP segments this network has sent.
+pub fn segments_sent() -> u64 {
+    counter("OutSegs")
+}
+
+/// What /proc/net/snmp counts under this name for TCP.
+fn counter(name: &str) -> u64 {
     let snmp = fs::read_to_string("/proc/self/net/snmp").unwrap();
     let mut lines = snmp.lines().filter_map(|line| line.strip_prefix("Tcp: "));
     let (names, values) = (lines.next().unwrap(), lines.next().unwrap());
-    let column = names.split(' ').position(|name| name == "InSegs").unwrap();
+    let column = names.split(' ').position(|column| column == name).unwrap();
     values.split(' ').nth(column).unwrap().parse().unwrap()
 }

@@ -41,3 +41,54 @@ fn packet(header: &[u8]) -> Option<Packet<'_>> {
 fn word(bytes: &[u8], at: usize) -> Option<u32> {
     Some(u32::from_ne_bytes(*bytes.get(at..)?.first_chunk()?))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A block of two packets, of three bytes and of five.
+    fn block() -> Vec<u8> {
+        let mut bytes = vec![0; 512];
+        let mut put = |at: usize, number: u32| bytes[at..at + 4].copy_from_slice(&number.to_ne_bytes());
+        put(PACKETS, 2);
+        put(FIRST, 48);
+        for (header, next, length) in [(48, 128, 3), (176, 0, 5)] {
+            put(header + NEXT, next);
+            put(header + SECONDS, 1_700_000_000);
+            put(header + NANOSECONDS, 123_456_789);
+            put(header + CAPTURED, length);
+            put(header + LENGTH, length + 1);
+            put(header + INTERFACE, 7);
+        }
+        for header in [48, 176] {
+            bytes[header + NET..header + NET + 2].copy_from_slice(&96_u16.to_ne_bytes());
+            bytes[header + 96..header + 104].copy_from_slice(b"abcdefgh");
+        }
+        bytes
+    }
+
+    #[test]
+    fn packets_follow_one_another_to_the_last() {
+        let block = block();
+        let packet = |bytes, wire_length| Packet {
+            time: Duration::new(1_700_000_000, 123_456_789),
+            interface: 7,
+            bytes,
+            wire_length,
+        };
+        let found: Vec<Packet> = packets(&block).collect();
+        assert_eq!(found, [packet(b"abc", 4), packet(b"abcde", 6)]);
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn no_block_makes_it_panic_or_never_end(
+            at in 0_usize..300, noise in proptest::collection::vec(proptest::num::u8::ANY, 0..32)
+        ) {
+            let mut block = block();
+            block[at..at + noise.len()].copy_from_slice(&noise);
+            block[PACKETS + 2..PACKETS + 4].fill(0);
+            let _ = packets(&block).count();
+        }
+    }
+}
