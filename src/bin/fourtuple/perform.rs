@@ -25,7 +25,7 @@ Examples:
 #[command(after_help = EXAMPLES)]
 pub struct PerformArgs {
     /// The calls, with `;` or a new line between them
-    #[arg(value_name = "STEPS", allow_hyphen_values = true)]
+    #[arg(value_name = "STEPS")]
     steps: String,
     /// How long a call may block, and a state be waited for
     #[arg(long, default_value = "10s", value_parser = cli::positive_duration, value_name = "DURATION")]
@@ -55,5 +55,8 @@ fn pointed_at(text: &str, mistake: &Mistake) -> String {
     let column = before.get(begin..).unwrap_or_default().chars().count();
     let place = text.get(mistake.at.clone()).and_then(|place| place.lines().next()).unwrap_or_default();
     let marks = "^".repeat(place.chars().count().max(1));
-    format!("STEPS: {}\n  {}\n  {}{marks}", mistake.why, visible(line), " ".repeat(column))
+    {
+        let (step, why) = (mistake.step, &mistake.why);
+        format!("STEPS: step {step}: {why}\n  {}\n  {}{marks}", visible(line), " ".repeat(column))
+    }
 }

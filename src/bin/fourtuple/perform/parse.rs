@@ -12,7 +12,7 @@ use super::steps::{Address, Call, Family, MESSAGE_FLAGS, POLL_FLAGS, Payload, Se
 use super::words::{self, Kind, Mistake, Word};
 
 /// The most that one `send` or `recv` may move.
-const LARGEST: usize = 1 << 30;
+const LARGEST: usize = 64 << 20;
 
 const CALLS: [&str; 19] = [
     "socket",
@@ -44,12 +44,12 @@ type Parsed<T> = Result<T, Mistake>;
 /// socket without a name.
 pub fn parse(text: &str) -> Parsed<Vec<Step>> {
     let mut reader = Reader { named: None, sockets: HashMap::new() };
-    let steps: Vec<Step> =
-        words::steps(text)?.into_iter().map(|words| reader.step(&words)).collect::<Parsed<_>>()?;
-    if steps.is_empty() {
-        return Err(Mistake::new(text.len()..text.len(), "no step; expected one, such as `socket`"));
+    let words = words::steps(text)?;
+    if words.is_empty() {
+        return Err(Mistake::new(text.len()..text.len(), "expected a step, such as `socket`"));
     }
-    Ok(steps)
+    let numbered = words.iter().zip(1..);
+    numbered.map(|(words, number)| reader.step(words).map_err(|mistake| mistake.in_step(number))).collect()
 }
 
 struct Reader {
