@@ -12,7 +12,9 @@ use fourtuple::error::{Error, Result};
 use fourtuple::report::{self, Event, Reporter, Returned, Shown};
 use nix::errno::Errno;
 use nix::libc::{SIGINT, SIGTERM};
+use nix::sched::{CpuSet, sched_getcpu, sched_setaffinity};
 use nix::sys::signal::{SigSet, Signal};
+use nix::unistd::Pid;
 use signal_hook::iterator::Signals;
 
 use super::stage::{Outcome, Stage};
@@ -95,6 +97,7 @@ struct Calls {
 
 impl Calls {
     fn make(mut self, steps: &[Step]) -> Result<()> {
+        stay_on_this_processor();
         // They are for the other threads: here they would interrupt a call that has SO_RCVTIMEO, signal(7).
         let signals: SigSet = [Signal::SIGINT, Signal::SIGTERM].into_iter().collect();
         signals.thread_block().map_err(|errno| Error::new("sigprocmask", "SIG_BLOCK", errno))?;
@@ -162,6 +165,14 @@ impl Calls {
         let patience = report::Short(self.patience);
         Error::new("wait", subject, std::io::Error::other(format!("still {seen} after {patience}")))
     }
+}
+
+/// Timers that two sockets' calls start shortly after each other then expire in one go, and what both send crosses:
+/// a simultaneous open on loopback rests on it. Where it is refused the calls are made all the same.
+fn stay_on_this_processor() {
+    let mut processors = CpuSet::new();
+    let processor = sched_getcpu().and_then(|processor| processors.set(processor));
+    let _ = processor.and_then(|()| sched_setaffinity(Pid::from_raw(0), &processors));
 }
 
 /// The name that the step's line begins with.
