@@ -1,5 +1,7 @@
 //! `fourtuple perform` against the running kernel: each call's line, and what it says of the kernel.
 
+#![cfg(test)]
+
 mod program;
 
 use std::process::Command;
@@ -159,6 +161,18 @@ fn time_wait_is_seen_of_a_socket_that_is_still_open() {
         connected("a: shutdown WR; c: wait CLOSE-WAIT; shutdown WR; a: wait TIME-WAIT; c: wait CLOSED");
     let end = perform(&steps).well();
     assert_eq!(end.lines("a: wait"), ["a: wait TIME-WAIT = 0"]);
+}
+
+#[test]
+fn a_connection_that_takes_the_place_of_time_wait_is_not_the_old_sockets() {
+    let end = perform_apart(
+        "s: socket; setsockopt SO_REUSEADDR 1; bind 127.0.0.1:3000; listen 2
+         a: socket; setsockopt SO_REUSEADDR 1; bind 127.0.0.1:3001; connect @s; s: accept as c
+         a: shutdown WR; c: wait CLOSE-WAIT; close; a: wait TIME-WAIT
+         b: socket; setsockopt SO_REUSEADDR 1; bind @a; connect @s; wait ESTABLISHED; a: wait CLOSED",
+    )
+    .well();
+    assert_eq!(end.lines("a: wait"), ["a: wait TIME-WAIT = 0", "a: wait CLOSED = 0"]);
 }
 
 #[test]

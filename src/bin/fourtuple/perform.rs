@@ -17,8 +17,6 @@ use fourtuple::report::{say, visible};
 use words::Mistake;
 
 const EXAMPLES: &str = "\
-Every step, the rules and the exit status: fourtuple perform --help
-
 Examples:
   fourtuple perform 'socket; bind 127.0.0.1:3001; connect 127.0.0.1:3000; send \"x\"; recv; close'
   fourtuple perform 's: socket; bind 127.0.0.1:0; listen 1; a: socket; connect @s; s: accept as c'
@@ -27,53 +25,60 @@ Examples:
 
 const STEPS: &str = "\
 Steps, with `;` or a new line between them:
-  socket [inet|inet6]               a TCP socket, blocking and without any option; inet: IPv4
-  bind ADDRESS, connect ADDRESS     127.0.0.1:3001, [::1]:3001, or @NAME: what getsockname says of that socket
+  socket [inet|inet6]      a TCP socket, blocking and without any option
+  bind ADDRESS             127.0.0.1:3001, [::1]:3001, or @NAME: what getsockname says of NAME
+  connect ADDRESS
   listen N
-  accept as NAME                    NAME is the new socket
-  setsockopt OPTION VALUE           by the kernel's name; see below
-  getsockopt OPTION                 prints the value; of SO_ERROR, the errno or 0
-  send \"TEXT\" [FLAGS]               escapes: \\n \\r \\t \\\" \\\\ \\xNN
-  send SIZE [FLAGS]                 so much filler, such as 64KiB
-  recv [N] [FLAGS]                  at most N bytes, 4096 unless said; prints them escaped
+  accept as NAME           NAME is the new socket
+  setsockopt OPTION VALUE  by the kernel's name; see below
+  getsockopt OPTION        prints the value; of SO_ERROR, the errno or 0
+  send \"TEXT\" [FLAGS]      escapes: \\n \\r \\t \\\" \\\\ \\xNN
+  send SIZE [FLAGS]        so much filler, such as 64KiB
+  recv [N] [FLAGS]         at most N bytes, 4096 unless said; prints them escaped
   shutdown RD|WR|RDWR
   close
-  nonblocking on|off                O_NONBLOCK, fcntl(2)
-  poll [EVENTS] [DURATION]          of one socket, without waiting unless DURATION is given; EVENTS are
-                                    POLLIN|POLLPRI|POLLOUT|POLLRDHUP unless said
-  getsockname, getpeername
-  hide segments [SEGMENT-FLAGS]     lose every segment that arrives for this socket, or those with exactly
-                                    these flags, spelled as tcpdump does (S, S., F.): SO_ATTACH_FILTER
-  show segments                     let all arrive again: SO_DETACH_FILTER
-  wait STATE                        until the kernel has this socket in STATE, a name of RFC 9293; after
-                                    close too, such as TIME-WAIT
-  pause DURATION
-  pause                             until SIGINT or SIGTERM, then go on
+  nonblocking on|off       O_NONBLOCK, fcntl(2)
+  poll [EVENTS] [TIME]     waits for TIME, or not at all; asks for EVENTS, or for all of
+                           POLLIN|POLLPRI|POLLOUT|POLLRDHUP
+  getsockname
+  getpeername
+  hide segments [BITS]     loses what arrives for this socket: every segment, or those with exactly
+                           these flags as tcpdump spells them (S, S., F.); SO_ATTACH_FILTER
+  show segments            lets all arrive again; SO_DETACH_FILTER
+  wait STATE               until the kernel has this socket in STATE, a name of RFC 9293; after
+                           close too, such as TIME-WAIT
+  pause TIME               such as 100ms
+  pause                    until SIGINT or SIGTERM; then it goes on
 
-FLAGS are MSG_OOB, MSG_PEEK, MSG_WAITALL, MSG_DONTWAIT, MSG_TRUNC, several with | between them.
+FLAGS: MSG_OOB, MSG_PEEK, MSG_WAITALL, MSG_DONTWAIT, MSG_TRUNC, several with | between them.
 
-Names: `a: bind 127.0.0.1:0` is about socket a. A step without a name is about the socket named last, by a
-prefix or by `accept as`; before any was named, about the one socket without a name.
+Names: `a: bind 127.0.0.1:0` is about socket a. A step without a name is about the socket that was
+named last, before a step or by `accept as`; or, before any was named, about the one without.
 
-Options: a whole number for
+Options that take a whole number:
 ";
 
-const RULES: &str = "\
-  SO_LINGER takes 0 or 1 and seconds; SO_RCVTIMEO and SO_SNDTIMEO a duration, such as 500ms;
-  IP_LOCAL_PORT_RANGE two ports, such as 40000-40007. SO_ERROR can only be read.
+const RULES: &str = "
+SO_LINGER takes 0 or 1 and seconds; SO_RCVTIMEO and SO_SNDTIMEO a time, such as 500ms;
+IP_LOCAL_PORT_RANGE two ports, such as 40000-40007. SO_ERROR can only be read.
 
-Each call is printed when it returns, as strace(1) would: result, then what it gave, or -1 and the errno. A call
-that fails does not end the performance. One on a socket that never came to be answers EBADF. Sockets left open
-are closed at the end, in the order of their names. SIGPIPE is ignored.
+Each call is printed when it returns: its result, then what it gave, or -1 and the errno. A call
+that fails does not end the performance; one on a socket that never came to be answers EBADF.
+Sockets left open are closed at the end, in the order of their names. SIGPIPE is ignored.
 
-Signals: the first SIGINT or SIGTERM ends a `pause` without a duration, at once or when its turn comes; where
-there is none, and the next one always, it ends the performance.
+Signals: the first SIGINT or SIGTERM ends a `pause` without a time, now or when its turn comes.
+Where there is none to come, and from the second signal on, it ends the performance.
 
-Exit status: 0 every call was made, whatever it returned; 1 a state did not come, or a call blocked, for as long
-as --patience; 2 wrong usage, and no call was made; 130 or 143 ended by SIGINT or SIGTERM.
+Exit status: 0 every call was made, whatever it returned; 1 a state did not come or a call did not
+return for as long as --patience; 2 wrong usage, and no call was made; 130 or 143 by a signal.
 ";
 
-/// What `--help` says below the options.
+/// What `-h` says below the options.
+fn short_help() -> String {
+    format!("Every step, signals and exit status: fourtuple perform --help\n\n{EXAMPLES}")
+}
+
+/// What `--help` says there.
 fn long_help() -> String {
     let numbers = NamedOption::ALL.iter().filter(|option| option.takes == Some(Takes::Number));
     let names: Vec<&str> = numbers.map(|option| option.name).collect();
@@ -83,7 +88,7 @@ fn long_help() -> String {
 
 /// Make socket calls exactly as written, and print what each returns
 #[derive(Args)]
-#[command(after_help = EXAMPLES, after_long_help = long_help())]
+#[command(after_help = short_help(), after_long_help = long_help())]
 pub struct PerformArgs {
     /// The calls, with `;` or a new line between them
     #[arg(value_name = "STEPS")]
