@@ -1,5 +1,6 @@
 //! The performance: a thread that makes the calls, and one that watches signals and the time it takes.
 
+use std::panic::resume_unwind;
 use std::process::ExitCode;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -11,7 +12,9 @@ use fourtuple::error::{Error, Result};
 use fourtuple::report::{self, Event, Reporter, Returned, Shown};
 use nix::errno::Errno;
 use nix::libc::{SIGINT, SIGTERM};
-use nix::sys::signal::Signal;
+use nix::sched::{CpuSet, sched_getcpu, sched_setaffinity};
+use nix::sys::signal::{SigSet, Signal};
+use nix::unistd::Pid;
 use signal_hook::iterator::Signals;
 
 use super::stage::{Outcome, Stage};
@@ -21,10 +24,8 @@ use super::steps::{Address, Call, Step};
 enum News {
     /// The step of this index begins.
     Began(usize),
-    /// All steps are done.
-    Done,
-    /// A state that was waited for did not come.
-    InVain(Error),
+    /// The thread of the calls has come to its end.
+    Ended,
     Signal(i32),
 }
 
@@ -42,12 +43,17 @@ pub fn perform(steps: Vec<Step>, patience: Duration, reporter: &Reporter) -> Res
     let (tell, news) = channel();
     let (wake, woken) = channel();
     watch_signals(tell.clone())?;
-    let calls = Calls { stage: Stage::new(patience), lines: lines.clone(), tell, woken, patience };
+    let calls =
+        Calls { stage: Stage::new(patience), lines: lines.clone(), tell: Tell(tell), woken, patience };
     let own = Arc::clone(&steps);
     let started = thread::Builder::new().name("calls".to_owned()).spawn(move || calls.make(&own));
-    started.map_err(|error| Error::new("pthread_create", "", error))?;
-    Watch { steps: &steps, lines, news, wake, patience, current: 0, deadline: None, signal: None }
-        .until_the_end()
+    let calls = started.map_err(|error| Error::new("pthread_create", "", error))?;
+    let watch =
+        Watch { steps: &steps, lines, news, wake, patience, current: 0, deadline: None, signalled: false };
+    match watch.until_the_end()? {
+        Some(signal) => Ok(cli::signalled(signal)),
+        None => calls.join().unwrap_or_else(|panic| resume_unwind(panic)).map(|()| ExitCode::SUCCESS),
+    }
 }
 
 fn watch_signals(tell: Sender<News>) -> Result<()> {
@@ -64,6 +70,15 @@ fn watch_signals(tell: Sender<News>) -> Result<()> {
     Ok(())
 }
 
+/// Says that its thread has ended, however it did.
+struct Tell(Sender<News>);
+
+impl Drop for Tell {
+    fn drop(&mut self) {
+        let _ = self.0.send(News::Ended);
+    }
+}
+
 impl Lines {
     fn lock(&self) -> MutexGuard<'_, bool> {
         self.broken_off.lock().unwrap_or_else(PoisonError::into_inner)
@@ -74,16 +89,20 @@ impl Lines {
 struct Calls {
     stage: Stage,
     lines: Lines,
-    tell: Sender<News>,
+    tell: Tell,
     /// Says that a signal has ended a `pause`.
     woken: Receiver<()>,
     patience: Duration,
 }
 
 impl Calls {
-    fn make(mut self, steps: &[Step]) {
+    fn make(mut self, steps: &[Step]) -> Result<()> {
+        stay_on_this_processor();
+        // They are for the other threads: here they would interrupt a call that has SO_RCVTIMEO, signal(7).
+        let signals: SigSet = [Signal::SIGINT, Signal::SIGTERM].into_iter().collect();
+        signals.thread_block().map_err(|errno| Error::new("sigprocmask", "SIG_BLOCK", errno))?;
         for (index, step) in steps.iter().enumerate() {
-            let _ = self.tell.send(News::Began(index));
+            let _ = self.tell.0.send(News::Began(index));
             // An address that is another socket's is told as what it was when the call was made.
             let arguments = self.arguments(&step.call);
             let outcome = match step.call {
@@ -93,16 +112,16 @@ impl Calls {
                 }
                 _ => self.stage.perform(step),
             };
-            if *self.lines.lock() {
-                return;
+            let broken_off = self.lines.lock();
+            if *broken_off {
+                return Ok(());
             }
             self.report(step, &arguments, &outcome);
             if let Outcome::Instead(state) = outcome {
-                let _ = self.tell.send(News::InVain(self.in_vain(step, state)));
-                return;
+                return Err(self.in_vain(step, state));
             }
         }
-        let _ = self.tell.send(News::Done);
+        Ok(())
     }
 
     fn arguments(&self, call: &Call) -> String {
@@ -148,6 +167,14 @@ impl Calls {
     }
 }
 
+/// Timers that two sockets' calls start shortly after each other then expire in one go, and what both send crosses:
+/// a simultaneous open on loopback rests on it. Where it is refused the calls are made all the same.
+fn stay_on_this_processor() {
+    let mut processors = CpuSet::new();
+    let processor = sched_getcpu().and_then(|processor| processors.set(processor));
+    let _ = processor.and_then(|()| sched_setaffinity(Pid::from_raw(0), &processors));
+}
+
 /// The name that the step's line begins with.
 fn named(step: &Step) -> Option<&str> {
     step.socket.as_deref().filter(|_| !matches!(step.call, Call::Pause(_)))
@@ -167,25 +194,25 @@ struct Watch<'a> {
     current: usize,
     /// When the current step's call will have blocked for too long.
     deadline: Option<Instant>,
-    /// The signal that came.
-    signal: Option<i32>,
+    /// Whether a signal has come that a `pause` took.
+    signalled: bool,
 }
 
 impl Watch<'_> {
-    fn until_the_end(mut self) -> Result<ExitCode> {
+    /// Returns when the thread of the calls has ended, or with the signal that ends the performance.
+    fn until_the_end(mut self) -> Result<Option<i32>> {
         loop {
             match self.next() {
                 Ok(News::Began(index)) => self.began(index),
-                Ok(News::Done) | Err(RecvTimeoutError::Disconnected) => return Ok(ExitCode::SUCCESS),
-                Ok(News::InVain(error)) => return Err(error),
-                Ok(News::Signal(number)) if self.signal.is_none() && self.pauses_to_come() => {
-                    self.signal = Some(number);
+                Ok(News::Ended) | Err(RecvTimeoutError::Disconnected) => return Ok(None),
+                Ok(News::Signal(_)) if !self.signalled && self.pause_to_come() => {
+                    self.signalled = true;
                     let _ = self.wake.send(());
                 }
                 Ok(News::Signal(number)) => {
                     let name = Signal::try_from(number).map_or("a signal", Signal::as_str);
                     self.break_off(&format!("({name})"));
-                    return Ok(cli::signalled(number));
+                    return Ok(Some(number));
                 }
                 Err(RecvTimeoutError::Timeout) => return Err(self.blocked()),
             }
@@ -209,7 +236,7 @@ impl Watch<'_> {
     }
 
     /// Whether a `pause` that a signal ends is performed now or is still to come.
-    fn pauses_to_come(&self) -> bool {
+    fn pause_to_come(&self) -> bool {
         let rest = self.steps.get(self.current..).unwrap_or_default();
         rest.iter().any(|step| matches!(step.call, Call::Pause(None)))
     }

@@ -1,6 +1,6 @@
 //! The sockets, and the calls made on them.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::io;
 use std::net::SocketAddr;
 use std::os::fd::AsRawFd;
@@ -12,6 +12,7 @@ use fourtuple::net::{self, TcpState};
 use nix::errno::Errno;
 use nix::libc::{POLLIN, POLLOUT, POLLPRI, POLLRDHUP};
 use nix::sys::socket::{MsgFlags, recv, send};
+use nix::unistd::close;
 use socket2::{Domain, Socket};
 
 use super::steps::{Address, Call, Family, Payload, Step, poll_names};
@@ -34,10 +35,9 @@ pub enum Outcome {
     Instead(TcpState),
 }
 
-/// All sockets by their names.
-#[derive(Default)]
+/// All sockets by their names, in whose order those that are left open are closed.
 pub struct Stage {
-    sockets: HashMap<Option<String>, Held>,
+    sockets: BTreeMap<Option<String>, Held>,
     patience: Duration,
 }
 
@@ -85,7 +85,7 @@ fn state_in_table(local: SocketAddr, remote: SocketAddr) -> io::Result<TcpState>
 impl Stage {
     /// An empty one. A state is waited for as long as `patience`.
     pub fn new(patience: Duration) -> Self {
-        Self { sockets: HashMap::new(), patience }
+        Self { sockets: BTreeMap::new(), patience }
     }
 
     /// The local and the remote address of a socket, as far as they are known.
@@ -111,8 +111,8 @@ impl Stage {
             Call::Accept(name) => self.accept(&step.socket, name),
             Call::Close => {
                 let held = self.sockets.get_mut(&step.socket);
-                held.and_then(|held| held.socket.take()).ok_or(Errno::EBADF)?;
-                Ok(Outcome::Number(0))
+                let socket = held.and_then(|held| held.socket.take()).ok_or(Errno::EBADF)?;
+                Ok(done(close(socket)?))
             }
             Call::WaitFor(state) => self.wait_for(&step.socket, *state),
             Call::Bind(address) => {

@@ -5,6 +5,8 @@ use std::ops::Range;
 /// What is wrong, and where.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Mistake {
+    /// The number of the step, from 1.
+    pub step: usize,
     /// Bytes of the text.
     pub at: Range<usize>,
     pub why: String,
@@ -12,7 +14,12 @@ pub struct Mistake {
 
 impl Mistake {
     pub fn new(at: Range<usize>, why: impl Into<String>) -> Self {
-        Self { at, why: why.into() }
+        Self { step: 1, at, why: why.into() }
+    }
+
+    /// The same, in the step of this number.
+    pub fn in_step(self, step: usize) -> Self {
+        Self { step, ..self }
     }
 }
 
@@ -32,27 +39,29 @@ pub enum Kind {
 
 /// The words of each step; steps end at `;` or at the end of a line, and empty ones are left out.
 pub fn steps(text: &str) -> Result<Vec<Vec<Word>>, Mistake> {
-    let mut steps = vec![Vec::new()];
+    let (mut steps, mut step) = (Vec::new(), Vec::new());
     let mut rest = Rest { text, at: 0 };
     while let Some(character) = rest.peek() {
         let begin = rest.at;
         match character {
             ';' | '\n' => {
                 rest.take();
-                steps.push(Vec::new());
+                steps.extend(Some(std::mem::take(&mut step)).filter(|step| !step.is_empty()));
             }
             _ if character.is_whitespace() => {
                 rest.take();
             }
+            '"' => {
+                let bytes = rest.quoted().map_err(|mistake| mistake.in_step(steps.len() + 1))?;
+                step.push(Word { at: begin..rest.at, kind: Kind::Quoted(bytes) });
+            }
             _ => {
-                let kind = if character == '"' { Kind::Quoted(rest.quoted()?) } else { rest.plain() };
-                if let Some(step) = steps.last_mut() {
-                    step.push(Word { at: begin..rest.at, kind });
-                }
+                let word = rest.plain();
+                step.push(Word { at: begin..rest.at, kind: Kind::Plain(word) });
             }
         }
     }
-    steps.retain(|step| !step.is_empty());
+    steps.extend(Some(step).filter(|step| !step.is_empty()));
     Ok(steps)
 }
 
@@ -73,12 +82,12 @@ impl Rest<'_> {
         Some(character)
     }
 
-    fn plain(&mut self) -> Kind {
+    fn plain(&mut self) -> String {
         let begin = self.at;
         while self.peek().is_some_and(|next| !next.is_whitespace() && !matches!(next, ';' | '"')) {
             self.take();
         }
-        Kind::Plain(self.text.get(begin..self.at).unwrap_or_default().to_owned())
+        self.text.get(begin..self.at).unwrap_or_default().to_owned()
     }
 
     fn quoted(&mut self) -> Result<Vec<u8>, Mistake> {
