@@ -4,7 +4,7 @@ CARGO  ?= cargo
 PREFIX ?= /usr/local
 PROGRAMS = listener connector fourtuple
 
-.PHONY: all build help test lint soak stress experiments install clean
+.PHONY: all build help test lint soak stress experiments report install clean
 
 all: build
 	@echo
@@ -18,8 +18,9 @@ all: build
 
 help:
 	@echo 'make                 build the programs: $(PROGRAMS:%=out/%)'
-	@echo 'make experiment-N    run one experiment; STEP=1 pauses before each step'
+	@echo 'make experiment-N    run one experiment; STEP=1 pauses before each step, PREDICT=1 asks you first'
 	@echo 'make experiments     run all of them in parallel'
+	@echo 'make report          a page that lists what all of them left: out/evidence/index.html'
 	@echo 'make test            run the tests'
 	@echo 'make lint            rustfmt, clippy, rustdoc, floors, shellcheck, shfmt'
 	@echo 'make soak            the long runs that make test leaves out'
@@ -39,6 +40,9 @@ experiment-%: build
 
 experiments: build
 	@scripts/run-experiments
+
+report: build
+	@out/fourtuple report --index out/evidence
 
 test:
 	$(CARGO) test

@@ -12,16 +12,21 @@ experiment "one source port, two listener addresses"
 start_listener one $FIRST:3000 # FIRST and SECOND: 127.0.0.1 and 127.0.0.2 unless ADDRESSES says otherwise
 start_listener two $SECOND:3000
 start_connector red $FIRST:3001 $FIRST:3000 hello
+ask "red has $FIRST:3001 and is connected. blue takes the same source port to the other listener. It is" \
+	"refused by bind" "refused by connect" ESTABLISHED
 start_connector blue $FIRST:3001 $SECOND:3000 hello
 
 expect_established $FIRST:3001 $FIRST:3000
 expect_established $FIRST:3001 $SECOND:3000
+answer ESTABLISHED
 expect_echo red hello
 expect_echo blue hello
 
 # The same four-tuple twice: bind still succeeds, connect does not.
+ask "twin asks for red's whole four-tuple. Which call fails?" bind connect neither
 start_connector twin $FIRST:3001 $FIRST:3000
 expect_connect_error twin EADDRNOTAVAIL
+answer connect
 
 # Without SO_REUSEADDR and SO_REUSEPORT the clash moves back to bind.
 start_connector loner $FIRST:3001 $FIRST:3000 --reuse-address off --reuse-port off

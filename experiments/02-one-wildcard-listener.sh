@@ -12,10 +12,13 @@ experiment "one source port, one wildcard listener"
 
 start_listener any $WILDCARD:3000
 start_connector red $FIRST:3001 $FIRST:3000 hello
+ask "red has $FIRST:3001 to $FIRST:3000. blue takes the same source port to the same listener, at $SECOND:3000. It is" \
+	"refused by bind" ESTABLISHED "refused by connect"
 start_connector blue $FIRST:3001 $SECOND:3000 hello
 
 expect_established $FIRST:3001 $FIRST:3000
 expect_established $FIRST:3001 $SECOND:3000
+answer ESTABLISHED
 expect_accepted any $FIRST:3000 $FIRST:3001
 expect_accepted any $SECOND:3000 $FIRST:3001
 expect_echo red hello
@@ -36,10 +39,13 @@ expect_second <<TABLE
 TABLE
 
 # A second listener on one specific address beside the wildcard takes the connections to that address.
+ask "special listens on $SECOND:3000, beside the listener on $WILDCARD:3000. Who gets a connection to $SECOND:3000?" \
+	"the wildcard" special "one of the two, by hash"
 start_listener special $SECOND:3000
 start_connector green $FIRST:3002 $SECOND:3000
 start_connector violet $FIRST:3002 $FIRST:3000
 expect_accepted special $SECOND:3000 $FIRST:3002
+answer special
 expect_accepted any $FIRST:3000 $FIRST:3002
 
 conclude

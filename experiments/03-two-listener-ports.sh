@@ -12,10 +12,13 @@ experiment "one source port, two listener ports"
 start_listener one $FIRST:3000
 start_listener two $FIRST:3005
 start_connector red $FIRST:3001 $FIRST:3000 hello
+ask "red has $FIRST:3001 to port 3000. blue takes the same source port to port 3005 of the same address. It is" \
+	"refused by connect" ESTABLISHED "refused by bind"
 start_connector blue $FIRST:3001 $FIRST:3005 hello
 
 expect_established $FIRST:3001 $FIRST:3000
 expect_established $FIRST:3001 $FIRST:3005
+answer ESTABLISHED
 expect_echo red hello
 expect_echo blue hello
 

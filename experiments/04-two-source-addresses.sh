@@ -12,10 +12,13 @@ experiment "one source port, two source addresses"
 
 start_listener one $FIRST:3000
 start_connector red $FIRST:3001 $FIRST:3000 hello --reuse-address off --reuse-port off
+ask "Neither SO_REUSEADDR nor SO_REUSEPORT is set. blue takes red's source port on another address. It is" \
+	ESTABLISHED "refused by bind" "refused by connect"
 start_connector blue $SECOND:3001 $FIRST:3000 hello --reuse-address off --reuse-port off
 
 expect_established $FIRST:3001 $FIRST:3000
 expect_established $SECOND:3001 $FIRST:3000
+answer ESTABLISHED
 expect_echo red hello
 expect_echo blue hello
 
@@ -29,7 +32,9 @@ expect_echo green hello
 expect_echo violet hello
 
 # The wildcard reserves the port on every address.
+ask "greedy binds $WILDCARD:3001, while two addresses have that port in use. Which call fails?" bind connect neither
 start_connector greedy $WILDCARD:3001 $FIRST:3000 --reuse-address off --reuse-port off
 expect_bind_error greedy EADDRINUSE
+answer bind
 
 conclude

@@ -36,9 +36,12 @@ perl) start_program theirs --until ready -- perl -e "$perl" ${SECOND//[][]/} ;;
 *) leave_out "blue: neither python3 nor perl is installed" ;;
 esac
 if started theirs; then
+	ask "red has $FIRST:3001 to our listener. blue takes it to theirs, which knows nothing of ours. It is" \
+		"refused by bind" "refused by connect" ESTABLISHED
 	start_connector blue $FIRST:3001 $SECOND:3000 hello
 	expect_established $FIRST:3001 $SECOND:3000
 	expect_echo blue hello
+	answer ESTABLISHED
 fi
 
 # shellcheck disable=SC2016 # for the other bash

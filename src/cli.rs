@@ -1,5 +1,7 @@
 //! What the programs' command lines share, and how an outcome becomes an exit status.
 
+mod stop;
+
 use std::fs::File;
 use std::io::{self, ErrorKind};
 use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
@@ -46,6 +48,8 @@ fn shown(outcome: io::Result<()>) -> Result<ExitCode> {
         _ => Ok(ExitCode::SUCCESS),
     }
 }
+
+pub use stop::Stop;
 
 /// Ends a program: its own status where it has one, else the error on standard error and status 1.
 pub fn exit(program: &str, outcome: Result<ExitCode>) -> ExitCode {
@@ -294,8 +298,12 @@ fn positive_whole_seconds(text: &str) -> Parsed<Duration> {
     whole_seconds(text)
 }
 
-/// Reads a size with its unit.
-fn size(text: &str) -> Parsed<usize> {
+/// Reads a size in bytes with its unit, 2GiB at most.
+///
+/// # Errors
+///
+/// Words for the user.
+pub fn size(text: &str) -> Parsed<usize> {
     let words = "a size has a unit, such as 64KiB, 1MB or 512B";
     if !text.ends_with(['b', 'B']) {
         return Err(words.to_owned());

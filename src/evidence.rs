@@ -1,7 +1,15 @@
 //! What the kernel and the wire say. All of it is Linux.
 
 pub mod advice;
+pub mod assemble;
+pub mod conversation;
 pub mod holders;
 pub mod inet_diag;
 pub mod namespace;
 pub mod owners;
+pub mod packets;
+pub mod pcapng;
+pub mod report;
+pub mod segment;
+pub mod timeline;
+pub mod transitions;

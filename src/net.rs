@@ -1,11 +1,27 @@
 //! Sockets: four-tuple, options, passive and active open, TCP states.
 
 mod four_tuple;
+#[cfg(target_os = "linux")]
+mod named_option;
 mod open;
 mod options;
+#[cfg(target_os = "linux")]
+mod poll;
+#[cfg(target_os = "linux")]
+mod segments;
 mod state;
+#[cfg(target_os = "linux")]
+mod tcp_info;
 
 pub use four_tuple::FourTuple;
-pub use open::{BoundSocket, bind, local_address};
+#[cfg(target_os = "linux")]
+pub use named_option::{NamedOption, OptionValue, Takes};
+pub use open::{BoundSocket, bind, local_address, socket};
 pub use options::SocketOptions;
+#[cfg(target_os = "linux")]
+pub use poll::poll;
+#[cfg(target_os = "linux")]
+pub use segments::{hide_segments, show_segments};
 pub use state::TcpState;
+#[cfg(target_os = "linux")]
+pub use tcp_info::state_of;

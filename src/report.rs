@@ -1,5 +1,6 @@
 //! The events we print: [`Event`] is the whole output grammar, [`Reporter`] writes it.
 
+mod call;
 mod escape;
 mod line;
 mod output;
@@ -14,7 +15,9 @@ use nix::errno::Errno;
 
 use crate::error::{Error, errno_name};
 
-pub use escape::Escaped;
+pub use call::{Call, Returned, Shown, quoted, visible};
+
+pub use escape::{Escaped, Harmless};
 pub use line::{Commas, Format, Line, Short};
 pub use output::{Output, say};
 
@@ -96,6 +99,8 @@ pub enum Event<'a> {
         sent: u64,
         duration: Duration,
     },
+    // A call, made as it was told.
+    Call(Call<'a>),
 }
 
 /// What a program did, summed over its connections.
@@ -200,7 +205,8 @@ impl Event<'_> {
             | Self::Established { .. }
             | Self::Heartbeat { .. }
             | Self::Answer { .. }
-            | Self::Closed { .. } => Verbosity::Normal,
+            | Self::Closed { .. }
+            | Self::Call(_) => Verbosity::Normal,
             _ => Verbosity::Quiet,
         }
     }
@@ -295,6 +301,7 @@ impl Event<'_> {
                     .number("sent", *sent)
                     .duration("duration", *duration);
             }
+            Self::Call(call) => line = call.line(format),
         }
         line
     }

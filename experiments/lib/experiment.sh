@@ -5,12 +5,17 @@
 #   lib/experiment.sh   experiment, conclude, require; where the programs, the addresses and the evidence are
 #   lib/namespace.sh    the same script again, in a network namespace of its own
 #   lib/verdict.sh      one TAP line a check; leaving early; the exit status
+#   lib/evidence.sh     the bundle: notes for its JSON, written under a temporary name, published when whole
+#   lib/instruments.sh  the capture and the watch that run beside every experiment
 #   lib/programs.sh     start_*, stop, send_signal and what the programs said
+#   lib/perform.sh      perform, start_perform, expect_call
 #   lib/kernel.sh       what the kernel's socket table says
+#   lib/packets.sh      what the wire says
+#   lib/predict.sh      ask, answer: the reader commits first, the kernel grades
 #   lib/option_table.sh which pairs of options let two connectors share a source port
 #
 # Environment: NAMESPACE=host, ADDRESSES='A B', STEP=1, PATIENCE=SECONDS, REQUIRE_ALL=1, PROGRAMS=DIR,
-# EVIDENCE=DIR, NO_COLOR=1.
+# EVIDENCE=DIR, PREDICT=1, ANSWERS=FILE, NO_COLOR=1.
 
 set -u
 # An unquoted [::1]:3000 is an address here, never a pattern for file names.
@@ -26,8 +31,13 @@ PATH=$programs:$PATH
 
 source "$lib/verdict.sh"
 source "$lib/namespace.sh"
+source "$lib/evidence.sh"
+source "$lib/instruments.sh"
 source "$lib/programs.sh"
+source "$lib/perform.sh"
 source "$lib/kernel.sh"
+source "$lib/packets.sh"
+source "$lib/predict.sh"
 source "$lib/option_table.sh"
 
 # The first line of the header names the interpreter; paragraphs are apart by a bare `#`. The first asks, the
@@ -76,29 +86,6 @@ choose_patience() {
 	patience=$((10#${BASH_REMATCH[1]} * 1000000 + 10#${fraction:0:6}))
 }
 
-# Where everything an experiment saw is kept: its directory in out/evidence, unless somebody else's files or a
-# second run of the same experiment are there.
-choose_evidence() {
-	local usual=${EVIDENCE:-$root/out/evidence}/$script_name why=''
-	if ! take_directory "$usual"; then
-		local because=$why
-		take_directory "$(mktemp -d "${TMPDIR:-/tmp}/$script_name.XXXXXX")" || die "no directory for the evidence"
-		say "# $usual $because: the evidence is in $evidence"
-	fi
-	find "$evidence" -mindepth 1 -maxdepth 1 -type f ! -name .lock -delete
-	: >"$evidence/sockets.txt"
-}
-
-# take_directory DIRECTORY: makes it and locks it; sets evidence, or why not.
-take_directory() {
-	why='is not ours to write'
-	mkdir -p "$1" 2>/dev/null && [[ -w $1 ]] || return 1
-	{ exec {evidence_lock}>"$1/.lock"; } 2>/dev/null || return 1
-	why='is in use by another run'
-	flock -n "$evidence_lock" || return 1
-	evidence=$1
-}
-
 # experiment TITLE: says the question and the picture, and makes room for the evidence.
 experiment() {
 	arguments 1 1 "TITLE" "$@"
@@ -111,9 +98,11 @@ experiment() {
 	exec {pause}<> <(:)
 	started=${EPOCHREALTIME//[!0-9]/}
 	read_header
+	note_experiment
 	say "${bold}$title${plain}"
 	[[ -z $question ]] || say "$question"
 	[[ -z $picture ]] || say "" "$picture" ""
+	start_instruments
 }
 
 # first_installed PROGRAM…: prints the first that this machine has.
@@ -133,14 +122,31 @@ require() {
 	done
 }
 
+# set_sysctl KEY VALUE: from here on, in this namespace. In the caller's own network nothing is changed, and the experiment
+# skipped.
+set_sysctl() {
+	arguments 2 2 "KEY VALUE" "$@"
+	word set_sysctl "$@"
+	[[ -n $outside_pid ]] || skip "NAMESPACE=host: it would set $1=$2"
+	local path=/proc/sys/${1//.//} before
+	before=$(<"$path") || die "set_sysctl: this kernel has no $1"
+	printf '%s\n' "$2" >"$path" || die "set_sysctl: $1 does not take $2"
+	note sysctl "$1" "$before"
+}
+
 # conclude: what must be absent from the whole record, the plan and the verdict. The last word of every experiment.
 conclude() {
 	arguments 0 0 "no argument" "$@"
 	word conclude
 	no_failed_start
-	((${#absent[@]} == 0)) || ask_kernel
+	no_open_question
+	# What the ends of our programs bring about is no part of what the experiment did.
+	concluding=${EPOCHREALTIME//[!0-9]/}
+	((${#absent[@]} == 0)) || { ask_kernel && record_lines; }
 	end_programs
+	stop_instruments
 	check_absent
+	check_absent_packets
 	verdict
 }
 

@@ -11,8 +11,8 @@ declare -A record=()
 
 ask_kernel() {
 	local text row state local_address remote_address
-	text=$("$programs/fourtuple" sockets --no-header 2>"$evidence/sockets.err" </dev/null) ||
-		die "fourtuple sockets: $(<"$evidence/sockets.err")"
+	text=$("$programs/fourtuple" sockets --no-header 2>"$evidence/pieces/sockets.err" </dev/null) ||
+		die "fourtuple sockets: $(<"$evidence/pieces/sockets.err")"
 	[[ $text != "$last_text" ]] || return 0
 	last_text=$text
 	local since=$(((${EPOCHREALTIME//[!0-9]/} - started) / 1000))
@@ -132,9 +132,14 @@ expect_no_socket() {
 	absent+=("${1/#any/*} $2 ${3:-*}")
 }
 
-# Adds to the record what our programs told, so that nothing between two looks at the table is missed.
+readonly TRANSITION='"event":"socket".*"to":"([^"]+)","local":"([^"]+)","remote":"([^"]+)"'
+
+# Adds to the record what the watch saw and our programs told, so that nothing between two looks at the table is missed.
 record_lines() {
-	local name event local_address remote_address
+	local name event local_address remote_address line
+	while IFS= read -r line; do
+		[[ ! $line =~ $TRANSITION ]] || record["${BASH_REMATCH[*]:1}"]=yes
+	done <"$evidence/pieces/watch.jsonl"
 	for name in "${program_names[@]}"; do
 		while read -r event local_address remote_address _; do
 			case $event in
@@ -148,20 +153,23 @@ record_lines() {
 
 check_absent() {
 	local fact state local_address remote_address found socket
-	record_lines
 	for fact in "${absent[@]}"; do
 		read -r state local_address remote_address <<<"$fact"
 		name_socket "${state/#\*/socket}" "$local_address" "$remote_address"
 		if find_row "$state" "$local_address" "$remote_address" "${!record[@]}"; then
 			fail "never $socket" "none at any moment" describe_found
 		else
-			pass "never $socket"
+			pass "never $socket" "none at any moment" describe_absence
 		fi
 	done
 }
 
 describe_found() {
 	seen=("$found")
+}
+
+describe_absence() {
+	seen=("none")
 }
 
 # show_table TABLE SAY [LEAD]: state, addresses and processes of the sockets that concern the experiment.

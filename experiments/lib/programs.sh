@@ -10,6 +10,8 @@ declare -A failed_start=()
 # The ports that the experiment named.
 declare -A used_port=()
 programs_ended=''
+# The line that made the last check hold, where it is one.
+found_line=''
 
 find_programs() {
 	local program
@@ -46,7 +48,7 @@ known() {
 	started "$2" || die "$1: no program is called '$2' (there is: ${program_names[*]})"
 }
 
-# launch NAME COMMAND…: in the background, its output in the evidence.
+# launch NAME COMMAND…: in the background, its output in the evidence. Ours keep their events too: the caller sets events.
 launch() {
 	local name=$1
 	shift
@@ -57,7 +59,11 @@ launch() {
 	# The file is there before anybody reads it.
 	: >"$evidence/$name.out"
 	: >"$evidence/$name.err"
-	"$@" </dev/null >"$evidence/$name.out" 2>"$evidence/$name.err" {evidence_lock}>&- &
+	if [[ -n ${events-} ]]; then
+		note program "$name"
+		set -- "$@" --events "$evidence/pieces/$name.jsonl"
+	fi
+	"$@" </dev/null >"$evidence/$name.out" 2>"$evidence/$name.err" {evidence_lock}<&- {shelf_lock}>&- &
 	program_pid[$name]=$!
 	program_names+=("$name")
 }
@@ -101,7 +107,7 @@ await() {
 # start_listener NAME IP:PORT [option…]: returns when it listens, or has failed to.
 start_listener() {
 	arguments 2 99 "NAME IP:PORT [option…]" "$@"
-	local ip port
+	local ip port events=yes
 	split "$2"
 	launch "$1" "$programs/listener" "$port" "$ip" "${@:3}"
 	listener_names+=("$1")
@@ -112,7 +118,7 @@ start_listener() {
 # failed to be.
 start_connector() {
 	arguments 3 99 "NAME LOCAL_IP:PORT REMOTE_IP:PORT [MESSAGE] [option…]" "$@"
-	local ip port
+	local ip port events=yes
 	split "$2"
 	local -a command=("$programs/connector" "$ip" "$port")
 	split "$3"
@@ -176,7 +182,7 @@ said_answer() {
 	text=${text//\"/\\\"}
 	local line
 	while IFS= read -r line; do
-		[[ $line == 'answer '*" text=\"$text\""* ]] && return 0
+		[[ $line == 'answer '*" text=\"$text\""* ]] && found_line=$line && return 0
 	done <"$evidence/$1.out"
 	return 1
 }
@@ -188,6 +194,7 @@ expect_line() {
 	expectation expect_line "$@"
 	local held=0
 	wait_until said "$1" "$2" || held=1
+	found_line="$2"
 	check $held "$1 writes \"$2\"" "\"$2\" on its standard output" heard "$1"
 }
 
@@ -198,6 +205,7 @@ expect_accepted() {
 	expectation expect_accepted "$@"
 	local held=0
 	wait_until said "$1" "accepted local=$2 remote=$3"$'\n' || held=1
+	found_line="accepted local=$2 remote=$3"
 	check $held "$1 accepts $2 <- $3" "a line: accepted local=$2 remote=$3" heard "$1"
 }
 
@@ -223,6 +231,7 @@ check_call_error() {
 		IFS= read -r first <"$evidence/$2.err" || true
 	fi
 	[[ ${program_status[$2]-} == 1 && $first =~ ^[^\ ]+:\ $3\ .*:\ $4(\ |$) ]] || held=1
+	found_line="exit ${program_status[$2]-}: $first"
 	check $held "$1" "exit 1 and: … $3 …: $4 …" heard "$2"
 }
 

@@ -3,7 +3,7 @@
 # One TAP line a check, what happens on leaving early, and the exit status: 0 every fact held, 1 one did not or
 # none was checked, 4 cannot run here (1 with REQUIRE_ALL=1).
 
-title='' evidence='' concluded='' interrupted=0
+title='' concluded='' interrupted=0
 checks=0 failures=0 left_out=0
 bold='' green='' red='' plain=''
 if [[ -t 1 && -z ${NO_COLOR-} ]]; then
@@ -21,19 +21,35 @@ tap() {
 	[[ -z $evidence ]] || say "$line" >>"$evidence/verdict.tap"
 }
 
-# pass DESCRIPTION
+# result OUTCOME DESCRIPTION EXPECTED SEEN: the line of a check that held or failed, and its note.
+result() {
+	case $1 in
+	held) tap "ok $((++checks)) - $2" "$green" ;;
+	failed)
+		((++failures))
+		tap "not ok $((++checks)) - $2" "$red"
+		;;
+	esac
+	note_check "${@:2:3}" "$1"
+}
+
+# pass DESCRIPTION EXPECTED DESCRIBE…: what was there is the line that the check found, or what DESCRIBE puts into seen.
 pass() {
-	tap "ok $((++checks)) - $1" "$green"
+	local -a seen=()
+	if [[ -n $found_line ]]; then seen=("$found_line"); else "${@:3}"; fi
+	local IFS=$'\n'
+	result held "$1" "$2" "${seen[*]}"
 }
 
 # fail DESCRIPTION EXPECTED DESCRIBE…: the command DESCRIBE puts what was there instead into seen.
 fail() {
-	((++failures))
-	tap "not ok $((++checks)) - $1" "$red"
-	tap "# expected  $2"
 	local line lead='# seen      '
 	local -a seen=()
 	"${@:3}"
+	local IFS=$'\n'
+	result failed "$1" "$2" "${seen[*]}"
+	IFS=$' \t\n'
+	tap "# expected  $2"
 	for line in "${seen[@]}"; do
 		tap "$lead$line"
 		lead='#           '
@@ -44,7 +60,8 @@ fail() {
 
 # check STATUS DESCRIPTION EXPECTED DESCRIBE…
 check() {
-	if (($1 == 0)); then pass "$2"; else fail "${@:2}"; fi
+	if (($1 == 0)); then pass "${@:2}"; else fail "${@:2}"; fi
+	found_line=''
 }
 
 # The line of the experiment that is being carried out.
@@ -75,6 +92,7 @@ arguments() {
 # skip REASON: this machine cannot answer the question.
 skip() {
 	concluded=yes
+	discard_evidence
 	if [[ ${REQUIRE_ALL:-0} != 0 ]]; then
 		tap "not ok 1 - skipped, though REQUIRE_ALL is set"
 		tap "# ${1//$'\n'/$'\n# '}"
@@ -90,10 +108,10 @@ leave_out() {
 	arguments 1 1 "REASON" "$@"
 	((++left_out))
 	if [[ ${REQUIRE_ALL:-0} != 0 ]]; then
-		((++failures))
-		tap "not ok $((++checks)) - left out, though REQUIRE_ALL is set: $1" "$red"
+		result failed "left out, though REQUIRE_ALL is set: $1" '' ''
 	else
 		tap "ok $((++checks)) # SKIP $1"
+		note_check "$1" '' '' skipped
 	fi
 }
 
@@ -128,8 +146,9 @@ step() {
 verdict() {
 	concluded=yes
 	if ((checks == left_out)); then
-		tap "not ok $((++checks)) - the experiment checks nothing" "$red"
+		result failed "the experiment checks nothing" "at least one check" "none"
 		tap "1..$checks"
+		publish_evidence
 		exit 1
 	fi
 	tap "1..$checks"
@@ -139,7 +158,10 @@ verdict() {
 	else
 		say "${bold}verdict: ${answer:-every fact held.}${plain}"
 	fi
+	say_score
+	publish_evidence || exit 1
 	say "evidence: ${evidence#"$PWD/"}"
+	show_diagram
 	exit $((failures > 0))
 }
 
@@ -166,9 +188,13 @@ leave() {
 	[[ -z $title ]] || end_programs
 	[[ -z $concluded ]] || exit "$status"
 	case $status in
-	129 | 130 | 141 | 143) exit "$status" ;;
+	129 | 130 | 141 | 143)
+		discard_evidence
+		exit "$status"
+		;;
 	esac
-	tap "not ok $((++checks)) - the experiment reaches its conclusion" "$red"
+	result failed "the experiment reaches its conclusion" "the word conclude" "an end before it, with status $status"
 	tap "1..$checks"
+	[[ -z $evidence ]] || publish_evidence || true
 	exit 1
 }

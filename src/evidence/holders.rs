@@ -143,6 +143,7 @@ mod tests {
             timer: None,
             uid: 1000,
             inode: 7,
+            cookie: 0,
         }
     }
 

@@ -8,8 +8,6 @@ use std::fs;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use netlink_packet_sock_diag::{AF_INET, AF_INET6};
-
 use crate::error::Result;
 use crate::net::TcpState;
 use crate::report::Short;
@@ -35,6 +33,8 @@ pub struct SocketRow {
     pub uid: u32,
     /// Its number in sockfs, as /proc/PID/fd shows it; 0 where no process has it: not accepted yet, or closed.
     pub inode: u32,
+    /// The kernel's own number for it, which it keeps from its first state to its last, TIME-WAIT included.
+    pub cookie: u64,
 }
 
 /// A timer of a socket.
@@ -96,8 +96,7 @@ impl fmt::Display for Timer {
 /// overran the receive buffer at each of several attempts; what a security policy answers, such as
 /// `EPERM`. sock_diag(7)
 pub fn sockets() -> Result<Vec<SocketRow>> {
-    let mut rows = dump::dump(AF_INET)?;
-    rows.extend(dump::dump(AF_INET6)?);
+    let mut rows = dump::dump()?;
     rows.sort_by_key(|row| (rank(row.state), row.local, row.remote));
     Ok(rows)
 }

@@ -23,7 +23,7 @@ use nix::unistd::{ForkResult, Pid};
 
 use crate::error::{Error, Result};
 
-pub use sysctl::Sysctl;
+pub use sysctl::{PINNED, Sysctl};
 
 /// The namespaces a command runs in.
 #[derive(Debug)]

@@ -26,7 +26,7 @@ pub struct BoundSocket {
 /// from `socket`.
 pub fn bind(local: SocketAddr, options: &SocketOptions) -> Result<BoundSocket> {
     let open = || {
-        let socket = Socket::new(Domain::for_address(local), Type::STREAM, Some(Protocol::TCP))?;
+        let socket = socket(Domain::for_address(local))?;
         socket.set_nonblocking(true)?;
         Ok(socket)
     };
@@ -35,6 +35,15 @@ pub fn bind(local: SocketAddr, options: &SocketOptions) -> Result<BoundSocket> {
     socket.bind(&local.into()).map_err(|error| Error::new("bind", local, error))?;
     let local = local_address(&socket)?;
     Ok(BoundSocket { socket, local })
+}
+
+/// Makes the call socket(2) for TCP: a blocking socket without any option.
+///
+/// # Errors
+///
+/// `EMFILE` and `ENFILE`; `EAFNOSUPPORT` where the kernel lacks the family.
+pub fn socket(domain: Domain) -> std::io::Result<Socket> {
+    Socket::new(domain, Type::STREAM, Some(Protocol::TCP))
 }
 
 impl BoundSocket {

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 #[cfg(target_os = "linux")]
-use nix::{libc, setsockopt_impl, sockopt_impl};
+use nix::{getsockopt_impl, libc, setsockopt_impl, sockopt_impl};
 use socket2::{Socket, TcpKeepalive};
 
 use crate::error::{Error, Result};
@@ -114,7 +114,7 @@ const IP_LOCAL_PORT_RANGE: i32 = 51;
 sockopt_impl!(
     /// The lowest port in the low 16 bits, the highest in the high ones (linux/in.h).
     IpLocalPortRange,
-    SetOnly,
+    Both,
     libc::IPPROTO_IP,
     IP_LOCAL_PORT_RANGE,
     u32

@@ -23,6 +23,20 @@ impl fmt::Display for Escaped<'_> {
     }
 }
 
+/// Text in which no control character, invisible character or line break is left; all else stays as it is.
+///
+/// For text that no quotes enclose, such as a page's.
+pub struct Harmless<'a>(pub &'a str);
+
+impl fmt::Display for Harmless<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.chars().try_for_each(|character| match character {
+            '\\' | '"' => write!(f, "{character}"),
+            _ => escape(f, character),
+        })
+    }
+}
+
 fn escape(f: &mut fmt::Formatter<'_>, character: char) -> fmt::Result {
     match character {
         '\\' => f.write_str("\\\\"),
@@ -84,6 +98,11 @@ mod tests {
     #[test]
     fn bytes_that_are_not_utf8_are_shown_in_hexadecimal() {
         assert_eq!(escaped(b"a\xff\xc3"), r"a\xff\xc3");
+    }
+
+    #[test]
+    fn harmless_text_keeps_its_quotes_and_backslashes() {
+        assert_eq!(Harmless("a \"b\" \\x1b\x1b\u{202e}\n").to_string(), r#"a "b" \x1b\x1b\u{202e}\n"#);
     }
 
     #[test]

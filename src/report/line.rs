@@ -31,16 +31,34 @@ enum Fields {
 }
 
 impl Line {
-    /// A line that begins with `word`.
+    /// A line that begins with `word`, of something that happens now.
     pub fn new(format: Format, word: &str) -> Self {
+        Self::at(format, word, SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default())
+    }
+
+    /// A line of something that happened at `time`, since the Unix epoch.
+    pub fn at(format: Format, word: &str, time: Duration) -> Self {
         Self(match format {
             Format::Text => Fields::Text(word.to_owned()),
             Format::Json => Fields::Json(Map::from_iter([
                 ("schema".to_owned(), Value::from(1)),
                 ("event".to_owned(), Value::from(word)),
-                ("time_us".to_owned(), Value::from(now())),
+                ("time_us".to_owned(), Value::from(microseconds(time))),
             ])),
         })
+    }
+
+    /// A line of text in words of its own, to which nothing is added.
+    pub(super) fn words(words: String) -> Self {
+        Self(Fields::Text(words))
+    }
+
+    /// Adds a value to a JSON object; null where there is none.
+    pub(super) fn value(&mut self, key: &str, value: Value) -> &mut Self {
+        if let Fields::Json(object) = &mut self.0 {
+            insert(object, key, value);
+        }
+        self
     }
 
     /// Adds a word, an address or anything else that has no space in it and did not come from outside.
@@ -61,13 +79,35 @@ impl Line {
         self
     }
 
+    /// Adds a value, as [`field`](Self::field) does, or that there is none: `-` in text, `null` in JSON.
+    pub fn optional(&mut self, key: &str, value: Option<impl fmt::Display + Into<Value>>) -> &mut Self {
+        match (&mut self.0, value) {
+            (Fields::Text(line), Some(value)) => append(line, key, value),
+            (Fields::Text(line), None) => append(line, key, '-'),
+            (Fields::Json(object), value) => insert(object, key, value.map_or(Value::Null, Into::into)),
+        }
+        self
+    }
+
+    /// Adds a fact: the bare word in text where it is one, and nothing where it is not; `true` or `false` in JSON.
+    pub fn mark(&mut self, word: &str, holds: bool) -> &mut Self {
+        match &mut self.0 {
+            Fields::Text(line) if holds => {
+                line.push(' ');
+                line.push_str(word);
+            }
+            Fields::Text(_) => {}
+            Fields::Json(object) => insert(object, word, holds),
+        }
+        self
+    }
+
     /// Adds a duration: `rtt=85us` in text, microseconds as the number `rtt_us` in JSON.
     pub fn duration(&mut self, key: &str, value: Duration) -> &mut Self {
         match &mut self.0 {
             Fields::Text(line) => append(line, key, Short(value)),
             Fields::Json(object) => {
-                let microseconds = u64::try_from(value.as_micros()).unwrap_or(u64::MAX);
-                insert(object, &format!("{key}_us"), microseconds);
+                insert(object, &format!("{key}_us"), microseconds(value));
             }
         }
         self
@@ -85,14 +125,10 @@ impl Line {
 
     /// Adds foreign bytes, escaped, quoted and cut after 256 bytes.
     pub fn text(&mut self, key: &str, bytes: &[u8]) -> &mut Self {
-        let (shown, rest) = match bytes.split_at_checked(SHOWN_TEXT) {
-            Some((shown, rest)) if !rest.is_empty() => (shown, "…"),
-            _ => (bytes, ""),
-        };
-        let shown = Escaped(shown);
+        let shown = cut(bytes);
         match &mut self.0 {
-            Fields::Text(line) => append(line, key, format_args!("\"{shown}{rest}\"")),
-            Fields::Json(object) => insert(object, key, format!("{shown}{rest}")),
+            Fields::Text(line) => append(line, key, format_args!("\"{shown}\"")),
+            Fields::Json(object) => insert(object, key, shown),
         }
         self
     }
@@ -106,10 +142,16 @@ impl Line {
     }
 }
 
-/// Microseconds of Unix time.
-fn now() -> u64 {
-    let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(since_epoch.as_micros()).unwrap_or(u64::MAX)
+fn microseconds(time: Duration) -> u64 {
+    u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
+}
+
+/// Foreign bytes escaped, and cut after 256 bytes.
+pub(super) fn cut(bytes: &[u8]) -> String {
+    match bytes.split_at_checked(SHOWN_TEXT) {
+        Some((shown, rest)) if !rest.is_empty() => format!("{}…", Escaped(shown)),
+        _ => Escaped(bytes).to_string(),
+    }
 }
 
 fn append(line: &mut String, key: &str, value: impl fmt::Display) {

@@ -4,6 +4,7 @@
 
 pub mod client;
 pub mod kernel;
+pub mod namespace;
 
 use std::io::Read;
 use std::net::{SocketAddr, TcpStream};
@@ -163,8 +164,14 @@ impl Program {
     /// Waits for the end of the program.
     #[track_caller]
     pub fn end(&mut self) -> End {
-        let Some(status) = self.wait() else {
-            panic!("still runs after {PATIENCE:?}:\n{}{}", self.stdout.text(), self.stderr.text())
+        self.end_within(PATIENCE)
+    }
+
+    /// The same, for a program that takes its time.
+    #[track_caller]
+    pub fn end_within(&mut self, limit: Duration) -> End {
+        let Some(status) = self.wait(limit) else {
+            panic!("still runs after {limit:?}:\n{}{}", self.stdout.text(), self.stderr.text())
         };
         let whole = |record: &Record| {
             record.wait_for_end();
@@ -173,8 +180,8 @@ impl Program {
         End { status: status.code(), stdout: whole(&self.stdout), stderr: whole(&self.stderr) }
     }
 
-    fn wait(&mut self) -> Option<std::process::ExitStatus> {
-        let deadline = Instant::now() + PATIENCE;
+    fn wait(&mut self, limit: Duration) -> Option<std::process::ExitStatus> {
+        let deadline = Instant::now() + limit;
         while Instant::now() < deadline {
             if let Some(status) = self.child.try_wait().unwrap() {
                 return Some(status);

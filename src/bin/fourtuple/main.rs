@@ -1,6 +1,10 @@
 //! `fourtuple`: the lab bench.
 
+mod bundle;
 mod isolate;
+mod packets;
+mod perform;
+mod report;
 mod sockets;
 
 use std::process::ExitCode;
@@ -12,13 +16,22 @@ use fourtuple::cli;
 #[derive(Parser)]
 #[command(name = "fourtuple", version, arg_required_else_help = true)]
 enum Command {
+    #[command(hide = true)]
+    Bundle(bundle::BundleArgs),
     Isolate(isolate::IsolateArgs),
+    Packets(packets::PacketsArgs),
+    Perform(perform::PerformArgs),
+    Report(report::ReportArgs),
     Sockets(sockets::SocketsArgs),
 }
 
 fn main() -> ExitCode {
     let outcome = match cli::parse() {
+        Command::Bundle(args) => bundle::run(&args),
         Command::Isolate(args) => Ok(isolate::run(args)),
+        Command::Packets(args) => packets::run(&args),
+        Command::Perform(args) => Ok(perform::run(&args)),
+        Command::Report(args) => report::run(&args),
         Command::Sockets(args) => sockets::run(&args),
     };
     cli::exit("fourtuple", outcome)

@@ -2,6 +2,7 @@
 
 mod filter;
 mod table;
+mod watch;
 
 use std::io::{self, Write};
 use std::process::ExitCode;
@@ -10,6 +11,7 @@ use clap::Args;
 use fourtuple::error::{Error, Result};
 use fourtuple::evidence::inet_diag::{SocketRow, shows_bound, sockets};
 use fourtuple::evidence::owners::{Process, owners};
+use fourtuple::evidence::transitions::Transition;
 use fourtuple::net::TcpState;
 use fourtuple::report::{Format, Line};
 use nix::errno::Errno;
@@ -21,7 +23,7 @@ Examples:
   fourtuple sockets --state listen                 who listens
   fourtuple sockets --port 3001                    every socket with 3001 at either end
   fourtuple sockets --local 127.0.0.1:3001 --remote 127.0.0.1:3000 --no-header
-  fourtuple sockets --state time-wait,bound --format json";
+  fourtuple sockets --watch --port 3000            every change of state, as it happens";
 
 const AFTER_LONG_HELP: &str = "\
 Columns:
@@ -50,7 +52,7 @@ Examples:
   fourtuple sockets --state listen                 who listens
   fourtuple sockets --port 3001                    every socket with 3001 at either end
   fourtuple sockets --local 127.0.0.1:3001 --remote 127.0.0.1:3000 --no-header
-  fourtuple sockets --state time-wait,bound --format json";
+  fourtuple sockets --watch --port 3000            every change of state, as it happens";
 
 /// List the kernel's TCP sockets: state, four-tuple, queues, timer, owner
 #[derive(Args)]
@@ -68,6 +70,15 @@ pub struct SocketsArgs {
     /// Only sockets with one of these ports at either end
     #[arg(long, value_name = "PORT", value_delimiter = ',')]
     port: Vec<u16>,
+    /// Print a line for every change of a socket's state, until SIGINT or SIGTERM
+    ///
+    /// Samples the table every 5 ms: from=- is a socket's first sight, to=gone the sample that has it
+    /// no more, and a state that is left within 5 ms may not show. The inode is the last that was
+    /// known. A socket whose addresses match at first sight is watched to its end, also one in BOUND
+    /// whose address then becomes another; --state chooses among the changes, those from and those to
+    /// a state.
+    #[arg(long, conflicts_with = "no_header")]
+    watch: bool,
     /// Leave out the line of column names
     #[arg(long)]
     no_header: bool,
@@ -78,9 +89,20 @@ pub struct SocketsArgs {
 
 impl SocketsArgs {
     fn matches(&self, row: &SocketRow) -> bool {
+        self.matches_state(Some(row.state)) && self.matches_address(row)
+    }
+
+    fn matches_change(&self, change: &Transition) -> bool {
+        self.matches_state(change.from) || self.matches_state(change.to)
+    }
+
+    fn matches_state(&self, state: Option<TcpState>) -> bool {
+        self.state.is_empty() || state.is_some_and(|state| self.state.contains(&state))
+    }
+
+    fn matches_address(&self, row: &SocketRow) -> bool {
         let (local, remote) = (row.local.port(), row.remote.port());
-        (self.state.is_empty() || self.state.contains(&row.state))
-            && self.local.is_none_or(|filter| filter.matches(row.local))
+        self.local.is_none_or(|filter| filter.matches(row.local))
             && self.remote.is_none_or(|filter| filter.matches(row.remote))
             && (self.port.is_empty() || self.port.iter().any(|port| [local, remote].contains(port)))
     }
@@ -93,6 +115,9 @@ pub fn run(args: &SocketsArgs) -> Result<ExitCode> {
         return Err(error
             .note("the kernel shows them from Linux 6.8 on")
             .hint("leave `bound` out of --state"));
+    }
+    if args.watch {
+        return watch::run(args);
     }
     let rows: Vec<SocketRow> = sockets()?.into_iter().filter(|row| args.matches(row)).collect();
     let mut owners = owners(&rows.iter().map(|row| row.inode).collect());

@@ -39,6 +39,7 @@ impl SocketRow {
             timer: read_timer(payload),
             uid: header.uid,
             inode: header.inode,
+            cookie: u64::from_ne_bytes(id.cookie),
         })
     }
 }
@@ -95,7 +96,7 @@ pub(super) mod tests {
             bytes.resize(bytes.len() + 16 - ip.len(), 0);
         }
         bytes.extend_from_slice(&2_u32.to_ne_bytes());
-        bytes.extend_from_slice(&[0xff; 8]);
+        bytes.extend_from_slice(&42_u64.to_ne_bytes());
         for number in rest {
             bytes.extend_from_slice(&number.to_ne_bytes());
         }
@@ -125,6 +126,7 @@ pub(super) mod tests {
                 }),
                 uid: 1000,
                 inode: 4711,
+                cookie: 42,
             }
         );
         assert_eq!(row.timer.unwrap().to_string(), "retransmit/200ms/3");

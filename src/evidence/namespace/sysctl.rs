@@ -11,8 +11,8 @@ use super::refusal;
 use crate::error::{Error, Result};
 use crate::report::Escaped;
 
-/// What decides the outcome of an experiment, and differs from one system to the next.
-const PINNED: [(&str, &str); 6] = [
+/// The settings pinned in a new network: what decides the outcome of an experiment, and differs between systems.
+pub const PINNED: [(&str, &str); 6] = [
     ("net.ipv4.tcp_timestamps", "1"),
     ("net.ipv4.tcp_tw_reuse", "0"),
     ("net.ipv4.tcp_syn_retries", "3"),

@@ -118,6 +118,7 @@ mod tests {
             timer: Some(timer),
             uid: 1000,
             inode: 4711,
+            cookie: 0,
         };
         let process = |pid, name: &[u8]| Process { pid, name: name.to_owned() };
         Entry { row, processes: vec![process(4711, b"listener"), process(4712, b"n c")] }

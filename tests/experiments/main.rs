@@ -2,133 +2,20 @@
 
 #![cfg(test)]
 
+mod evidence;
+mod lab;
+mod packets;
+mod predict;
+
 use std::fs;
-use std::os::unix::fs::{PermissionsExt, symlink};
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
+use std::path::Path;
+use std::process::{Child, Stdio};
 use std::thread;
-use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use tempfile::TempDir;
 
-const ROOT: &str = env!("CARGO_MANIFEST_DIR");
-const PROGRAMS: [(&str, &str); 3] = [
-    ("listener", env!("CARGO_BIN_EXE_listener")),
-    ("connector", env!("CARGO_BIN_EXE_connector")),
-    ("fourtuple", env!("CARGO_BIN_EXE_fourtuple")),
-];
-
-/// The programs, the scripts and the evidence of one test.
-struct Lab {
-    directory: TempDir,
-}
-
-impl Lab {
-    fn new() -> Self {
-        let lab = Self { directory: tempfile::tempdir().unwrap() };
-        fs::create_dir(lab.programs()).unwrap();
-        for (name, path) in PROGRAMS {
-            symlink(path, lab.programs().join(name)).unwrap();
-        }
-        lab
-    }
-
-    fn programs(&self) -> PathBuf {
-        self.directory.path().join("programs")
-    }
-
-    /// Puts a bash script in the place of the program `name`; REAL in it stands for the program.
-    fn replace(&self, name: &str, script: &str) {
-        let path = self.programs().join(name);
-        let real = fs::read_link(&path).unwrap();
-        fs::remove_file(&path).unwrap();
-        let script = script.replace("REAL", &format!("'{}'", real.display()));
-        fs::write(&path, format!("#!/usr/bin/env bash\n{script}\n")).unwrap();
-        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
-    }
-
-    fn bash(&self, script: &Path) -> Command {
-        let mut command = Command::new("bash");
-        command
-            .arg(script)
-            .env("PROGRAMS", self.programs())
-            .env("EVIDENCE", self.directory.path())
-            .stdin(Stdio::null());
-        for name in ["NAMESPACE", "ADDRESSES", "STEP", "PATIENCE", "REQUIRE_ALL"] {
-            command.env_remove(name);
-        }
-        command
-    }
-
-    /// A script whose first line sources the vocabulary and whose second one is `experiment test`.
-    fn script(&self, body: &str) -> PathBuf {
-        self.script_called("test.sh", body)
-    }
-
-    fn script_called(&self, name: &str, body: &str) -> PathBuf {
-        let path = self.directory.path().join(name);
-        fs::write(&path, format!("source '{ROOT}/experiments/lib/experiment.sh'\nexperiment test\n{body}\n"))
-            .unwrap();
-        path
-    }
-
-    /// Runs a script with this body.
-    fn run(&self, body: &str) -> Verdict {
-        Verdict::of(self.bash(&self.script(body)).output().unwrap())
-    }
-
-    /// Runs a script with this body, some fact of which never comes true.
-    fn run_in_vain(&self, body: &str) -> Verdict {
-        Verdict::of(self.bash(&self.script(body)).env("PATIENCE", "2").output().unwrap())
-    }
-}
-
-/// How a script ended and all that it wrote.
-#[derive(Debug)]
-struct Verdict {
-    status: Option<i32>,
-    text: String,
-}
-
-impl Verdict {
-    fn of(output: Output) -> Self {
-        let text = [output.stdout, output.stderr].concat();
-        Self { status: output.status.code(), text: String::from_utf8(text).unwrap() }
-    }
-
-    #[track_caller]
-    fn passes(&self) {
-        assert_eq!(self.status, Some(0), "{}", self.text);
-    }
-
-    #[track_caller]
-    fn fails_with(&self, text: &str) {
-        assert_eq!(self.status, Some(1), "{}", self.text);
-        assert!(self.text.contains(text), "no `{text}` in:\n{}", self.text);
-    }
-}
-
-/// Whether this machine allows namespaces; without them only REQUIRE_ALL makes a test fail.
-fn can_isolate() -> bool {
-    let isolate =
-        Command::new(env!("CARGO_BIN_EXE_fourtuple")).args(["isolate", "--", "true"]).output().unwrap();
-    let allowed = isolate.status.success();
-    if !allowed {
-        eprintln!("skipped: {}", String::from_utf8_lossy(&isolate.stderr));
-        assert!(std::env::var_os("REQUIRE_ALL").is_none(), "no namespaces here");
-    }
-    allowed
-}
-
-fn experiment(name: &str) -> PathBuf {
-    Path::new(ROOT).join("experiments").join(name)
-}
-
-const CONNECTED: &str = "\
-start_listener one $FIRST:3000
-start_connector red $FIRST:3001 $FIRST:3000 hello";
+use lab::{CONNECTED, Lab, PROGRAMS, ROOT, Verdict, can_isolate, experiment, wait_until};
 
 #[test]
 fn every_experiment_holds() {
@@ -439,16 +326,6 @@ fn experiments_fail_with_a_listener_that_does_not_echo() {
         wait $listener"#,
     );
     first_three_fail(&lab, " - red is answered \"hello\"\n# expected");
-}
-
-/// Waits until `condition` holds.
-#[track_caller]
-fn wait_until(what: &str, mut condition: impl FnMut() -> bool) {
-    let deadline = Instant::now() + Duration::from_secs(20);
-    while !condition() {
-        assert!(Instant::now() < deadline, "{what}");
-        thread::sleep(Duration::from_millis(10));
-    }
 }
 
 fn runs(command_line: &[u8]) -> bool {

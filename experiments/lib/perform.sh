@@ -1,0 +1,101 @@
+# shellcheck shell=bash
+# shellcheck disable=SC2034,SC2153,SC2154 # the files of the vocabulary share their variables
+# Socket calls exactly as written, by `fourtuple perform`, where the order of the calls is what counts.
+
+# How many lines of each performer the expectations have gone through.
+declare -A lines_read=()
+
+# perform NAME STEPS: makes these calls, and returns when the last one has.
+perform() {
+	arguments 2 2 "NAME STEPS" "$@"
+	launch_performer "$@"
+	wait_until ended "$1" || die "perform: $1 has not ended within $PATIENCE s"
+	no_mistake "$1"
+}
+
+# start_perform NAME [--until CALL] STEPS: the same, but returns when this call has returned, or at once. At the end of the
+# experiment a call that still waits is given up. `pause` without a time lasts until `go_on`.
+start_perform() {
+	arguments 2 4 "NAME [--until CALL] STEPS" "$@"
+	local name=$1 until=''
+	shift
+	if [[ $1 == --until ]]; then
+		until=${2-}
+		shift 2
+	fi
+	(($# == 1)) || die "start_perform needs NAME [--until CALL] STEPS"
+	launch_performer "$name" "$1"
+	[[ -z $until ]] || wait_until performed_or_ended "$name" "$until" ||
+		die "start_perform: $name has not come to '$until' within $PATIENCE s"
+	no_mistake "$name"
+}
+
+# go_on NAME: ends the pause that NAME has come to, or will come to.
+go_on() {
+	arguments 1 1 "NAME" "$@"
+	known go_on "$1"
+	word go_on "$1"
+	! ended "$1" || die "go_on: $1 has ended, with status ${program_status[$1]}"
+	signal_program "$1" INT
+}
+
+launch_performer() {
+	local events=yes
+	launch "$1" "$programs/fourtuple" perform --patience "${PATIENCE}s" "$2"
+}
+
+performed_or_ended() {
+	local line
+	while IFS= read -r line; do
+		! is_call "$2" "$line" || return 0
+	done <"$evidence/$1.out"
+	ended "$1"
+}
+
+# A mistake in the steps is one in the script.
+no_mistake() {
+	! ended "$1" || ((program_status[$1] != 2)) || die "$(<"$evidence/$1.err")"
+}
+
+# is_call CALL LINE: whether the line is about this call: `recv` is any, `a: recv` one of the socket a.
+is_call() {
+	local call=${2%% = *}
+	[[ $1 == *': '* ]] || call=${call#*: }
+	[[ $call == "$1" || $call == "$1 "* ]]
+}
+
+# expect_call NAME CALL RESULT: the next such call of NAME returned RESULT, an errno or what it gives: a number, or all that
+# stands behind `=`. Next after the one that was expected before.
+expect_call() {
+	arguments 3 3 "NAME CALL RESULT" "$@"
+	known expect_call "$1"
+	expectation expect_call "$@"
+	local held=0 text="$1: $2 = $3" called='' number=0
+	wait_until next_call "$1" "$2" || held=1
+	if ((held == 0)); then
+		lines_read[$1]=$number
+		found_line=$called
+		gave "${called#* = }" "$3" || held=1
+	fi
+	check $held "$text" "$2 = $3" seen_call "$1"
+}
+
+# next_call NAME CALL: sets called to it, and number to how many lines there are up to it; fails while there is none.
+next_call() {
+	number=0
+	while IFS= read -r called; do
+		((++number > ${lines_read[$1]:-0})) || continue
+		! is_call "$2" "$called" || return 0
+	done <"$evidence/$1.out"
+	called=''
+	return 1
+}
+
+# gave SHOWN RESULT
+gave() {
+	[[ $1 == "$2" || $1 == "$2 "* || $1 == "-1 $2" ]]
+}
+
+seen_call() {
+	if [[ -n $called ]]; then seen=("$called"); else heard "$1"; fi
+}

@@ -1,0 +1,89 @@
+# shellcheck shell=bash
+# shellcheck disable=SC2034,SC2153,SC2154 # the files of the vocabulary share their variables
+# Predict first: with PREDICT=1 the reader commits an answer before the step that gives it, and the kernel grades it.
+
+# The question that waits for its answer, its choices, what the reader said, and the checks made and failed before it.
+open_question='' open_choices=() predicted='' checks_before=0 failures_before=0
+predicted_count=0 right_count=0
+
+# ask QUESTION CHOICE CHOICE…: silent unless PREDICT=1. The steps follow, then `answer`.
+ask() {
+	arguments 3 9 "QUESTION CHOICE CHOICE…" "$@"
+	word ask "$1"
+	no_open_question
+	open_question=$1 open_choices=("${@:2}") predicted='' checks_before=$checks failures_before=$failures
+	[[ -z ${PREDICT-} || ${PREDICT-} == 0 ]] || predict
+}
+
+# Reads the reader's choice, by its number or its words, until it is one.
+predict() {
+	local number reply answers=${ANSWERS:-/dev/tty}
+	[[ -n ${answers_open-} ]] || { exec {answers_open}<"$answers"; } 2>/dev/null ||
+		die "PREDICT=1 needs a terminal, or ANSWERS=FILE"
+	say "" "${bold}predict: $open_question${plain}"
+	for number in "${!open_choices[@]}"; do
+		say "  $((number + 1)) ${open_choices[number]}"
+	done
+	until [[ -n $predicted ]]; do
+		printf 'your answer: '
+		read_reply
+		for number in "${!open_choices[@]}"; do
+			[[ $reply != "$((number + 1))" && $reply != "${open_choices[number]}" ]] || predicted=${open_choices[number]}
+		done
+	done
+	[[ $answers == /dev/tty ]] || say "$reply"
+}
+
+# Sets reply to a line; a signal is heeded meanwhile.
+read_reply() {
+	local status=142
+	while ((status > 128)); do
+		heed_signals
+		status=0
+		read -r -t 0.2 reply <&"$answers_open" || status=$?
+	done
+	((status == 0)) || die "PREDICT=1: end of input"
+}
+
+# answer CHOICE: what the kernel did, which the checks since `ask` have shown.
+answer() {
+	arguments 1 1 "CHOICE" "$@"
+	[[ -n $open_question ]] || die "answer: no question waits for it"
+	local choice known=''
+	for choice in "${open_choices[@]}"; do
+		[[ $choice != "$1" ]] || known=yes
+	done
+	[[ -n $known ]] || die "answer: '$1' is none of the choices: ${open_choices[*]}"
+	((checks > checks_before)) || die "answer: nothing was checked since \"$open_question\""
+	if ((failures > failures_before)); then
+		grade ''
+	else
+		grade "$1"
+	fi
+	open_question=''
+}
+
+# grade ANSWER: empty where the kernel did not do what the experiment says it does, which then grades nobody.
+grade() {
+	note prediction "$open_question" "$predicted" "$1" "${open_choices[@]}"
+	[[ -n $predicted ]] || return 0
+	if [[ -z $1 ]]; then
+		say "you said $predicted: the kernel did something else than this experiment expects, and grades nobody"
+		return
+	fi
+	((++predicted_count))
+	if [[ $predicted == "$1" ]]; then
+		((++right_count))
+		say "you said $predicted: right"
+	else
+		say "you said $predicted: the kernel says $1"
+	fi
+}
+
+no_open_question() {
+	[[ -z $open_question ]] || die "no answer follows on \"$open_question\""
+}
+
+say_score() {
+	((predicted_count == 0)) || say "predictions: $right_count of $predicted_count right"
+}

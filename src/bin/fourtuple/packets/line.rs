@@ -1,0 +1,99 @@
+//! A segment as a line.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use fourtuple::evidence::conversation::{Conversations, Place};
+use fourtuple::evidence::segment::Segment;
+use fourtuple::report::{Format, Line};
+
+/// What is shown in place of an address.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Name {
+    address: SocketAddr,
+    name: String,
+}
+
+/// Reads `127.0.0.1:3000=listener`.
+pub fn parse_name(text: &str) -> Result<Name, String> {
+    let words = || "not ADDR:PORT=NAME, such as 127.0.0.1:3000=listener".to_owned();
+    let (address, name) = text.split_once('=').ok_or_else(words)?;
+    let address = address.parse().map_err(|_| words())?;
+    if name.is_empty() || !name.chars().all(|letter| letter.is_alphanumeric() || "-_.".contains(letter)) {
+        return Err("a name has letters, digits, '-', '_' and '.' in it".to_owned());
+    }
+    Ok(Name { address, name: name.to_owned() })
+}
+
+/// Makes lines of segments in the order they were captured.
+pub struct Lines<'a> {
+    format: Format,
+    names: &'a [Name],
+    conversations: Conversations,
+    first: Option<Duration>,
+}
+
+impl<'a> Lines<'a> {
+    pub fn new(format: Format, names: &'a [Name]) -> Self {
+        Self { format, names, conversations: Conversations::default(), first: None }
+    }
+
+    /// The line of the next segment.
+    pub fn line(&mut self, segment: &Segment) -> String {
+        let place = self.conversations.place(segment);
+        let first = *self.first.get_or_insert(segment.time);
+        let mut line = Line::at(self.format, "segment", segment.time);
+        match self.format {
+            Format::Text => {
+                let time = segment.time.saturating_sub(first);
+                line.field("time", format_args!("{}.{:06}s", time.as_secs(), time.subsec_micros()))
+                    .field("local", self.named(segment.from))
+                    .field("remote", self.named(segment.to));
+            }
+            Format::Json => {
+                line.field("from", segment.from).field("to", segment.to);
+            }
+        }
+        describe(&mut line, self.format, segment, &place);
+        line.finish()
+    }
+
+    fn named(&self, address: SocketAddr) -> String {
+        let name = self.names.iter().find(|name| name.address == address);
+        name.map_or_else(|| address.to_string(), |name| name.name.clone())
+    }
+}
+
+fn describe(line: &mut Line, format: Format, segment: &Segment, place: &Place) {
+    line.field("flags", segment.flags)
+        .number("seq", place.sequence.into())
+        .optional("ack", place.acknowledgement)
+        .number("length", segment.length as u64)
+        .number("window", segment.window.into());
+    let options: Vec<String> =
+        segment.options.iter().map(|option| option.describe(place.acknowledgement_base)).collect();
+    match format {
+        Format::Text if options.is_empty() => {}
+        Format::Text => {
+            line.field("options", format_args!("\"{}\"", options.join(",")));
+        }
+        Format::Json => {
+            line.list("options", &options);
+        }
+    }
+    line.mark("retransmission", place.retransmission);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_has_an_address_and_no_blank() {
+        let name = parse_name("[::1]:3000=red").unwrap();
+        assert_eq!((name.address.to_string().as_str(), name.name.as_str()), ("[::1]:3000", "red"));
+        for wrong in ["", "red", "127.0.0.1=red", ":3000=red", "127.0.0.1:3000=", "127.0.0.1:3000=a b"] {
+            assert!(parse_name(wrong).is_err(), "{wrong}");
+        }
+    }
+}

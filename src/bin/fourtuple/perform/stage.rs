@@ -1,0 +1,240 @@
+//! The sockets, and the calls made on them.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::net::SocketAddr;
+use std::os::fd::AsRawFd;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use fourtuple::evidence::inet_diag;
+use fourtuple::net::{self, TcpState};
+use nix::errno::Errno;
+use nix::libc::{POLLIN, POLLOUT, POLLPRI, POLLRDHUP};
+use nix::sys::socket::{MsgFlags, recv, send};
+use nix::unistd::close;
+use socket2::{Domain, Socket};
+
+use super::steps::{Address, Call, Family, Payload, Step, poll_names};
+
+/// How long to wait before a state is looked at again.
+const LOOK_AGAIN: Duration = Duration::from_millis(1);
+
+/// How many bytes `recv` asks for where it is not said.
+const RECEIVED: usize = 4096;
+/// What `poll` asks for where it is not said: all that a stream can have.
+const EVENTS: i16 = POLLIN | POLLPRI | POLLOUT | POLLRDHUP;
+
+/// What a call returned, and what it gave besides.
+pub enum Outcome {
+    Number(i64),
+    Words(i64, String),
+    Bytes(Vec<u8>),
+    Errno(Errno),
+    /// The state that was seen instead of the one waited for.
+    Instead(TcpState),
+}
+
+/// All sockets by their names, in whose order those that are left open are closed.
+pub struct Stage {
+    sockets: BTreeMap<Option<String>, Held>,
+    patience: Duration,
+}
+
+/// A socket, or what is known of it when it is closed.
+#[derive(Default)]
+struct Held {
+    /// None where it is closed, or where it never came to be.
+    socket: Option<Socket>,
+    local: Option<SocketAddr>,
+    remote: Option<SocketAddr>,
+    /// Where the last connect(2) was aimed.
+    aimed_at: Option<SocketAddr>,
+}
+
+impl Held {
+    fn open(socket: Socket) -> Self {
+        Self { socket: Some(socket), ..Self::default() }
+    }
+
+    /// What getsockname(2) and getpeername(2) say now; what they said before stands where they fail.
+    fn refresh(&mut self) {
+        let Some(socket) = &self.socket else { return };
+        let local = socket.local_addr().ok().and_then(|address| address.as_socket());
+        self.local = local.filter(|address| address.port() != 0).or(self.local);
+        self.remote = socket.peer_addr().ok().and_then(|address| address.as_socket()).or(self.remote);
+    }
+
+    fn state(&self) -> io::Result<TcpState> {
+        let state = self.socket.as_ref().map_or(Ok(TcpState::Closed), net::state_of)?;
+        match (state, self.local, self.remote) {
+            // The kernel keeps TIME-WAIT, and what of a closed socket is still to be done, apart from the socket.
+            (TcpState::Closed, Some(local), Some(remote)) => state_in_table(local, remote),
+            _ => Ok(state),
+        }
+    }
+}
+
+fn state_in_table(local: SocketAddr, remote: SocketAddr) -> io::Result<TcpState> {
+    let rows = inet_diag::sockets().map_err(|error| error.errno().unwrap_or(Errno::EIO))?;
+    // What has an inode is a socket that somebody has open, with the same four-tuple after ours.
+    let row = rows.iter().find(|row| (row.local, row.remote, row.inode) == (local, remote, 0));
+    Ok(row.map_or(TcpState::Closed, |row| row.state))
+}
+
+impl Stage {
+    /// An empty one. A state is waited for as long as `patience`.
+    pub fn new(patience: Duration) -> Self {
+        Self { sockets: BTreeMap::new(), patience }
+    }
+
+    /// The local and the remote address of a socket, as far as they are known.
+    pub fn addresses(&self, socket: &Option<String>) -> (Option<SocketAddr>, Option<SocketAddr>) {
+        self.sockets.get(socket).map_or((None, None), |held| (held.local, held.remote.or(held.aimed_at)))
+    }
+
+    /// Makes the call of `step`.
+    pub fn perform(&mut self, step: &Step) -> Outcome {
+        let outcome = self.call(step).unwrap_or_else(|error| {
+            // An error that is none of the kernel's own is nothing that these calls return.
+            Outcome::Errno(error.raw_os_error().map_or(Errno::EIO, Errno::from_raw))
+        });
+        if let Some(held) = self.sockets.get_mut(&step.socket) {
+            held.refresh();
+        }
+        outcome
+    }
+
+    fn call(&mut self, step: &Step) -> io::Result<Outcome> {
+        match &step.call {
+            Call::Socket(family) => self.open(&step.socket, *family),
+            Call::Accept(name) => self.accept(&step.socket, name),
+            Call::Close => {
+                let held = self.sockets.get_mut(&step.socket);
+                let socket = held.and_then(|held| held.socket.take()).ok_or(Errno::EBADF)?;
+                Ok(done(close(socket)?))
+            }
+            Call::WaitFor(state) => self.wait_for(&step.socket, *state),
+            Call::Bind(address) => {
+                let address = self.resolve(address)?;
+                self.socket(&step.socket)?.bind(&address.into()).map(done)
+            }
+            Call::Connect(address) => {
+                let address = self.resolve(address)?;
+                self.connect(&step.socket, address)
+            }
+            Call::Pause(Some(time)) => {
+                thread::sleep(*time);
+                Ok(Outcome::Number(0))
+            }
+            call => simple(self.socket(&step.socket)?, call),
+        }
+    }
+
+    fn socket(&self, name: &Option<String>) -> io::Result<&Socket> {
+        let held = self.sockets.get(name).and_then(|held| held.socket.as_ref());
+        // The call that would have made it failed, and left -1 where its descriptor would be.
+        held.ok_or_else(|| Errno::EBADF.into())
+    }
+
+    fn open(&mut self, name: &Option<String>, family: Family) -> io::Result<Outcome> {
+        self.sockets.insert(name.clone(), Held::default());
+        let domain = if family == Family::Inet { Domain::IPV4 } else { Domain::IPV6 };
+        Ok(self.hold(name.clone(), net::socket(domain)?))
+    }
+
+    fn accept(&mut self, listening: &Option<String>, name: &str) -> io::Result<Outcome> {
+        self.sockets.insert(Some(name.to_owned()), Held::default());
+        let (socket, remote) = self.socket(listening)?.accept()?;
+        let Outcome::Number(descriptor) = self.hold(Some(name.to_owned()), socket) else {
+            return Err(Errno::EIO.into());
+        };
+        let remote = remote.as_socket().map(|address| address.to_string());
+        Ok(Outcome::Words(descriptor, remote.unwrap_or_default()))
+    }
+
+    fn hold(&mut self, name: Option<String>, socket: Socket) -> Outcome {
+        let descriptor = socket.as_raw_fd();
+        let mut held = Held::open(socket);
+        held.refresh();
+        self.sockets.insert(name, held);
+        Outcome::Number(descriptor.into())
+    }
+
+    fn connect(&mut self, name: &Option<String>, address: SocketAddr) -> io::Result<Outcome> {
+        let held = self.sockets.get_mut(name).ok_or(Errno::EBADF)?;
+        held.aimed_at = Some(address);
+        let outcome = held.socket.as_ref().ok_or(Errno::EBADF)?.connect(&address.into());
+        let in_progress = |error: &io::Error| error.raw_os_error() == Some(Errno::EINPROGRESS as i32);
+        if outcome.as_ref().map_or_else(in_progress, |()| true) {
+            // getpeername(2) does not tell it in SYN-SENT.
+            held.remote = Some(address);
+        }
+        outcome.map(done)
+    }
+
+    /// The address that a step names: itself, or that of another socket by now.
+    pub fn resolve(&self, address: &Address) -> io::Result<SocketAddr> {
+        match address {
+            Address::Literal(address) => Ok(*address),
+            Address::Of(name) => {
+                let address = self.socket(&Some(name.clone()))?.local_addr()?;
+                address.as_socket().ok_or_else(|| Errno::EAFNOSUPPORT.into())
+            }
+        }
+    }
+
+    fn wait_for(&self, name: &Option<String>, wanted: TcpState) -> io::Result<Outcome> {
+        let held = self.sockets.get(name).ok_or(Errno::EBADF)?;
+        let deadline = Instant::now() + self.patience;
+        loop {
+            match held.state()? {
+                state if state == wanted => return Ok(Outcome::Number(0)),
+                state if Instant::now() >= deadline => return Ok(Outcome::Instead(state)),
+                _ => thread::sleep(LOOK_AGAIN),
+            }
+        }
+    }
+}
+
+fn done((): ()) -> Outcome {
+    Outcome::Number(0)
+}
+
+/// The calls that need nothing but the one socket.
+fn simple(socket: &Socket, call: &Call) -> io::Result<Outcome> {
+    match call {
+        Call::SetOption(option, value) => option.set(socket, value).map(done),
+        Call::GetOption(option) => Ok(Outcome::Words(0, option.get(socket)?.to_string())),
+        Call::Listen(backlog) => socket.listen(*backlog).map(done),
+        Call::Send(Payload::Text(bytes), flags) => send_once(socket, bytes, *flags),
+        Call::Send(Payload::Filler(size), flags) => send_once(socket, &vec![b'x'; *size], *flags),
+        Call::Receive(most, flags) => {
+            let mut bytes = vec![0; most.unwrap_or(RECEIVED)];
+            let received = recv(socket.as_raw_fd(), &mut bytes, *flags)?;
+            bytes.truncate(received);
+            Ok(Outcome::Bytes(bytes))
+        }
+        Call::Shutdown(direction) => socket.shutdown(*direction).map(done),
+        Call::Nonblocking(on) => socket.set_nonblocking(*on).map(done),
+        Call::Poll(events, time) => {
+            let (ready, seen) = net::poll(socket, events.unwrap_or(EVENTS), *time)?;
+            Ok(Outcome::Words(ready.into(), poll_names(seen)))
+        }
+        Call::LocalName => name(socket.local_addr()?),
+        Call::RemoteName => name(socket.peer_addr()?),
+        Call::Hide(flags) => net::hide_segments(socket, flags.map(|flags| flags.0)).map(done),
+        Call::Show => net::show_segments(socket).map(done),
+        _ => Err(Errno::ENOSYS.into()),
+    }
+}
+
+fn send_once(socket: &Socket, bytes: &[u8], flags: MsgFlags) -> io::Result<Outcome> {
+    let sent = send(socket.as_raw_fd(), bytes, flags)?;
+    Ok(Outcome::Number(sent as i64))
+}
+
+fn name(address: socket2::SockAddr) -> io::Result<Outcome> {
+    let address = address.as_socket().ok_or(Errno::EAFNOSUPPORT)?;
+    Ok(Outcome::Words(0, address.to_string()))
+}

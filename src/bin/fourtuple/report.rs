@@ -1,0 +1,75 @@
+//! `fourtuple report`: an experiment's evidence as a page.
+
+use std::fs;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use clap::Args;
+use fourtuple::error::{Error, Result};
+use fourtuple::evidence::report::{Bundle, Trouble, index, page, text};
+use fourtuple::report::say;
+
+const AFTER_HELP: &str = "\
+A part of the bundle that is missing is named on the page. One that is damaged, or newer than this
+program, is told on standard error too, the rest is still shown, and the status is 1.
+
+Exit status: 0 done, 1 there is no bundle, or a part of it cannot be read, 2 wrong usage.
+
+Examples:
+  fourtuple report out/evidence/01-two-listener-addresses          writes report.html there
+  fourtuple report --text out/evidence/01-two-listener-addresses   draws it in the terminal
+  fourtuple report --index out/evidence                            writes index.html, links to all pages";
+
+/// Show an experiment's evidence: one HTML page, or a diagram in the terminal
+#[derive(Args)]
+#[command(after_help = AFTER_HELP)]
+pub struct ReportArgs {
+    /// The bundle that an experiment left; with --index, a directory of bundles
+    #[arg(value_name = "DIR")]
+    directory: PathBuf,
+    /// Print the sequence diagrams instead of writing a page
+    #[arg(long, conflicts_with = "index")]
+    text: bool,
+    /// Write index.html, a table of all bundles in DIR
+    #[arg(long)]
+    index: bool,
+}
+
+/// Writes or prints what was asked for.
+pub fn run(args: &ReportArgs) -> Result<ExitCode> {
+    let directory = &args.directory;
+    if args.index {
+        write_page(&directory.join("index.html"), &index(directory)?)?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    let bundle = Bundle::read(directory)?;
+    if args.text {
+        print(&text(&bundle))?;
+    } else {
+        write_page(&directory.join("report.html"), &page(&bundle))?;
+    }
+    let damaged = bundle.troubles.iter().filter(|trouble| matches!(trouble, Trouble::Damaged(_)));
+    let mut status = ExitCode::SUCCESS;
+    for trouble in damaged {
+        say(&format!("fourtuple: report {}: {trouble}", directory.display()));
+        status = ExitCode::FAILURE;
+    }
+    Ok(status)
+}
+
+fn write_page(path: &Path, page: &str) -> Result<()> {
+    fs::write(path, page).map_err(|error| Error::new("write", path.display(), error))?;
+    print(&format!("written {}\n", path.display()))
+}
+
+/// A reader that has gone has seen enough; any other failure is told.
+fn print(text: &str) -> Result<()> {
+    let mut output = io::stdout().lock();
+    match output.write_all(text.as_bytes()).and_then(|()| output.flush()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            Err(Error::new("write", "standard output", error))
+        }
+        _ => Ok(()),
+    }
+}

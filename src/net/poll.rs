@@ -1,0 +1,26 @@
+//! poll(2) with POLLRDHUP, which the wrapper of nix neither asks for nor understands.
+
+use std::io;
+use std::os::fd::AsRawFd;
+use std::time::Duration;
+
+use nix::errno::Errno;
+use nix::libc::{self, nfds_t, pollfd};
+use socket2::Socket;
+
+/// The events, those of `events` and POLLERR and POLLHUP, that `socket` has within `time`: the count of sockets
+/// with any, 0 or 1, and the events.
+///
+/// # Errors
+///
+/// `EINTR` where a signal came, and nothing else on a socket of ours.
+#[expect(unsafe_code, reason = "POLLRDHUP is what tells a half-close from data")]
+pub fn poll(socket: &Socket, events: i16, time: Duration) -> io::Result<(i32, i16)> {
+    let mut descriptor = pollfd { fd: socket.as_raw_fd(), events, revents: 0 };
+    let milliseconds = i32::try_from(time.as_millis()).unwrap_or(i32::MAX);
+    let descriptors: *mut pollfd = &mut descriptor;
+    // SAFETY: the pointer is to one pollfd, which lives until the call has returned, and the count says one.
+    let ready = unsafe { libc::poll(descriptors, 1 as nfds_t, milliseconds) };
+    Errno::result(ready)?;
+    Ok((ready, descriptor.revents))
+}

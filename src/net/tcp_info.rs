@@ -1,0 +1,33 @@
+//! The state of a socket of ours, by TCP_INFO, tcp(7).
+
+use std::io;
+
+use nix::errno::Errno;
+use nix::sys::socket::getsockopt;
+use nix::{getsockopt_impl, libc, sockopt_impl};
+use socket2::Socket;
+
+use super::TcpState;
+
+// `struct tcp_info` begins with its state, and the kernel writes no more than it is asked for.
+sockopt_impl!(
+    /// The first byte of `struct tcp_info` (linux/tcp.h): `tcpi_state`.
+    State,
+    GetOnly,
+    libc::IPPROTO_TCP,
+    libc::TCP_INFO,
+    u8
+);
+
+/// The state that the kernel has `socket` in.
+///
+/// A socket that was never connected is CLOSED, bound or not; so is one whose connection is over, also where
+/// the kernel itself keeps that connection in TIME-WAIT.
+///
+/// # Errors
+///
+/// `EIO` for a state that RFC 9293 does not have.
+pub fn state_of(socket: &Socket) -> io::Result<TcpState> {
+    let number = getsockopt(socket, State)?;
+    TcpState::from_number(number).ok_or_else(|| Errno::EIO.into())
+}

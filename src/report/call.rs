@@ -1,0 +1,123 @@
+//! A system call that was made as it was told, and what came of it.
+
+use std::net::SocketAddr;
+
+use nix::errno::Errno;
+use serde_json::Value;
+
+use super::escape::Escaped;
+use super::line::{Format, Line, cut};
+use crate::error::errno_name;
+
+/// A call and its outcome.
+///
+/// In text `NAME: CALL ARGUMENTS = RESULT SHOWN`, in the manner of strace(1); a call that failed ends in
+/// `= -1 ERRNO`, one that had not returned when it was given up in `= ? WHY`.
+#[derive(Debug)]
+pub struct Call<'a> {
+    /// The name of the socket, where it has one.
+    pub socket: Option<&'a str>,
+    /// The call.
+    pub name: &'a str,
+    /// Its arguments as they were given; empty where it takes none.
+    pub arguments: &'a str,
+    /// What it returned.
+    pub returned: Returned<'a>,
+    /// The socket's own address afterwards, where it has one.
+    pub local: Option<SocketAddr>,
+    /// The other end's, where there is one or one was asked for.
+    pub remote: Option<SocketAddr>,
+}
+
+/// What a call returned.
+#[derive(Debug)]
+pub enum Returned<'a> {
+    /// A number, and what it gave besides.
+    Number(i64, Shown<'a>),
+    /// -1 and this errno.
+    Errno(Errno),
+    /// -1 for a reason that is no errno.
+    Failed(&'a str),
+    /// Nothing yet, and for this reason it was not waited for any longer.
+    Nothing(&'a str),
+}
+
+/// What a call gave besides its result.
+#[derive(Debug)]
+pub enum Shown<'a> {
+    /// Nothing.
+    Nothing,
+    /// Words of ours: an address, a value, flags.
+    Words(&'a str),
+    /// Foreign bytes.
+    Bytes(&'a [u8]),
+}
+
+impl Call<'_> {
+    pub(super) fn line(&self, format: Format) -> Line {
+        match format {
+            Format::Text => Line::words(self.text()),
+            Format::Json => self.json(),
+        }
+    }
+
+    fn text(&self) -> String {
+        let prefix = self.socket.map(|name| format!("{name}: ")).unwrap_or_default();
+        let space = if self.arguments.is_empty() { "" } else { " " };
+        let call = format!("{prefix}{}{space}{}", self.name, self.arguments);
+        match &self.returned {
+            Returned::Number(number, Shown::Nothing | Shown::Bytes([])) => format!("{call} = {number}"),
+            Returned::Number(number, Shown::Words(words)) => format!("{call} = {number} {words}"),
+            Returned::Number(number, Shown::Bytes(bytes)) => format!("{call} = {number} \"{}\"", cut(bytes)),
+            Returned::Errno(errno) => format!("{call} = -1 {}", errno_name(*errno)),
+            Returned::Failed(why) => format!("{call} = -1 {why}"),
+            Returned::Nothing(why) => format!("{call} = ? {why}"),
+        }
+    }
+
+    fn json(&self) -> Line {
+        let (result, errno, text) = match &self.returned {
+            Returned::Number(number, shown) => (Value::from(*number), Value::Null, shown.value()),
+            Returned::Errno(errno) => ((-1).into(), errno_name(*errno).into(), Value::Null),
+            Returned::Failed(why) => ((-1).into(), Value::Null, (*why).into()),
+            Returned::Nothing(why) => (Value::Null, Value::Null, (*why).into()),
+        };
+        let address = |address: Option<SocketAddr>| address.map(|address| address.to_string()).into();
+        let mut line = Line::new(Format::Json, "call");
+        line.value("socket", self.socket.into())
+            .value("call", self.name.into())
+            .value("arguments", self.arguments.into())
+            .value("result", result)
+            .value("errno", errno)
+            .value("text", text)
+            .value("local", address(self.local))
+            .value("remote", address(self.remote));
+        line
+    }
+}
+
+impl Shown<'_> {
+    fn value(&self) -> Value {
+        match self {
+            Self::Nothing => Value::Null,
+            Self::Words(words) => (*words).into(),
+            Self::Bytes(bytes) => cut(bytes).into(),
+        }
+    }
+}
+
+/// Bytes as an argument: quoted, escaped and cut as foreign ones are.
+pub fn quoted(bytes: &[u8]) -> String {
+    format!("\"{}\"", cut(bytes))
+}
+
+/// Text for a line of an error message: every character that a terminal would obey or hide is one `·`, so that
+/// columns stay what they are.
+pub fn visible(text: &str) -> String {
+    let shown = |character: char| match character {
+        '"' | '\\' => character,
+        _ if Escaped(character.encode_utf8(&mut [0; 4]).as_bytes()).to_string().starts_with('\\') => '·',
+        _ => character,
+    };
+    text.chars().map(shown).collect()
+}

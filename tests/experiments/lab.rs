@@ -1,0 +1,137 @@
+//! What a test of the vocabulary needs: scripts that run with our programs, and their verdicts.
+
+use std::fs;
+use std::os::unix::fs::{PermissionsExt, symlink};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use tempfile::TempDir;
+
+pub const ROOT: &str = env!("CARGO_MANIFEST_DIR");
+pub const PROGRAMS: [(&str, &str); 3] = [
+    ("listener", env!("CARGO_BIN_EXE_listener")),
+    ("connector", env!("CARGO_BIN_EXE_connector")),
+    ("fourtuple", env!("CARGO_BIN_EXE_fourtuple")),
+];
+
+/// The programs, the scripts and the evidence of one test.
+pub struct Lab {
+    pub directory: TempDir,
+}
+
+impl Lab {
+    pub fn new() -> Self {
+        let lab = Self { directory: tempfile::tempdir().unwrap() };
+        fs::create_dir(lab.programs()).unwrap();
+        for (name, path) in PROGRAMS {
+            symlink(path, lab.programs().join(name)).unwrap();
+        }
+        lab
+    }
+
+    pub fn programs(&self) -> PathBuf {
+        self.directory.path().join("programs")
+    }
+
+    /// Puts a bash script in the place of the program `name`; REAL in it stands for the program.
+    pub fn replace(&self, name: &str, script: &str) {
+        let path = self.programs().join(name);
+        let real = fs::read_link(&path).unwrap();
+        fs::remove_file(&path).unwrap();
+        let script = script.replace("REAL", &format!("'{}'", real.display()));
+        fs::write(&path, format!("#!/usr/bin/env bash\n{script}\n")).unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+    }
+
+    pub fn bash(&self, script: &Path) -> Command {
+        let mut command = Command::new("bash");
+        command
+            .arg(script)
+            .env("PROGRAMS", self.programs())
+            .env("EVIDENCE", self.directory.path())
+            .stdin(Stdio::null());
+        for name in ["NAMESPACE", "ADDRESSES", "STEP", "PATIENCE", "REQUIRE_ALL", "PREDICT", "ANSWERS"] {
+            command.env_remove(name);
+        }
+        command
+    }
+
+    /// A script whose first line sources the vocabulary and whose second one is `experiment test`.
+    pub fn script(&self, body: &str) -> PathBuf {
+        self.script_called("test.sh", body)
+    }
+
+    pub fn script_called(&self, name: &str, body: &str) -> PathBuf {
+        let path = self.directory.path().join(name);
+        fs::write(&path, format!("source '{ROOT}/experiments/lib/experiment.sh'\nexperiment test\n{body}\n"))
+            .unwrap();
+        path
+    }
+
+    /// Runs a script with this body.
+    pub fn run(&self, body: &str) -> Verdict {
+        Verdict::of(self.bash(&self.script(body)).output().unwrap())
+    }
+
+    /// Runs a script with this body, some fact of which never comes true.
+    pub fn run_in_vain(&self, body: &str) -> Verdict {
+        Verdict::of(self.bash(&self.script(body)).env("PATIENCE", "2").output().unwrap())
+    }
+}
+
+/// How a script ended and all that it wrote.
+#[derive(Debug)]
+pub struct Verdict {
+    pub status: Option<i32>,
+    pub text: String,
+}
+
+impl Verdict {
+    pub fn of(output: Output) -> Self {
+        let text = [output.stdout, output.stderr].concat();
+        Self { status: output.status.code(), text: String::from_utf8_lossy(&text).into_owned() }
+    }
+
+    #[track_caller]
+    pub fn passes(&self) {
+        assert_eq!(self.status, Some(0), "{}", self.text);
+    }
+
+    #[track_caller]
+    pub fn fails_with(&self, text: &str) {
+        assert_eq!(self.status, Some(1), "{}", self.text);
+        assert!(self.text.contains(text), "no `{text}` in:\n{}", self.text);
+    }
+}
+
+/// Whether this machine allows namespaces; without them only REQUIRE_ALL makes a test fail.
+pub fn can_isolate() -> bool {
+    let isolate =
+        Command::new(env!("CARGO_BIN_EXE_fourtuple")).args(["isolate", "--", "true"]).output().unwrap();
+    let allowed = isolate.status.success();
+    if !allowed {
+        eprintln!("skipped: {}", String::from_utf8_lossy(&isolate.stderr));
+        assert!(std::env::var_os("REQUIRE_ALL").is_none(), "no namespaces here");
+    }
+    allowed
+}
+
+pub fn experiment(name: &str) -> PathBuf {
+    Path::new(ROOT).join("experiments").join(name)
+}
+
+pub const CONNECTED: &str = "\
+start_listener one $FIRST:3000
+start_connector red $FIRST:3001 $FIRST:3000 hello";
+
+/// Waits until `condition` holds.
+#[track_caller]
+pub fn wait_until(what: &str, mut condition: impl FnMut() -> bool) {
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while !condition() {
+        assert!(Instant::now() < deadline, "{what}");
+        thread::sleep(Duration::from_millis(10));
+    }
+}

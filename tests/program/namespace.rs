@@ -1,0 +1,76 @@
+//! Tests that run in a network of their own: the test starts itself once more, through `fourtuple isolate`.
+
+use std::env;
+use std::fs;
+use std::process::Command;
+
+use nix::unistd::geteuid;
+
+use super::{Program, path};
+
+const INSIDE: &str = "IN_A_NETWORK_OF_ITS_OWN";
+
+/// Whether the caller runs in a network of its own. Where not, the test `name` has been run there, and held.
+///
+/// Where namespaces are refused, says so and skips the test.
+#[track_caller]
+pub fn isolated(name: &str) -> bool {
+    run_isolated(name, Command::new(path("fourtuple")))
+}
+
+/// The same, as an ordinary user outside, who is root of a user namespace inside.
+#[track_caller]
+pub fn isolated_as_ordinary_user(name: &str) -> bool {
+    run_isolated(name, as_ordinary_user(path("fourtuple")))
+}
+
+/// A command without privilege; where there is no setpriv(1) to drop it, root's.
+pub fn as_ordinary_user(program: &str) -> Command {
+    let drop = ["--reuid=65534", "--regid=65534", "--clear-groups", "--bounding-set=-all", "--inh-caps=-all"];
+    let works = || Command::new("setpriv").args(drop).arg(program).arg("--version").output();
+    if !geteuid().is_root() || !works().is_ok_and(|output| output.status.success()) {
+        return Command::new(program);
+    }
+    let mut command = Command::new("setpriv");
+    command.args(drop).arg(program);
+    command
+}
+
+#[track_caller]
+fn run_isolated(name: &str, mut fourtuple: Command) -> bool {
+    if env::var_os(INSIDE).is_some() {
+        return true;
+    }
+    let test = env::current_exe().unwrap();
+    let arguments = ["--exact", name, "--nocapture", "--test-threads=1"];
+    let command = fourtuple.args(["isolate", "--"]).arg(test).args(arguments).env(INSIDE, "1");
+    let end = Program::spawn(command).end_within(super::PATIENCE * 6);
+    if end.status == Some(125) {
+        assert!(env::var_os("REQUIRE_ALL").is_none(), "{}", end.stderr);
+        eprintln!("skipped: {}", end.stderr);
+        return false;
+    }
+    eprint!("{}", end.stderr);
+    assert_eq!(end.status, Some(0), "{}{}", end.stdout, end.stderr);
+    assert!(end.stdout.contains("1 passed"), "no test is named {name}: {}", end.stdout);
+    false
+}
+
+/// How many TCP segments this network has received.
+pub fn segments_received() -> u64 {
+    counter("InSegs")
+}
+
+/// How many TCP segments this network has sent.
+pub fn segments_sent() -> u64 {
+    counter("OutSegs")
+}
+
+/// What /proc/net/snmp counts under this name for TCP.
+fn counter(name: &str) -> u64 {
+    let snmp = fs::read_to_string("/proc/self/net/snmp").unwrap();
+    let mut lines = snmp.lines().filter_map(|line| line.strip_prefix("Tcp: "));
+    let (names, values) = (lines.next().unwrap(), lines.next().unwrap());
+    let column = names.split(' ').position(|column| column == name).unwrap();
+    values.split(' ').nth(column).unwrap().parse().unwrap()
+}
