@@ -143,6 +143,8 @@ fn every_segment_of_10_000_connections_is_captured_for_an_ordinary_user() {
     if !isolated_as_ordinary_user("every_segment_of_10_000_connections_is_captured_for_an_ordinary_user") {
         return;
     }
+    let users = fs::read_to_string("/proc/self/uid_map").unwrap();
+    eprintln!("user outside: {}", users.split_whitespace().nth(1).unwrap());
     let mut packets = Packets::start(&["--quiet"]);
     let listener = Listener::start(&["--quiet"]);
     let begin = Instant::now();
@@ -510,6 +512,15 @@ fn a_full_disk_ends_the_capture_with_the_error() {
     make_one_connection("127.0.0.1");
     let end = program.end().with_status(1);
     assert_eq!(end.stderr, "fourtuple: write /dev/full: ENOSPC (No space left on device)\n");
+}
+
+#[test]
+fn short_help_fits_40_lines_of_80_columns() {
+    let mut command = Command::new(path("fourtuple"));
+    let end = Program::spawn(command.args(["packets", "-h"]).env("COLUMNS", "80")).end().well();
+    assert!(end.stdout.lines().count() <= 40, "{}", end.stdout);
+    assert!(end.stdout.lines().all(|line| line.chars().count() <= 80), "{}", end.stdout);
+    assert!(end.stdout.contains("\nExamples:\n  fourtuple packets "), "{}", end.stdout);
 }
 
 #[test]
