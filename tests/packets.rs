@@ -12,6 +12,7 @@ use std::process::Command;
 use std::thread;
 use std::time::Instant;
 
+use fourtuple::evidence::conversation::Conversations;
 use fourtuple::evidence::pcapng;
 use fourtuple::evidence::segment::Segment;
 use fourtuple::net::TcpState;
@@ -183,7 +184,13 @@ fn a_segment_of_64_kib_is_captured_whole() {
     assert_eq!((captured, dropped), (segments_received(), 0));
     let segments = segments(&packets.file());
     assert!(segments.iter().any(|segment| segment.length > 60_000));
-    let bytes: usize = segments.iter().map(|segment| segment.length).sum();
+    // On a busy machine a tail is sent again before its acknowledgement is processed.
+    let mut conversations = Conversations::default();
+    let bytes: usize = segments
+        .iter()
+        .filter(|segment| !conversations.place(segment).retransmission)
+        .map(|segment| segment.length)
+        .sum();
     assert_eq!(bytes, 2 * 20 * 200_000);
     assert!(fs::metadata(packets.file()).unwrap().len() > bytes as u64);
 }
