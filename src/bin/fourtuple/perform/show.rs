@@ -1,4 +1,7 @@
-//! The performance: a thread that makes the calls, and one that watches signals and the time it takes.
+//! The performance: a thread that makes the calls, and one that watches signals and the time a call takes.
+//!
+//! The calls block as the kernel has it, so nothing but another thread can end the wait for one. A signal handler
+//! could interrupt it instead, but then the call would answer EINTR, which the steps have not asked for.
 
 use std::panic::resume_unwind;
 use std::process::ExitCode;
@@ -88,6 +91,13 @@ impl Drop for Tell {
 }
 
 impl Lines {
+    /// Whether the call of this step may be made: not when the performance is broken off.
+    fn begin(&self, index: usize) -> bool {
+        let mut told = self.lock();
+        told.begun = Some(index);
+        !told.broken_off
+    }
+
     fn lock(&self) -> MutexGuard<'_, Told> {
         self.told.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -110,7 +120,9 @@ impl Calls {
         let signals: SigSet = [Signal::SIGINT, Signal::SIGTERM].into_iter().collect();
         signals.thread_block().map_err(|errno| Error::new("sigprocmask", "SIG_BLOCK", errno))?;
         for (index, step) in steps.iter().enumerate() {
-            self.lines.lock().begun = Some(index);
+            if !self.lines.begin(index) {
+                return Ok(());
+            }
             let _ = self.tell.0.send(News::Began(index));
             // An address that is another socket's is told as what it was when the call was made.
             let arguments = self.arguments(&step.call);
