@@ -1,7 +1,7 @@
 //! Every command of the README's console blocks does what the README shows.
 //!
-//! A section is played in one network namespace, its blocks in order. A listener stays until the section
-//! ends; every other command is waited for. `^C` is SIGINT. Durations and process numbers are
+//! A section is played in one network namespace, its blocks in order. What listens or captures stays until
+//! the section ends; every other command is waited for. `^C` is SIGINT. Durations and process numbers are
 //! as they are; `…` is any text, and alone on a line any lines.
 
 #![cfg(test)]
@@ -40,8 +40,12 @@ impl Block {
         }
     }
 
-    fn stays(&self) -> bool {
-        self.command.starts_with("out/listener") && self.shown.starts_with("listening")
+    /// The line that says that it is ready, of a program that waits for what the next blocks do.
+    fn ready(&self) -> Option<&str> {
+        self.shown
+            .lines()
+            .next()
+            .filter(|line| line.starts_with("listening ") || line.starts_with("capturing "))
     }
 }
 
@@ -102,8 +106,8 @@ fn play(blocks: &[Block]) {
     let mut staying = Vec::new();
     for block in blocks {
         let mut program = network.run(&block.command, folder.path());
-        if block.stays() {
-            program.line("listening");
+        if let Some(line) = block.ready() {
+            program.line(line);
             staying.push((program, block));
         } else if let Some(after) = &block.shown_after_interrupt {
             program.nth_line(block.shown.lines().count(), "");
