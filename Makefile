@@ -4,7 +4,7 @@ CARGO  ?= cargo
 PREFIX ?= /usr/local
 PROGRAMS = listener connector fourtuple
 
-.PHONY: all build help test lint soak stress experiments install clean
+.PHONY: all build help test test-browser lint soak stress experiments install clean
 
 all: build
 	@echo
@@ -21,6 +21,7 @@ help:
 	@echo 'make experiment-N    run one experiment; STEP=1 pauses before each step'
 	@echo 'make experiments     run all of them in parallel'
 	@echo 'make test            run the tests'
+	@echo 'make test-browser    open the pages in headless Chromium; screenshots: out/screenshots'
 	@echo 'make lint            rustfmt, clippy, rustdoc, floors, shellcheck, shfmt'
 	@echo 'make soak            the long runs that make test leaves out'
 	@echo 'make install         PREFIX=$(PREFIX), DESTDIR for packagers'
@@ -41,6 +42,9 @@ experiments: build
 
 test:
 	$(CARGO) test
+
+test-browser: build
+	scripts/test-browser
 
 lint:
 	scripts/lint
