@@ -25,7 +25,7 @@ const CHARACTER: i32 = 6;
 const LARGE_CHARACTER: i32 = 8;
 /// A name of more characters is cut, and a call.
 const LONGEST_NAME: usize = 28;
-const LONGEST_CALL: usize = 36;
+const LONGEST_CALL: usize = 32;
 
 /// What is the same for all diagrams of a page.
 pub struct Context<'a> {
@@ -188,7 +188,7 @@ fn draw(y: i32, row: &Row, connection: &Connection, context: &Context) -> Markup
     match &row.body {
         Body::Segment(passed) => segment(y, passed, connection.is_to_itself(), since),
         Body::Call { end, program, call } => {
-            let words = told_call(connection, *end, program, call);
+            let words = told_call(connection, *end, program, call, LONGEST_CALL);
             draw_call(y, *end, &words, call.failure.is_some(), context.captured && sent_nothing(call))
         }
         Body::States => html! {},
@@ -233,15 +233,16 @@ fn segment(y: i32, passed: &Passed, loops: bool, since: Duration) -> Markup {
 fn draw_call(y: i32, end: usize, words: &str, failed: bool, silent: bool) -> Markup {
     let [left, right] = LIFELINES;
     let (x, text_x, side) = if end == 0 { (left, left + 12, "right") } else { (right, right - 12, "left") };
-    let shown = cut(words, LONGEST_CALL);
     html! {
         g .call.failed[failed] {
             @if failed {
-                path d=(format!("M{} {}l8 8m0 -8l-8 8", x - 4, y + 8)) {}
+                @for class in ["halo", "cross"] {
+                    path class=(class) d=(format!("M{} {}l8 8m0 -8l-8 8", x - 4, y + 8)) {}
+                }
             } @else {
                 circle cx=(x) cy=(y + 12) r="3.5" {}
             }
-            text .(side) x=(text_x) y=(y + 15) textLength=[squeezed(&shown, CHARACTER, 172)] { (shown) }
+            text .(side) x=(text_x) y=(y + 15) textLength=[squeezed(words, CHARACTER, 172)] { (words) }
             @if silent { text .(side).numbers x=(text_x) y=(y + 28) { "no packet" } }
         }
     }

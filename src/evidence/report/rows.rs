@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::words::cut;
 use crate::evidence::timeline::{Basis, Call, Connection, Entry, Owner, Passed, StateChange, What};
 use crate::net::TcpState;
 
@@ -153,10 +154,16 @@ pub fn end_name(connection: &Connection, end: usize) -> Option<&str> {
     })
 }
 
-/// A call with its program, where that is not the one that the end goes by.
-pub fn told_call(connection: &Connection, end: usize, program: &str, call: &Call) -> String {
-    let words = call_words(call);
-    if end_name(connection, end) == Some(program) { words } else { format!("{program}: {words}") }
+/// A call in at most so many characters, with its program, where that is not the one that the end goes by.
+///
+/// A long name of a program is cut first: what came of the call matters more.
+pub fn told_call(connection: &Connection, end: usize, program: &str, call: &Call, most: usize) -> String {
+    let words = cut(&call_words(call), most);
+    let room = most.saturating_sub(words.chars().count() + 2);
+    if end_name(connection, end) == Some(program) || room < 2 {
+        return words;
+    }
+    format!("{}: {words}", cut(program, room))
 }
 
 /// Whether the kernel refused the call before any segment left.

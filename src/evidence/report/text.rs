@@ -69,8 +69,9 @@ fn line(out: &mut String, row: &Row, connection: &Connection, captured: bool) {
     let body = match &row.body {
         Body::Segment(passed) => arrow(passed, connection.is_to_itself()),
         Body::Call { end, program, call } => {
-            let words = told_call(connection, *end, program, call);
-            called(*end, &words, call.failure.is_some(), captured && sent_nothing(call), alone)
+            let silent = if captured && sent_nothing(call) { ", no packet" } else { "" };
+            let words = told_call(connection, *end, program, call, BETWEEN - 1 - silent.len());
+            called(*end, &(words + silent), call.failure.is_some(), alone)
         }
         Body::States => format!("│{:BETWEEN$}{}", "", if alone { ' ' } else { '│' }),
         Body::Pause(pause) => band(&format!("{} later", Short(*pause))),
@@ -105,10 +106,8 @@ fn band(words: &str) -> String {
     format!("┆{label:·^BETWEEN$}┆")
 }
 
-fn called(end: usize, words: &str, failed: bool, silent: bool, alone: bool) -> String {
-    let silent = if silent { ", no packet" } else { "" };
+fn called(end: usize, words: &str, failed: bool, alone: bool) -> String {
     let room = BETWEEN - 1;
-    let words = format!("{}{silent}", cut(words, room - silent.len()));
     let mark = if failed { '✗' } else { '●' };
     match (end, alone) {
         (0, true) => format!("{mark} {words}"),
