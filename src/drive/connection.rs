@@ -102,7 +102,8 @@ pub struct Connection<S> {
     finishing: bool,
     local_finished: bool,
     closing: bool,
-    failed: Option<CloseReason>,
+    /// Seldom there, so it costs the others a pointer only.
+    failed: Option<Box<CloseReason>>,
     /// Its turn in the loop is booked.
     pub queued: bool,
     armed: [bool; 3],
@@ -325,7 +326,7 @@ impl<S: Stream> Connection<S> {
 
     /// Ends the connection at the end of its turn; what is unsent is lost.
     fn fail(&mut self, reason: CloseReason) {
-        self.failed.get_or_insert(reason);
+        self.failed.get_or_insert_with(|| Box::new(reason));
     }
 
     /// Takes the error that an event announced, where no read or write will meet it.
@@ -356,7 +357,7 @@ impl<S: Stream> Connection<S> {
     /// Does what was waiting for the last unsent byte, and says why the connection is over, if it is.
     pub fn settle(&mut self) -> Option<CloseReason> {
         if self.failed.is_some() || self.unsent.is_some() || self.connecting {
-            return self.failed;
+            return self.failed.as_deref().copied();
         }
         if self.closing {
             return Some(CloseReason::Local);
@@ -372,7 +373,7 @@ impl<S: Stream> Connection<S> {
         // Where the remote side finished first, close(2) sends our FIN and shutdown(2) is saved.
         match self.finishing && self.remote_finished {
             true => Some(CloseReason::Fin),
-            false => self.failed,
+            false => self.failed.as_deref().copied(),
         }
     }
 

@@ -52,7 +52,9 @@ impl Watch {
     ///
     /// Those of [`sockets`].
     pub fn sample(&mut self, wanted: &dyn Fn(&SocketRow) -> bool) -> Result<Vec<Transition>> {
-        let mut changes = self.observe(now(), sockets()?, wanted);
+        // The time after the table is read: nothing in it happened later.
+        let rows = sockets()?;
+        let mut changes = self.observe(now(), rows, wanted);
         if self.0.values().any(|seen| seen.missing.is_some()) {
             // A socket that moves within the table while it is read may be passed over.
             let rows = sockets()?;
