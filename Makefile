@@ -4,7 +4,7 @@ CARGO  ?= cargo
 PREFIX ?= /usr/local
 PROGRAMS = listener connector fourtuple
 
-.PHONY: all build help test lint soak stress experiments report install clean
+.PHONY: all build help test test-browser lint soak stress experiments report install clean
 
 all: build
 	@echo
@@ -22,6 +22,7 @@ help:
 	@echo 'make experiments     run all of them in parallel'
 	@echo 'make report          a page that lists what all of them left: out/evidence/index.html'
 	@echo 'make test            run the tests'
+	@echo 'make test-browser    open the pages in headless Chromium; screenshots: out/screenshots'
 	@echo 'make lint            rustfmt, clippy, rustdoc, floors, shellcheck, shfmt'
 	@echo 'make soak            the long runs that make test leaves out'
 	@echo 'make install         PREFIX=$(PREFIX), DESTDIR for packagers'
@@ -45,6 +46,9 @@ report: build
 
 test:
 	$(CARGO) test
+
+test-browser: build
+	scripts/test-browser
 
 lint:
 	scripts/lint

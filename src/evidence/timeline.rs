@@ -58,6 +58,8 @@ pub struct Call {
     pub name: String,
     /// What it was called on, in the program's words.
     pub subject: String,
+    /// What it returned, where that was told.
+    pub result: Option<i64>,
     /// The errno's name, or other words where there is none, of a call that failed.
     pub failure: Option<String>,
 }

@@ -52,7 +52,10 @@ impl Watch {
     ///
     /// Those of [`sockets`].
     pub fn sample(&mut self, wanted: &dyn Fn(&SocketRow) -> bool) -> Result<Vec<Transition>> {
-        let mut changes = self.observe(now(), sockets()?, wanted);
+        // The time after the look: whoever has to wait for the processor between the two must not seem to have seen a
+        // state before the segment that brought it about.
+        let rows = sockets()?;
+        let mut changes = self.observe(now(), rows, wanted);
         if self.0.values().any(|seen| seen.missing.is_some()) {
             // A socket that moves within the table while it is read may be passed over.
             let rows = sockets()?;

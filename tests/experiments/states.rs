@@ -8,9 +8,33 @@ use fourtuple::evidence::report::Bundle;
 use fourtuple::evidence::timeline::{Basis, Connection};
 use fourtuple::net::TcpState;
 
-use crate::lab::{CONNECTED, Lab, can_isolate};
+use crate::lab::{Lab, can_isolate};
 
 const RUNS: usize = 50;
+
+/// The client closes first, and the server not before the client is in FIN-WAIT-2.
+const BODY: &str = "\
+start_perform both --until 'server: recv' \"
+    listener: socket
+    bind $FIRST:3000
+    listen 1
+    client: socket
+    bind $FIRST:3001
+    connect @listener
+    listener: accept as server
+    client: send \\\"hello\\\"
+    server: recv
+    pause
+    client: close
+    wait FIN-WAIT-2
+    server: recv
+    close
+    client: wait TIME-WAIT\"
+expect_established $FIRST:3001 $FIRST:3000
+expect_established $FIRST:3000 $FIRST:3001
+go_on both
+expect_state TIME-WAIT $FIRST:3001 $FIRST:3000
+conclude";
 
 /// Runs `body` while twice as many threads as there are processors do nothing but turn.
 fn under_load(body: impl FnOnce()) {
@@ -46,34 +70,23 @@ fn states_are_right_under_load() {
     if !can_isolate() {
         return;
     }
+    use TcpState::{
+        CloseWait, Closed, Established, FinWait1, FinWait2, LastAck, SynReceived, SynSent, TimeWait,
+    };
     under_load(|| {
         for run in 1..=RUNS {
             let lab = Lab::new();
-            lab.run(&format!(
-                "{CONNECTED}
-                expect_established $FIRST:3001 $FIRST:3000
-                expect_established $FIRST:3000 $FIRST:3001
-                expect_echo red hello
-                stop red
-                expect_state TIME-WAIT $FIRST:3001 $FIRST:3000
-                conclude"
-            ))
-            .passes();
+            lab.run(BODY).passes();
             let bundle = Bundle::read(&lab.directory.path().join("test")).unwrap();
             assert_eq!(bundle.troubles, []);
             let [connection] = bundle.timeline.connections.as_slice() else {
                 panic!("run {run}: {:?}", bundle.timeline)
             };
             let (client, server) = (states(connection, 0), states(connection, 1));
-            for (end, sampled) in [
-                (&client, TcpState::Established),
-                (&server, TcpState::Established),
-                (&client, TcpState::TimeWait),
-            ] {
+            for (end, sampled) in [(&client, Established), (&server, Established), (&client, TimeWait)] {
                 assert!(end.contains(&(sampled, Basis::Sampled)), "run {run}: {sampled}: {end:?}");
             }
             let names = |end: &[(TcpState, Basis)]| end.iter().map(|(state, _)| *state).collect::<Vec<_>>();
-            use TcpState::*;
             assert_eq!(names(&client), [SynSent, Established, FinWait1, FinWait2, TimeWait], "run {run}");
             assert_eq!(names(&server), [SynReceived, Established, CloseWait, LastAck, Closed], "run {run}");
         }

@@ -29,7 +29,7 @@ const PARTS: [&str; 5] = ["manifest.json", "verdict.json", "events.jsonl", "sock
 /// What an experiment left, as far as it can be read.
 #[derive(Debug, Default)]
 pub struct Bundle {
-    /// The directory's name.
+    /// The experiment's name, or else the directory's.
     pub name: String,
     /// Where and how it ran.
     pub manifest: Manifest,
@@ -85,10 +85,8 @@ impl Bundle {
         let events = reading.lines("events.jsonl", EventLine::into_event);
         let samples = reading.lines("sockets.jsonl", SampleLine::into_sample);
         let segments = reading.segments("packets.pcapng");
-        let name = directory.canonicalize().ok();
-        let name = name.as_deref().unwrap_or(directory).file_name().unwrap_or_default();
         Ok(Self {
-            name: name.to_string_lossy().into_owned(),
+            name: name(&manifest, directory),
             manifest,
             verdict,
             captured: segments.is_some(),
@@ -104,6 +102,16 @@ impl Bundle {
             title => title,
         }
     }
+}
+
+/// While the experiment runs, its directory has another name than the one it will be known by.
+fn name(manifest: &Manifest, directory: &Path) -> String {
+    if !manifest.experiment.is_empty() {
+        return manifest.experiment.clone();
+    }
+    let whole = directory.canonicalize().ok();
+    let name = whole.as_deref().unwrap_or(directory).file_name().unwrap_or_default();
+    name.to_string_lossy().into_owned()
 }
 
 /// A bundle being read.
@@ -161,7 +169,7 @@ impl Reading<'_> {
             }
         }
         if let Some(words) = first_wrong {
-            let more = if wrong > 1 { format!(" (and {} more lines)", wrong - 1) } else { String::new() };
+            let more = if wrong > 1 { format!(" (and {} more)", wrong - 1) } else { String::new() };
             self.damaged(file, format_args!("{words}{more}"));
         }
         values
@@ -204,6 +212,7 @@ struct EventLine {
     event: String,
     #[serde(default)]
     program: String,
+    socket: Option<String>,
     local: Option<String>,
     remote: Option<String>,
     call: Option<String>,
@@ -211,38 +220,57 @@ struct EventLine {
     arguments: Option<String>,
     result: Option<i64>,
     errno: Option<String>,
+    text: Option<String>,
 }
 
 impl EventLine {
+    /// Steps that are no system call, or change nothing, would only fill the diagram.
+    const UNTOLD: [&str; 5] = ["wait", "pause", "getsockname", "getpeername", "poll"];
+
     fn into_event(self) -> Option<ProgramEvent> {
-        let parse = |text: &Option<String>| text.as_deref().and_then(|text| text.parse().ok());
-        let (mut local, mut remote): (Option<SocketAddr>, _) = (parse(&self.local), parse(&self.remote));
         let failed = self.event == "failed" || self.result.is_some_and(|result| result < 0);
+        let (local, remote) = self.addresses(failed);
+        let program = self.speaker();
         let subject = self.subject.or(self.arguments).unwrap_or_default();
-        if failed && local.is_none() {
-            let (from, to) = subject.split_once(" -> ").unwrap_or((&subject, ""));
-            (local, remote) = (from.parse().ok(), to.parse().ok());
+        // A connection is being opened: it goes on.
+        let failed = failed && self.errno.as_deref() != Some("EINPROGRESS");
+        let result = if failed { None } else { self.result.filter(|result| *result >= 0) };
+        let failure = failed.then(|| self.errno.or(self.text).unwrap_or_else(|| "failed".to_owned()));
+        let call = self.call.filter(|name| !Self::UNTOLD.contains(&name.as_str()));
+        let call = call.map(|name| Call { name, subject, result, failure });
+        let time = Duration::from_micros(self.time_us);
+        Some(ProgramEvent { time, program, event: self.event, local, remote, call })
+    }
+
+    /// The program, and which of its sockets where they have names; accept(2) speaks for the one it made.
+    fn speaker(&self) -> String {
+        let accepted = self.arguments.as_deref().and_then(|arguments| arguments.strip_prefix("as "));
+        match accepted.filter(|_| self.call.as_deref() == Some("accept")).or(self.socket.as_deref()) {
+            Some(socket) => format!("{} {socket}", self.program),
+            None => self.program.clone(),
         }
-        let failure = failed.then(|| self.errno.unwrap_or_else(|| "failed".to_owned()));
-        let call = self.call.map(|name| Call { name, subject, failure });
-        Some(ProgramEvent {
-            time: Duration::from_micros(self.time_us),
-            program: self.program,
-            event: self.event,
-            local,
-            remote,
-            call,
-        })
+    }
+
+    /// Both ends; a call that failed may have them in its words only.
+    fn addresses(&self, failed: bool) -> (Option<SocketAddr>, Option<SocketAddr>) {
+        let parse = |text: &Option<String>| text.as_deref().and_then(|text| text.parse().ok());
+        let (local, remote) = (parse(&self.local), parse(&self.remote));
+        if !failed || local.is_some() {
+            return (local, remote);
+        }
+        let words = self.subject.as_deref().or(self.arguments.as_deref()).unwrap_or_default();
+        let (from, to) = words.split_once(" -> ").unwrap_or((words, ""));
+        (from.parse().ok(), to.parse().ok())
     }
 }
 
-/// A line of `sockets.jsonl`.
+/// A line of `sockets.jsonl`; other events than `socket` say nothing.
 #[derive(Deserialize)]
 struct SampleLine {
     time_us: u64,
-    to: String,
-    local: SocketAddr,
-    remote: SocketAddr,
+    to: Option<String>,
+    local: Option<SocketAddr>,
+    remote: Option<SocketAddr>,
     #[serde(default)]
     processes: Vec<ProcessLine>,
 }
@@ -256,11 +284,12 @@ struct ProcessLine {
 impl SampleLine {
     /// A state that is not known here says nothing.
     fn into_sample(self) -> Option<Sample> {
-        let state = if self.to == "gone" { TcpState::Closed } else { self.to.parse().ok()? };
+        let to = self.to?;
+        let state = if to == "gone" { TcpState::Closed } else { to.parse().ok()? };
         Some(Sample {
             time: Duration::from_micros(self.time_us),
-            local: self.local,
-            remote: self.remote,
+            local: self.local?,
+            remote: self.remote?,
             state,
             processes: self.processes.into_iter().map(|process| (process.name, process.pid)).collect(),
         })

@@ -7,9 +7,9 @@ use std::time::Duration;
 use maud::{Markup, html};
 
 use super::beside::Beside;
-use super::rows::{Body, Row, call_words, flag_names, numbers, rows, sent_nothing};
-use super::words::{Count, Harmless, Short, Since};
-use crate::evidence::timeline::{Basis, Call, Connection, Owner, Passed};
+use super::rows::{Body, Row, end_name, flag_names, numbers, rows, sent_nothing, told_call};
+use super::words::{Count, Short, Since, cut};
+use crate::evidence::timeline::{Basis, Connection, Passed};
 use crate::net::TcpState;
 
 const WIDTH: i32 = 400;
@@ -20,8 +20,12 @@ const HEAD: i32 = 46;
 const FOOT: i32 = 14;
 /// Half the width of the bar that a state draws on its lifeline.
 const BAR: i32 = 4;
-/// The width of a character of labels, rounded up; what would be too long is squeezed.
-const CHARACTER: i32 = 7;
+/// About how wide a character of a label is, and one of a name; what would be too long is squeezed.
+const CHARACTER: i32 = 6;
+const LARGE_CHARACTER: i32 = 8;
+/// A name of more characters is cut, and a call.
+const LONGEST_NAME: usize = 28;
+const LONGEST_CALL: usize = 32;
 
 /// What is the same for all diagrams of a page.
 pub struct Context<'a> {
@@ -49,12 +53,13 @@ pub fn diagram(index: usize, connection: &Connection, context: &Context) -> Mark
     html! {
         svg viewBox=(format!("0 0 {WIDTH} {whole}")) role="img" aria-labelledby=(format!("d{number}")) {
             title id=(format!("d{number}")) { (describe(connection)) }
+            @for (y, row) in tops() { (mark(y, row, index, context.besides)) }
             @for &(end, x) in &lifelines {
                 (head(connection, end, x))
                 line .lifeline x1=(x) y1=(HEAD) x2=(x) y2=(whole - FOOT) {}
                 (bars(&bar_spans(&rows, end, whole - FOOT), x))
             }
-            @for (y, row) in tops() { (draw(y, row, connection, index, context)) }
+            @for (y, row) in tops() { (draw(y, row, connection, context)) }
         }
     }
 }
@@ -75,7 +80,8 @@ fn describe(connection: &Connection) -> String {
 fn height(row: &Row) -> i32 {
     match row.body {
         Body::Segment(_) => 42,
-        Body::Call { .. } => 34,
+        Body::Call { call, .. } if sent_nothing(call) => 36,
+        Body::Call { .. } => 24,
         Body::States => 28,
         Body::Pause(_) => 26,
         Body::LeftOut(_) => 34,
@@ -84,23 +90,19 @@ fn height(row: &Row) -> i32 {
 
 fn head(connection: &Connection, end: usize, x: i32) -> Markup {
     let address = connection.ends.get(end).map(ToString::to_string).unwrap_or_default();
-    let owners = connection.owners.get(end).map(Vec::as_slice).unwrap_or_default();
-    let name = owners.iter().find_map(|owner| match owner {
-        Owner::Program(name) => Some(Harmless(name).to_string()),
-        Owner::Process(..) => None,
-    });
+    let name = end_name(connection, end).map(|name| cut(name, LONGEST_NAME));
     html! {
         @if let Some(name) = name {
-            text .name x=(x) y="15" textLength=[squeezed(&name, 180)] { (name) }
+            text .name x=(x) y="15" textLength=[squeezed(&name, LARGE_CHARACTER, 184)] { (name) }
         }
-        text .address x=(x) y="31" textLength=[squeezed(&address, 190)] { (address) }
+        text .address x=(x) y="31" textLength=[squeezed(&address, CHARACTER, 190)] { (address) }
     }
 }
 
 /// The width to squeeze a label to, where it would be wider.
-fn squeezed(text: &str, room: i32) -> Option<i32> {
+fn squeezed(text: &str, character: i32, room: i32) -> Option<i32> {
     let length = i32::try_from(text.chars().count()).unwrap_or(i32::MAX);
-    (length.saturating_mul(CHARACTER) > room).then_some(room)
+    (length.saturating_mul(character) > room).then_some(room)
 }
 
 /// A state on a lifeline, from one height to another.
@@ -167,25 +169,31 @@ fn kind(state: TcpState) -> &'static str {
     }
 }
 
-fn draw(y: i32, row: &Row, connection: &Connection, index: usize, context: &Context) -> Markup {
-    let beside =
-        context.besides.iter().find(|beside| (beside.connection, beside.entry) == (index, row.entry));
-    let beside = beside.filter(|_| !matches!(row.body, Body::Pause(_)));
-    let since = row.time.saturating_sub(context.zero);
+/// Marks the row that stood beside a check which did not hold.
+fn mark(y: i32, row: &Row, index: usize, besides: &[Beside]) -> Markup {
+    let here = |beside: &&Beside| (beside.connection, beside.entry) == (index, row.entry);
+    let besides: Vec<&Beside> = besides.iter().filter(here).collect();
+    let checks: Vec<String> = besides.iter().map(|beside| beside.check.to_string()).collect();
     html! {
-        @if let Some(beside) = beside {
-            g id=(format!("check-{}-here", beside.check)) {
-                rect .wrong x="1" y=(y + 1) width=(WIDTH - 2) height=(height(row) - 2) rx="4" {}
-                text .wrong-label x=(WIDTH - 6) y=(y + height(row) - 5) { "✗ check " (beside.check) }
-            }
+        @if !besides.is_empty() && !matches!(row.body, Body::Pause(_)) {
+            @for beside in &besides { g id=(format!("check-{}-here", beside.check)) {} }
+            rect .wrong x="1" y=(y + 1) width=(WIDTH - 2) height=(height(row) - 2) rx="4" {}
+            text .wrong-label x=(WIDTH - 6) y=(y + height(row) - 5) { "✗ check " (checks.join(", ")) }
         }
-        @match &row.body {
-            Body::Segment(passed) => (segment(y, passed, connection.is_to_itself(), since)),
-            Body::Call { end, program, call } => (draw_call(y, *end, program, call, context.captured)),
-            Body::States => {},
-            Body::Pause(pause) => (band(y, "pause", &format!("{} later", Short(*pause)))),
-            Body::LeftOut(segments) => (band(y, "left-out", &format!("{} left out", Count(*segments, "segment")))),
+    }
+}
+
+fn draw(y: i32, row: &Row, connection: &Connection, context: &Context) -> Markup {
+    let since = row.time.saturating_sub(context.zero);
+    match &row.body {
+        Body::Segment(passed) => segment(y, passed, connection.is_to_itself(), since),
+        Body::Call { end, program, call } => {
+            let words = told_call(connection, *end, program, call, LONGEST_CALL);
+            draw_call(y, *end, &words, call.failure.is_some(), context.captured && sent_nothing(call))
         }
+        Body::States => html! {},
+        Body::Pause(pause) => band(y, "pause", &format!("{} later", Short(*pause))),
+        Body::LeftOut(segments) => band(y, "left-out", &format!("{} left out", Count(*segments, "segment"))),
     }
 }
 
@@ -217,27 +225,25 @@ fn segment(y: i32, passed: &Passed, loops: bool, since: Duration) -> Markup {
                 (length)
                 @if passed.retransmission { tspan .word { " · again" } }
             }
-            text .numbers x=(x) y=(y + 38) textLength=[squeezed(&numbers, 210)] { (numbers) }
+            text .numbers x=(x) y=(y + 38) textLength=[squeezed(&numbers, CHARACTER, 210)] { (numbers) }
         }
     }
 }
 
-fn draw_call(y: i32, end: usize, program: &str, call: &Call, captured: bool) -> Markup {
+fn draw_call(y: i32, end: usize, words: &str, failed: bool, silent: bool) -> Markup {
     let [left, right] = LIFELINES;
-    let x = if end == 0 { left } else { right };
-    let failed = call.failure.is_some();
-    let silent = failed && captured && sent_nothing(call);
-    let words = format!("{}: {}", Harmless(program), Harmless(&call_words(call)));
-    let (text_x, side) = if end == 0 { (x + 12, "right") } else { (x - 12, "left") };
+    let (x, text_x, side) = if end == 0 { (left, left + 12, "right") } else { (right, right - 12, "left") };
     html! {
         g .call.failed[failed] {
             @if failed {
-                path d=(format!("M{} {}l8 8m0 -8l-8 8", x - 4, y + 8)) {}
+                @for class in ["halo", "cross"] {
+                    path class=(class) d=(format!("M{} {}l8 8m0 -8l-8 8", x - 4, y + 8)) {}
+                }
             } @else {
-                circle cx=(x) cy=(y + 12) r="3" {}
+                circle cx=(x) cy=(y + 12) r="3.5" {}
             }
-            text .(side) x=(text_x) y=(y + 15) textLength=[squeezed(&words, 280)] { (words) }
-            @if silent { text .(side).numbers x=(text_x) y=(y + 27) { "no packet" } }
+            text .(side) x=(text_x) y=(y + 15) textLength=[squeezed(words, CHARACTER, 172)] { (words) }
+            @if silent { text .(side).numbers x=(text_x) y=(y + 28) { "no packet" } }
         }
     }
 }

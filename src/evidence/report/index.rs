@@ -64,16 +64,16 @@ fn row(path: &Path, bundle: &Bundle) -> Markup {
         tr {
             th scope="row" {
                 @if path.join("report.html").exists() {
-                    a href=(format!("{}/report.html", encoded(&bundle.name))) { (Harmless(&bundle.name)) }
+                    a href=(format!("{}/report.html", encoded(path))) { (Harmless(&bundle.name)) }
                 } @else {
                     (Harmless(&bundle.name)) " (no page)"
                 }
             }
             td data-label="question" { (harmless_lines(verdict.map_or("", |verdict| &verdict.question))) }
             td data-label="verdict" { (outcome(verdict.map(super::verdict::Verdict::holds))) }
-            td data-label="checks" { (checks - failed) " of " (checks) }
-            td data-label="ran" { @if manifest.started_us > 0 { (moment(manifest.started_us)) } }
-            td data-label="took" { (Short(std::time::Duration::from_micros(manifest.duration_us))) }
+            td .short data-label="checks" { (checks - failed) " of " (checks) }
+            td .short data-label="ran" { @if manifest.started_us > 0 { (moment(manifest.started_us)) } }
+            td .short data-label="took" { (Short(std::time::Duration::from_micros(manifest.duration_us))) }
             td data-label="kernel" { (Harmless(&manifest.kernel)) }
         }
     }
@@ -89,11 +89,11 @@ fn outcome(holds: Option<bool>) -> Markup {
     }
 }
 
-/// A file's name as part of a link (RFC 3986 §2.1).
-fn encoded(name: &str) -> String {
-    let byte = |byte: u8| match byte {
-        b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => char::from(byte).to_string(),
+/// A directory's name as part of a link (RFC 3986 §2.1).
+fn encoded(path: &Path) -> String {
+    let byte = |byte: &u8| match byte {
+        b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => char::from(*byte).to_string(),
         _ => format!("%{byte:02X}"),
     };
-    name.bytes().map(byte).collect()
+    path.file_name().unwrap_or_default().as_encoded_bytes().iter().map(byte).collect()
 }

@@ -33,11 +33,11 @@ pub fn page(bundle: &Bundle) -> String {
             }
             main {
                 (troubles(&bundle.troubles))
+                (tables::connections(bundle, MOST_DRAWN))
+                (diagrams(bundle, &besides))
                 @if let Some(verdict) = &bundle.verdict {
                     (tables::checks(verdict, &besides))
                 }
-                (tables::connections(bundle, MOST_DRAWN))
-                (diagrams(bundle, &besides))
                 @if let Some(verdict) = &bundle.verdict {
                     (tables::predictions(&verdict.predictions))
                 }

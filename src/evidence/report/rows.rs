@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use crate::evidence::timeline::{Basis, Call, Connection, Entry, Passed, StateChange, What};
+use super::words::cut;
+use crate::evidence::timeline::{Basis, Call, Connection, Entry, Owner, Passed, StateChange, What};
 use crate::net::TcpState;
 
 /// A pause that is at least so long is marked.
@@ -133,18 +134,42 @@ pub fn numbers(passed: &Passed) -> String {
     }
 }
 
-/// A call as its label: `connect: EADDRNOTAVAIL`.
+/// A call as its label: `connect: EADDRNOTAVAIL`, or as strace(1) has it, `shutdown WR = 0`.
 pub fn call_words(call: &Call) -> String {
-    match &call.failure {
-        Some(failure) => format!("{}: {failure}", call.name),
-        None if call.subject.is_empty() => call.name.clone(),
-        None => format!("{} {}", call.name, call.subject),
+    let Call { name, subject, result, failure } = call;
+    let space = if subject.is_empty() { "" } else { " " };
+    match (failure, result) {
+        (Some(failure), _) => format!("{name}: {failure}"),
+        (None, Some(result)) => format!("{name}{space}{subject} = {result}"),
+        (None, None) => format!("{name}{space}{subject}"),
     }
+}
+
+/// The name that an end goes by, where a program has said that it is its own.
+pub fn end_name(connection: &Connection, end: usize) -> Option<&str> {
+    let owners = connection.owners.get(end).map(Vec::as_slice).unwrap_or_default();
+    owners.iter().find_map(|owner| match owner {
+        Owner::Program(name) => Some(name.as_str()),
+        Owner::Process(..) => None,
+    })
+}
+
+/// A call in at most so many characters, with its program, where that is not the one that the end goes by.
+///
+/// A long name of a program is cut first: what came of the call matters more.
+pub fn told_call(connection: &Connection, end: usize, program: &str, call: &Call, most: usize) -> String {
+    let words = cut(&call_words(call), most);
+    let room = most.saturating_sub(words.chars().count() + 2);
+    if end_name(connection, end) == Some(program) || room < 2 {
+        return words;
+    }
+    format!("{}: {words}", cut(program, room))
 }
 
 /// Whether the kernel refused the call before any segment left.
 pub fn sent_nothing(call: &Call) -> bool {
     match call.name.as_str() {
+        _ if call.failure.is_none() => false,
         "bind" | "listen" | "socket" | "setsockopt" => true,
         "connect" => {
             matches!(

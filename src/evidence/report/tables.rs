@@ -6,7 +6,7 @@ use super::beside::Beside;
 use super::bundle::Bundle;
 use super::manifest::Manifest;
 use super::verdict::{Check, Prediction, Verdict};
-use super::words::{Count, Harmless, Short, moment};
+use super::words::{Count, Harmless, Short, harmless_lines, moment};
 use crate::evidence::timeline::{Basis, Connection, Owner};
 use crate::net::TcpState;
 
@@ -39,10 +39,10 @@ fn check(check: &Check, beside: Option<&Beside>) -> Markup {
             p { span .mark { span aria-hidden="true" { (sign) } " " (word) } " " (Harmless(&check.text)) }
             @if !check.expected.is_empty() || !check.seen.is_empty() {
                 dl {
-                    div { dt { "expected" } dd { (Harmless(&check.expected)) } }
-                    div .seen { dt { "seen" } dd { (Harmless(&check.seen)) } }
+                    div { dt { "expected" } dd { (harmless_lines(&check.expected)) } }
+                    div .seen { dt { "seen" } dd { (harmless_lines(&check.seen)) } }
                     @if let Some(beside) = beside {
-                        div { dt { "beside it" } dd { a href=(format!("#check-{}-here", check.number)) { (Harmless(&beside.words)) } } }
+                        div .beside { dt { "beside it" } dd { a href=(format!("#check-{}-here", check.number)) { (Harmless(&beside.words)) } } }
                     }
                 }
             }

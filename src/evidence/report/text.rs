@@ -3,15 +3,17 @@
 use std::fmt::Write;
 
 use super::bundle::Bundle;
-use super::rows::{Body, Row, call_words, flag_names, numbers, rows, sent_nothing};
-use super::words::{Count, Harmless, Short};
-use crate::evidence::timeline::{Basis, Call, Connection, Owner, Passed};
+use super::rows::{Body, Row, end_name, flag_names, numbers, rows, sent_nothing, told_call};
+use super::words::{Count, Short, cut};
+use crate::evidence::timeline::{Basis, Connection, Passed};
 use crate::net::TcpState;
 
 /// The width of the states on either side; `SYN-RECEIVED inferred` fits.
 const SIDE: usize = 22;
 /// The width between the lifelines.
 const BETWEEN: usize = 50;
+/// A name of more characters is cut.
+const LONGEST_NAME: usize = 34;
 /// More connections than this are counted, not drawn.
 const MOST_DRAWN: usize = 24;
 
@@ -45,35 +47,37 @@ fn push(out: &mut String, line: std::fmt::Arguments) {
     let _ = writeln!(out, "{}", line.trim_end());
 }
 
+/// Names and addresses over their lifelines; on two lines where one has no room for all.
 fn head(out: &mut String, connection: &Connection) {
     let [one, other] = connection.ends;
-    let name = |end: usize| {
-        let owners = connection.owners.get(end).map(Vec::as_slice).unwrap_or_default();
-        owners.iter().find_map(|owner| match owner {
-            Owner::Program(name) => Some(format!("{} ", Harmless(name))),
-            Owner::Process(..) => None,
-        })
-    };
-    let left = format!("{}{one}", name(0).unwrap_or_default());
-    let right = if one == other { String::new() } else { format!("{}{other}", name(1).unwrap_or_default()) };
-    let room = (SIDE + BETWEEN).saturating_sub(left.chars().count());
-    push(out, format_args!("{:pad$}{left}{right:>room$}", "", pad = SIDE / 2));
+    let alone = one == other;
+    let name = |end: usize| cut(end_name(connection, end).unwrap_or_default(), LONGEST_NAME);
+    let (left, right) = (name(0), if alone { String::new() } else { name(1) });
+    let (one, other) = (one.to_string(), if alone { String::new() } else { other.to_string() });
+    let both = [format!("{left} {one}"), format!("{right} {other}")].map(|text| text.trim().to_owned());
+    let length: usize = both.iter().map(|text| text.chars().count()).sum();
+    let lines = if length < SIDE / 2 + BETWEEN { vec![both] } else { vec![[left, right], [one, other]] };
+    for [left, right] in lines {
+        let room = (SIDE + BETWEEN).saturating_sub(left.chars().count());
+        push(out, format_args!("{:pad$}{left}{right:>room$}", "", pad = SIDE / 2));
+    }
 }
 
 fn line(out: &mut String, row: &Row, connection: &Connection, captured: bool) {
     let alone = connection.ends[0] == connection.ends[1];
     let (left, right) = (side(row.states[0]), side(row.states[1]));
-    let (body, extra) = match &row.body {
-        Body::Segment(passed) => (arrow(passed, connection.is_to_itself()), None),
-        Body::Call { end, program, call } => called(*end, program, call, captured),
-        Body::States => (format!("│{:BETWEEN$}{}", "", if alone { ' ' } else { '│' }), None),
-        Body::Pause(pause) => (band(&format!("{} later", Short(*pause))), None),
-        Body::LeftOut(segments) => (band(&format!("{} left out", Count(*segments, "segment"))), None),
+    let body = match &row.body {
+        Body::Segment(passed) => arrow(passed, connection.is_to_itself()),
+        Body::Call { end, program, call } => {
+            let silent = if captured && sent_nothing(call) { ", no packet" } else { "" };
+            let words = told_call(connection, *end, program, call, BETWEEN - 1 - silent.len());
+            called(*end, &(words + silent), call.failure.is_some(), alone)
+        }
+        Body::States => format!("│{:BETWEEN$}{}", "", if alone { ' ' } else { '│' }),
+        Body::Pause(pause) => band(&format!("{} later", Short(*pause))),
+        Body::LeftOut(segments) => band(&format!("{} left out", Count(*segments, "segment"))),
     };
     push(out, format_args!("{left:>SIDE$} {body} {right}"));
-    if let Some(extra) = extra {
-        push(out, format_args!("{:SIDE$} {extra}", ""));
-    }
 }
 
 /// Beside a state that was sampled stands nothing.
@@ -102,19 +106,12 @@ fn band(words: &str) -> String {
     format!("┆{label:·^BETWEEN$}┆")
 }
 
-fn called(end: usize, program: &str, call: &Call, captured: bool) -> (String, Option<String>) {
-    let silent = call.failure.is_some() && captured && sent_nothing(call);
-    let words = format!(
-        "{}: {}{}",
-        Harmless(program),
-        Harmless(&call_words(call)),
-        if silent { ", no packet" } else { "" }
-    );
-    let mark = if call.failure.is_some() { '✗' } else { '●' };
-    // What does not fit between the lifelines is cut.
-    let words: String = words.chars().take(BETWEEN - 1).collect();
+fn called(end: usize, words: &str, failed: bool, alone: bool) -> String {
     let room = BETWEEN - 1;
-    let line =
-        if end == 0 { format!("{mark} {words:<room$}│") } else { format!("│{words:>room$} {mark}") };
-    (line, None)
+    let mark = if failed { '✗' } else { '●' };
+    match (end, alone) {
+        (0, true) => format!("{mark} {words}"),
+        (0, false) => format!("{mark} {words:<room$}│"),
+        _ => format!("│{words:>room$} {mark}"),
+    }
 }

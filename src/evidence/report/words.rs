@@ -23,6 +23,15 @@ impl fmt::Display for Count {
     }
 }
 
+/// Harmless text of at most so many characters, the last of them `…` where some are left out.
+pub fn cut(text: &str, most: usize) -> String {
+    let text = Harmless(text).to_string();
+    if text.chars().count() <= most {
+        return text;
+    }
+    text.chars().take(most.saturating_sub(1)).chain(['…']).collect()
+}
+
 /// Text of several lines, each harmless.
 pub fn harmless_lines(text: &str) -> String {
     let lines: Vec<String> = text.lines().map(|line| Harmless(line).to_string()).collect();
@@ -43,6 +52,13 @@ mod tests {
     fn one_is_singular() {
         assert_eq!(Count(1, "segment").to_string(), "1 segment");
         assert_eq!(Count(0, "segment").to_string(), "0 segments");
+    }
+
+    #[test]
+    fn what_is_cut_shows_it() {
+        assert_eq!(cut("EADDRINUSE", 10), "EADDRINUSE");
+        assert_eq!(cut("EADDRINUSE", 6), "EADDR…");
+        assert_eq!(cut("\u{1b}[2J", 5), "\\x1b…");
     }
 
     #[test]

@@ -48,6 +48,13 @@ impl End {
         self.state = state;
     }
 
+    /// Whether this end, closed as it seems, sends what continues its connection.
+    pub fn goes_on(&self, segment: &Segment) -> bool {
+        let begin =
+            if segment.flags.syn { self.after_syn.map(|after| after.wrapping_sub(1)) } else { self.sent };
+        self.state == Closed && !segment.flags.rst && begin == Some(segment.sequence)
+    }
+
     /// The states that follow one another when this end sends `segment`; none where it changes nothing.
     pub fn sends(&mut self, segment: &Segment) -> Vec<TcpState> {
         let mut steps = Steps::from(self.state);

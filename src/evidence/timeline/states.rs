@@ -1,6 +1,6 @@
 //! The states of both ends: sampled, and between samples inferred from the segments.
 
-use std::collections::HashSet;
+use std::collections::{HashSet, VecDeque};
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -19,6 +19,10 @@ use crate::net::TcpState;
 /// A state that lasted so long was not too short to be sampled, even by a sampler that had to wait its turn.
 const SAMPLED_WITHIN: Duration = Duration::from_millis(250);
 
+/// A sample may carry a time so much before the moment at which it saw its socket: reading the table takes a while,
+/// and on a busy machine the sampler waits its turn in between. 21 ms were seen.
+const STAMPED_EARLY: Duration = Duration::from_millis(200);
+
 /// An inference at one end from one segment, by the segment's number in the capture.
 type Inference = (usize, usize, TcpState);
 
@@ -35,9 +39,10 @@ pub fn merge(
         let mut walk = Walk::new(ends, &refuted);
         walk.all(segments, samples);
         let refutation = walk.refutation(watched);
-        let entries = walk.entries;
+        let mut entries = walk.entries;
         // Each turn refutes one more inference, and there are finitely many.
         if refutation.is_none_or(|inference| !refuted.insert(inference)) {
+            entries.sort_by_key(|entry| entry.time);
             return entries;
         }
     }
@@ -52,6 +57,8 @@ struct Walk<'a> {
     entries: Vec<Entry>,
     /// The index in `entries` from which on a sample may confirm an inference, for each end.
     unconfirmed: [usize; 2],
+    /// Samples that nothing confirms or corrects yet, for each end.
+    waiting: [VecDeque<Sample>; 2],
 }
 
 impl<'a> Walk<'a> {
@@ -63,6 +70,7 @@ impl<'a> Walk<'a> {
             conversations: Conversations::default(),
             entries: Vec::new(),
             unconfirmed: [0, 0],
+            waiting: [VecDeque::new(), VecDeque::new()],
         }
     }
 
@@ -70,11 +78,13 @@ impl<'a> Walk<'a> {
         let mut samples = samples.iter().peekable();
         for (number, segment) in segments {
             while let Some(sample) = samples.next_if(|sample| sample.time < segment.time) {
-                self.sample(sample);
+                self.wait(sample);
             }
+            self.settle(segment.time.saturating_sub(STAMPED_EARLY));
             self.segment(*number, segment);
         }
-        samples.for_each(|sample| self.sample(sample));
+        samples.for_each(|sample| self.wait(sample));
+        self.settle(Duration::MAX);
     }
 
     fn index(&self, address: SocketAddr) -> usize {
@@ -94,15 +104,19 @@ impl<'a> Walk<'a> {
             retransmission: place.retransmission,
         };
         self.entries.push(Entry { time: segment.time, what: What::Segment(passed) });
+        if self.known.get(from).is_some_and(|end| end.goes_on(segment)) {
+            self.retract(from, Closed);
+        }
         let sent = self.known.get_mut(from).map(|end| end.sends(segment)).unwrap_or_default();
         self.infer(number, from, segment.time, sent);
         let received = self.known.get_mut(to).map(|end| end.receives(segment)).unwrap_or_default();
         self.infer(number, to, segment.time, received);
+        self.settle(segment.time.saturating_sub(STAMPED_EARLY));
     }
 
     fn infer(&mut self, number: usize, end: usize, time: Duration, states: Vec<TcpState>) {
         if states.first() == Some(&FinWait1) {
-            self.retract_close_wait(end);
+            self.retract(end, CloseWait);
         }
         for state in states {
             if self.refuted.contains(&(number, end, state)) {
@@ -112,14 +126,23 @@ impl<'a> Walk<'a> {
         }
     }
 
-    /// CLOSE-WAIT was inferred when a FIN was captured that had not arrived yet.
-    fn retract_close_wait(&mut self, end: usize) {
+    /// Takes back the last inference at an end, if it was this one: what the end did next shows that it had not
+    /// received the segment yet, or never did.
+    fn retract(&mut self, end: usize, state: TcpState) {
         let first = self.unconfirmed.get(end).copied().unwrap_or_default();
-        let premature = self.entries.iter().enumerate().skip(first).find(|(_, entry)| {
-            matches!(&entry.what, What::State(change) if change.end == end && change.state == CloseWait)
+        let states = self.entries.iter().enumerate().filter_map(|(index, entry)| match entry.what {
+            What::State(change) if change.end == end => Some((index, change.state)),
+            _ => None,
         });
-        if let Some((index, _)) = premature {
+        let mut last: Vec<(usize, TcpState)> = states.collect();
+        if let Some((index, _)) = last.pop_if(|(index, last)| *index >= first && *last == state) {
             self.entries.remove(index);
+            for unconfirmed in &mut self.unconfirmed {
+                *unconfirmed -= usize::from(*unconfirmed > index);
+            }
+            if let Some(known) = self.known.get_mut(end) {
+                known.enter(last.last().map_or(Closed, |(_, state)| *state));
+            }
         }
     }
 
@@ -130,35 +153,59 @@ impl<'a> Walk<'a> {
         self.entries.push(Entry { time, what: What::State(change) });
     }
 
-    /// Confirms an inference since the last sample, or else corrects the state.
-    fn sample(&mut self, sample: &Sample) {
+    fn wait(&mut self, sample: &Sample) {
         let end = self.index(sample.local);
         // A request that has no socket yet is in SYN-RECEIVED for the rest of the world.
         let state = if sample.state == NewSynReceived { SynReceived } else { sample.state };
-        let first = self.unconfirmed.get(end).copied().unwrap_or_default();
-        let confirmed =
-            self.entries.iter_mut().enumerate().skip(first).rev().find_map(|(index, entry)| match &mut entry
-                .what
-            {
-                What::State(change) if change.end == end && change.state == state => Some((index, change)),
-                _ => None,
-            });
-        let next = match confirmed {
-            Some((index, change)) => {
-                change.basis = Basis::Sampled;
-                index
-            }
-            None => {
-                if self.known.get(end).is_some_and(|known| known.state() == state) {
-                    return;
+        if let Some(waiting) = self.waiting.get_mut(end) {
+            waiting.push_back(Sample { state, ..sample.clone() });
+        }
+    }
+
+    /// Lets the samples that wait confirm what was inferred; one taken before `expired` corrects the state instead.
+    fn settle(&mut self, expired: Duration) {
+        for end in 0..self.ends.len() {
+            while let Some(sample) = self.waiting.get_mut(end).and_then(VecDeque::pop_front) {
+                if self.confirm(end, sample.state) {
+                    continue;
                 }
-                let change = StateChange { end, state, basis: Basis::Sampled, follows: false };
-                self.enter(sample.time, change);
-                self.entries.len() - 1
+                if sample.time >= expired && expired != Duration::MAX {
+                    if let Some(waiting) = self.waiting.get_mut(end) {
+                        waiting.push_front(sample);
+                    }
+                    break;
+                }
+                self.correct(end, &sample);
             }
-        };
+        }
+    }
+
+    /// Whether a state that was inferred since the last sample, or is the present one, is this.
+    fn confirm(&mut self, end: usize, state: TcpState) -> bool {
+        let first = self.unconfirmed.get(end).copied().unwrap_or_default();
+        for (index, entry) in self.entries.iter_mut().enumerate().skip(first).rev() {
+            let What::State(change) = &mut entry.what else { continue };
+            if change.end == end && change.state == state {
+                change.basis = Basis::Sampled;
+                self.confirmed_up_to(end, index);
+                return true;
+            }
+        }
+        self.known.get(end).is_some_and(|known| known.state() == state)
+    }
+
+    fn correct(&mut self, end: usize, sample: &Sample) {
+        let last =
+            self.entries.iter().rfind(|entry| matches!(entry.what, What::State(change) if change.end == end));
+        let time = last.map_or(sample.time, |last| last.time.max(sample.time));
+        let change = StateChange { end, state: sample.state, basis: Basis::Sampled, follows: false };
+        self.enter(time, change);
+        self.confirmed_up_to(end, self.entries.len() - 1);
+    }
+
+    fn confirmed_up_to(&mut self, end: usize, index: usize) {
         if let Some(unconfirmed) = self.unconfirmed.get_mut(end) {
-            *unconfirmed = next + 1;
+            *unconfirmed = index + 1;
         }
     }
 

@@ -234,6 +234,35 @@ fn a_sample_that_was_overtaken_by_a_segment_confirms_the_earlier_state() {
 }
 
 #[test]
+fn a_sample_stamped_before_the_segment_that_led_to_its_state_confirms_it_there() {
+    let mut all = segments(&after_handshake(&["> F. 1 101", "< F. 101 2"]));
+    all[3].time = Duration::from_millis(50);
+    all[4].time = Duration::from_millis(60);
+    let samples = [sample(3, ">", Established), sample(55, ">", TimeWait)];
+    let expected = [
+        (SynSent, Basis::Inferred),
+        (Established, Basis::Sampled),
+        (FinWait1, Basis::Inferred),
+        (TimeWait, Basis::Sampled),
+    ];
+    assert_eq!(states(&samples, &all, 0), expected);
+    let timeline = Timeline::merge(&[], &samples, &all);
+    let of_client = |entry: &&Entry| matches!(entry.what, What::State(change) if change.state == TimeWait);
+    let entry = only(&timeline).entries.iter().find(of_client).unwrap();
+    assert_eq!(entry.time, Duration::from_millis(60));
+}
+
+#[test]
+fn a_socket_that_goes_on_after_a_reset_never_received_it() {
+    // A filter hides the RST from the client's socket until the other end opens actively too.
+    inferred(
+        &["> S 0", "< R. 0 1", "< S 100", "> S. 0 101", "< . 101 1"],
+        &[SynSent, SynReceived, Established],
+        &[SynSent, Established],
+    );
+}
+
+#[test]
 fn without_segments_nothing_is_inferred() {
     let samples = [sample(1, ">", SynSent), sample(9, ">", TimeWait)];
     assert_eq!(states(&samples, &[], 0), [(SynSent, Basis::Sampled), (TimeWait, Basis::Sampled)]);
@@ -284,6 +313,7 @@ fn event(time: u64, local: &str, remote: Option<&str>, failure: Option<&str>) ->
         call: failure.map(|errno| Call {
             name: "connect".into(),
             subject: local.into(),
+            result: None,
             failure: Some(errno.into()),
         }),
     }
