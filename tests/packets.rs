@@ -12,6 +12,7 @@ use std::process::Command;
 use std::thread;
 use std::time::Instant;
 
+use fourtuple::evidence::conversation::Conversations;
 use fourtuple::evidence::pcapng;
 use fourtuple::evidence::segment::Segment;
 use fourtuple::net::TcpState;
@@ -143,6 +144,8 @@ fn every_segment_of_10_000_connections_is_captured_for_an_ordinary_user() {
     if !isolated_as_ordinary_user("every_segment_of_10_000_connections_is_captured_for_an_ordinary_user") {
         return;
     }
+    let users = fs::read_to_string("/proc/self/uid_map").unwrap();
+    eprintln!("user outside: {}", users.split_whitespace().nth(1).unwrap());
     let mut packets = Packets::start(&["--quiet"]);
     let listener = Listener::start(&["--quiet"]);
     let begin = Instant::now();
@@ -181,7 +184,13 @@ fn a_segment_of_64_kib_is_captured_whole() {
     assert_eq!((captured, dropped), (segments_received(), 0));
     let segments = segments(&packets.file());
     assert!(segments.iter().any(|segment| segment.length > 60_000));
-    let bytes: usize = segments.iter().map(|segment| segment.length).sum();
+    // On a busy machine a tail is sent again before its acknowledgement is processed.
+    let mut conversations = Conversations::default();
+    let bytes: usize = segments
+        .iter()
+        .filter(|segment| !conversations.place(segment).retransmission)
+        .map(|segment| segment.length)
+        .sum();
     assert_eq!(bytes, 2 * 20 * 200_000);
     assert!(fs::metadata(packets.file()).unwrap().len() > bytes as u64);
 }
@@ -510,6 +519,15 @@ fn a_full_disk_ends_the_capture_with_the_error() {
     make_one_connection("127.0.0.1");
     let end = program.end().with_status(1);
     assert_eq!(end.stderr, "fourtuple: write /dev/full: ENOSPC (No space left on device)\n");
+}
+
+#[test]
+fn short_help_fits_40_lines_of_80_columns() {
+    let mut command = Command::new(path("fourtuple"));
+    let end = Program::spawn(command.args(["packets", "-h"]).env("COLUMNS", "80")).end().well();
+    assert!(end.stdout.lines().count() <= 40, "{}", end.stdout);
+    assert!(end.stdout.lines().all(|line| line.chars().count() <= 80), "{}", end.stdout);
+    assert!(end.stdout.contains("\nExamples:\n  fourtuple packets "), "{}", end.stdout);
 }
 
 #[test]

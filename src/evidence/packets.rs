@@ -55,7 +55,7 @@ impl Capture {
     ///
     /// # Errors
     ///
-    /// `ENETDOWN` is no error: packets from other interfaces still come.
+    /// `ENOMEM` from `poll`. An interface that goes down is no error: packets of the others still come.
     pub fn wait(&self, other: BorrowedFd) -> Result<bool> {
         let mut descriptors =
             [PollFd::new(self.ring.as_fd(), PollFlags::POLLIN), PollFd::new(other, PollFlags::POLLIN)];

@@ -19,7 +19,7 @@ use line::{Lines, Name, parse_name};
 
 const EXAMPLES: &str = "\
 Examples:
-  fourtuple isolate -- bash -c 'fourtuple packets & listener'   in a network of its own
+  fourtuple packets                        in a shell of `fourtuple isolate -- bash`
   fourtuple packets --port 3000 --count 10
   fourtuple packets --quiet --write connection.pcapng
   fourtuple packets --read connection.pcapng --name 127.0.0.1:3000=listener";
