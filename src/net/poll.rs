@@ -17,7 +17,8 @@ use socket2::Socket;
 #[expect(unsafe_code, reason = "POLLRDHUP is what tells a half-close from data")]
 pub fn poll(socket: &Socket, events: i16, time: Duration) -> io::Result<(i32, i16)> {
     let mut descriptor = pollfd { fd: socket.as_raw_fd(), events, revents: 0 };
-    let milliseconds = i32::try_from(time.as_millis()).unwrap_or(i32::MAX);
+    // Rounded up: a wait that was asked for is never none.
+    let milliseconds = i32::try_from(time.as_micros().div_ceil(1000)).unwrap_or(i32::MAX);
     let descriptors: *mut pollfd = &mut descriptor;
     // SAFETY: the pointer is to one pollfd, which lives until the call has returned, and the count says one.
     let ready = unsafe { libc::poll(descriptors, 1 as nfds_t, milliseconds) };

@@ -121,3 +121,51 @@ pub fn visible(text: &str) -> String {
     };
     text.chars().map(shown).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn call(returned: Returned) -> Call {
+        let local = "127.0.0.1:3001".parse().ok();
+        Call { socket: Some("a"), name: "recv", arguments: "", returned, local, remote: None }
+    }
+
+    #[test]
+    fn a_call_shows_what_it_returned_and_what_it_gave() {
+        for (returned, text) in [
+            (Returned::Number(3, Shown::Bytes(b"x\n\xff")), r#"a: recv = 3 "x\n\xff""#),
+            (Returned::Number(0, Shown::Bytes(b"")), "a: recv = 0"),
+            (Returned::Number(1, Shown::Words("POLLIN")), "a: recv = 1 POLLIN"),
+            (Returned::Number(0, Shown::Nothing), "a: recv = 0"),
+            (Returned::Errno(Errno::ECONNRESET), "a: recv = -1 ECONNRESET"),
+            (Returned::Failed("(SYN-SENT)"), "a: recv = -1 (SYN-SENT)"),
+            (Returned::Nothing("(SIGINT)"), "a: recv = ? (SIGINT)"),
+        ] {
+            assert_eq!(call(returned).line(Format::Text).finish(), text);
+        }
+    }
+
+    #[test]
+    fn every_key_is_in_the_json_object_whatever_came_of_the_call() {
+        let returned = [
+            Returned::Number(1, Shown::Bytes(b"x")),
+            Returned::Errno(Errno::EPIPE),
+            Returned::Nothing("(SIGINT)"),
+        ];
+        let keys = ["socket", "call", "arguments", "result", "errno", "text", "local", "remote"];
+        let objects: Vec<Value> = returned
+            .into_iter()
+            .map(|returned| serde_json::from_str(&call(returned).line(Format::Json).finish()).unwrap())
+            .collect();
+        assert!(objects.iter().all(|object| keys.iter().all(|key| object.get(key).is_some())), "{objects:?}");
+        assert_eq!((&objects[0]["result"], &objects[0]["text"]), (&1.into(), &"x".into()));
+        assert_eq!((&objects[1]["result"], &objects[1]["errno"]), (&(-1).into(), &"EPIPE".into()));
+        assert_eq!((&objects[2]["result"], &objects[2]["remote"]), (&Value::Null, &Value::Null));
+    }
+
+    #[test]
+    fn visible_text_keeps_its_columns() {
+        assert_eq!(visible("a\t\x1b[2J \u{202e}é\"\\"), "a··[2J ·é\"\\");
+    }
+}

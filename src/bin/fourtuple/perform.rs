@@ -66,8 +66,8 @@ Each call is printed when it returns: its result, then what it gave, or -1 and t
 that fails does not end the performance; one on a socket that never came to be answers EBADF.
 Sockets left open are closed at the end, in the order of their names. SIGPIPE is ignored.
 
-Signals: the first SIGINT or SIGTERM ends a `pause` without a time, now or when its turn comes.
-Where there is none to come, and from the second signal on, it ends the performance.
+Signals: each `pause` without a time takes one SIGINT or SIGTERM, now or when its turn comes. One
+more ends the performance.
 
 Exit status: 0 every call was made, whatever it returned; 1 a state did not come or a call did not
 return for as long as --patience; 2 wrong usage, and no call was made; 130 or 143 by a signal.

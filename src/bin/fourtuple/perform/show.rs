@@ -1,4 +1,7 @@
-//! The performance: a thread that makes the calls, and one that watches signals and the time it takes.
+//! The performance: a thread that makes the calls, and one that watches signals and the time a call takes.
+//!
+//! The calls block as the kernel has it, so nothing but another thread can end the wait for one. A signal handler
+//! could interrupt it instead, but then the call would answer EINTR, which the steps have not asked for.
 
 use std::panic::resume_unwind;
 use std::process::ExitCode;
@@ -29,17 +32,25 @@ enum News {
     Signal(i32),
 }
 
-/// Who may still report: the calls' thread until the performance is broken off.
+/// The lines told so far. Both threads tell: one the calls that returned, the other the call that did not.
 #[derive(Clone)]
 struct Lines {
     reporter: Reporter,
-    broken_off: Arc<Mutex<bool>>,
+    told: Arc<Mutex<Told>>,
+}
+
+#[derive(Default)]
+struct Told {
+    /// The step whose call has begun and is not told yet.
+    begun: Option<usize>,
+    /// Nothing more is to be told.
+    broken_off: bool,
 }
 
 /// Performs `steps`; no call may block longer than `patience`.
 pub fn perform(steps: Vec<Step>, patience: Duration, reporter: &Reporter) -> Result<ExitCode> {
     let steps: Arc<[Step]> = steps.into();
-    let lines = Lines { reporter: reporter.clone(), broken_off: Arc::default() };
+    let lines = Lines { reporter: reporter.clone(), told: Arc::default() };
     let (tell, news) = channel();
     let (wake, woken) = channel();
     watch_signals(tell.clone())?;
@@ -48,8 +59,8 @@ pub fn perform(steps: Vec<Step>, patience: Duration, reporter: &Reporter) -> Res
     let own = Arc::clone(&steps);
     let started = thread::Builder::new().name("calls".to_owned()).spawn(move || calls.make(&own));
     let calls = started.map_err(|error| Error::new("pthread_create", "", error))?;
-    let watch =
-        Watch { steps: &steps, lines, news, wake, patience, current: 0, deadline: None, signalled: false };
+    let pauses = steps.iter().filter(|step| matches!(step.call, Call::Pause(None))).count();
+    let watch = Watch { steps: &steps, lines, news, wake, patience, deadline: None, pauses };
     match watch.until_the_end()? {
         Some(signal) => Ok(cli::signalled(signal)),
         None => calls.join().unwrap_or_else(|panic| resume_unwind(panic)).map(|()| ExitCode::SUCCESS),
@@ -80,8 +91,15 @@ impl Drop for Tell {
 }
 
 impl Lines {
-    fn lock(&self) -> MutexGuard<'_, bool> {
-        self.broken_off.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Whether the call of this step may be made: not when the performance is broken off.
+    fn begin(&self, index: usize) -> bool {
+        let mut told = self.lock();
+        told.begun = Some(index);
+        !told.broken_off
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Told> {
+        self.told.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -102,6 +120,9 @@ impl Calls {
         let signals: SigSet = [Signal::SIGINT, Signal::SIGTERM].into_iter().collect();
         signals.thread_block().map_err(|errno| Error::new("sigprocmask", "SIG_BLOCK", errno))?;
         for (index, step) in steps.iter().enumerate() {
+            if !self.lines.begin(index) {
+                return Ok(());
+            }
             let _ = self.tell.0.send(News::Began(index));
             // An address that is another socket's is told as what it was when the call was made.
             let arguments = self.arguments(&step.call);
@@ -112,11 +133,13 @@ impl Calls {
                 }
                 _ => self.stage.perform(step),
             };
-            let broken_off = self.lines.lock();
-            if *broken_off {
+            let mut told = self.lines.lock();
+            if told.broken_off {
                 return Ok(());
             }
             self.report(step, &arguments, &outcome);
+            told.begun = None;
+            drop(told);
             if let Outcome::Instead(state) = outcome {
                 return Err(self.in_vain(step, state));
             }
@@ -191,11 +214,10 @@ struct Watch<'a> {
     news: Receiver<News>,
     wake: Sender<()>,
     patience: Duration,
-    current: usize,
     /// When the current step's call will have blocked for too long.
     deadline: Option<Instant>,
-    /// Whether a signal has come that a `pause` took.
-    signalled: bool,
+    /// How many steps are still to take a signal each.
+    pauses: usize,
 }
 
 impl Watch<'_> {
@@ -205,8 +227,8 @@ impl Watch<'_> {
             match self.next() {
                 Ok(News::Began(index)) => self.began(index),
                 Ok(News::Ended) | Err(RecvTimeoutError::Disconnected) => return Ok(None),
-                Ok(News::Signal(_)) if !self.signalled && self.pause_to_come() => {
-                    self.signalled = true;
+                Ok(News::Signal(_)) if self.pauses > 0 => {
+                    self.pauses -= 1;
                     let _ = self.wake.send(());
                 }
                 Ok(News::Signal(number)) => {
@@ -227,7 +249,6 @@ impl Watch<'_> {
     }
 
     fn began(&mut self, index: usize) {
-        self.current = index;
         let bounded = self
             .steps
             .get(index)
@@ -235,32 +256,26 @@ impl Watch<'_> {
         self.deadline = bounded.then(|| Instant::now() + self.patience);
     }
 
-    /// Whether a `pause` that a signal ends is performed now or is still to come.
-    fn pause_to_come(&self) -> bool {
-        let rest = self.steps.get(self.current..).unwrap_or_default();
-        rest.iter().any(|step| matches!(step.call, Call::Pause(None)))
-    }
-
     fn blocked(&self) -> Error {
         let why = format!("still blocked after {}", report::Short(self.patience));
-        self.break_off(&format!("({why})"));
-        let Some(step) = self.steps.get(self.current) else {
-            return Error::new("perform", "", std::io::Error::other(why));
+        let (call, subject) = match self.break_off(&format!("({why})")) {
+            Some(step) => (step.call.name(), format!("{}{}", prefix(step), step.call.arguments())),
+            None => ("perform", String::new()),
         };
-        let subject = format!("{}{}", prefix(step), step.call.arguments());
-        Error::new(step.call.name(), subject, std::io::Error::other(why))
+        Error::new(call, subject, std::io::Error::other(why))
             .hint("--patience lets a call block longer; SO_RCVTIMEO and `nonblocking on` let it return")
     }
 
     /// Tells the call that has not returned, and keeps the calls' thread from telling more.
-    fn break_off(&self, why: &str) {
-        let mut broken_off = self.lines.lock();
-        *broken_off = true;
-        let Some(step) = self.steps.get(self.current) else { return };
+    fn break_off(&self, why: &str) -> Option<&Step> {
+        let mut told = self.lines.lock();
+        told.broken_off = true;
+        let step = self.steps.get(told.begun?)?;
         let arguments = &step.call.arguments();
         let (socket, name) = (named(step), step.call.name());
         let returned = Returned::Nothing(why);
         let call = report::Call { socket, name, arguments, returned, local: None, remote: None };
         self.lines.reporter.report(&Event::Call(call));
+        Some(step)
     }
 }

@@ -90,19 +90,25 @@ impl Stage {
 
     /// The local and the remote address of a socket, as far as they are known.
     pub fn addresses(&self, socket: &Option<String>) -> (Option<SocketAddr>, Option<SocketAddr>) {
-        self.sockets.get(socket).map_or((None, None), |held| (held.local, held.remote.or(held.aimed_at)))
+        self.sockets.get(socket).map_or((None, None), |held| (held.local, held.aimed_at.or(held.remote)))
     }
 
     /// Makes the call of `step`.
     pub fn perform(&mut self, step: &Step) -> Outcome {
+        // A connection may have come to be since the last call, and this one may be close.
+        self.refresh(&step.socket);
         let outcome = self.call(step).unwrap_or_else(|error| {
             // An error that is none of the kernel's own is nothing that these calls return.
             Outcome::Errno(error.raw_os_error().map_or(Errno::EIO, Errno::from_raw))
         });
-        if let Some(held) = self.sockets.get_mut(&step.socket) {
+        self.refresh(&step.socket);
+        outcome
+    }
+
+    fn refresh(&mut self, socket: &Option<String>) {
+        if let Some(held) = self.sockets.get_mut(socket) {
             held.refresh();
         }
-        outcome
     }
 
     fn call(&mut self, step: &Step) -> io::Result<Outcome> {
@@ -164,13 +170,7 @@ impl Stage {
     fn connect(&mut self, name: &Option<String>, address: SocketAddr) -> io::Result<Outcome> {
         let held = self.sockets.get_mut(name).ok_or(Errno::EBADF)?;
         held.aimed_at = Some(address);
-        let outcome = held.socket.as_ref().ok_or(Errno::EBADF)?.connect(&address.into());
-        let in_progress = |error: &io::Error| error.raw_os_error() == Some(Errno::EINPROGRESS as i32);
-        if outcome.as_ref().map_or_else(in_progress, |()| true) {
-            // getpeername(2) does not tell it in SYN-SENT.
-            held.remote = Some(address);
-        }
-        outcome.map(done)
+        held.socket.as_ref().ok_or(Errno::EBADF)?.connect(&address.into()).map(done)
     }
 
     /// The address that a step names: itself, or that of another socket by now.
