@@ -52,7 +52,8 @@ impl Watch {
     ///
     /// Those of [`sockets`].
     pub fn sample(&mut self, wanted: &dyn Fn(&SocketRow) -> bool) -> Result<Vec<Transition>> {
-        // The time after the table is read: nothing in it happened later.
+        // The time after the look: whoever has to wait for the processor between the two must not seem to have seen a
+        // state before the segment that brought it about.
         let rows = sockets()?;
         let mut changes = self.observe(now(), rows, wanted);
         if self.0.values().any(|seen| seen.missing.is_some()) {

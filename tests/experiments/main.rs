@@ -6,6 +6,7 @@ mod evidence;
 mod lab;
 mod packets;
 mod predict;
+mod states;
 
 use std::fs;
 use std::path::Path;
