@@ -1,21 +1,27 @@
 //! What the programs' command lines share, and how an outcome becomes an exit status.
 
+mod socket_args;
 mod stop;
+mod values;
 
 use std::fs::File;
 use std::io::{self, ErrorKind};
-use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
+use std::net::{SocketAddr, ToSocketAddrs};
 use std::path::PathBuf;
 use std::process::{self, ExitCode};
-use std::time::Duration;
 
-use bytesize::ByteSize;
-use clap::{Args, Parser, ValueEnum};
+use clap::{Args, Parser};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
 use crate::error::{Error, Result};
-use crate::net::SocketOptions;
 use crate::report::{Escaped, Event, Format, Reporter, Verbosity, say};
+
+pub use socket_args::SocketArgs;
+pub use stop::Stop;
+pub use values::{
+    Limit, Parsed, Switch, duration, limit, local_ip, port, port_range, positive, positive_duration,
+    remote_port, size,
+};
 
 /// Reads the command line; or prints what was asked for, or what is wrong with it, and ends the program.
 ///
@@ -48,8 +54,6 @@ fn shown(outcome: io::Result<()>) -> Result<ExitCode> {
         _ => Ok(ExitCode::SUCCESS),
     }
 }
-
-pub use stop::Stop;
 
 /// Ends a program: its own status where it has one, else the error on standard error and status 1.
 pub fn exit(program: &str, outcome: Result<ExitCode>) -> ExitCode {
@@ -105,225 +109,6 @@ impl OutputArgs {
     }
 }
 
-/// `on` or `off`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum Switch {
-    /// Set the option.
-    On,
-    /// Do not.
-    Off,
-}
-
-impl Switch {
-    /// Whether it is on.
-    pub fn is_on(self) -> bool {
-        self == Self::On
-    }
-}
-
-/// A duration, or `none` for no limit.
-#[derive(Clone, Copy, Debug)]
-pub struct Limit(pub Option<Duration>);
-
-/// The socket options that a lab wants to vary.
-#[derive(Args, Clone, Debug)]
-#[command(next_help_heading = "Socket options")]
-pub struct SocketArgs {
-    /// SO_REUSEADDR
-    #[arg(
-        long,
-        hide_short_help = true,
-        value_enum,
-        default_value = "on",
-        hide_possible_values = true,
-        value_name = "on|off"
-    )]
-    pub reuse_address: Switch,
-    /// SO_REUSEPORT
-    #[arg(
-        long,
-        hide_short_help = true,
-        value_enum,
-        default_value = "on",
-        hide_possible_values = true,
-        value_name = "on|off"
-    )]
-    pub reuse_port: Switch,
-    /// TCP_NODELAY
-    #[arg(
-        long,
-        hide_short_help = true,
-        value_enum,
-        default_value = "on",
-        hide_possible_values = true,
-        value_name = "on|off"
-    )]
-    pub nodelay: Switch,
-    /// IPV6_V6ONLY [default: as net.ipv6.bindv6only says]
-    #[arg(long, hide_short_help = true, value_enum, hide_possible_values = true, value_name = "on|off")]
-    pub v6_only: Option<Switch>,
-    /// Close a connection whose unsent bytes do not leave for so long, or none; SO_SNDTIMEO too
-    #[arg(long, hide_short_help = true, default_value = "30s", value_parser = limit, value_name = "DURATION")]
-    pub send_timeout: Limit,
-    /// SO_RCVBUF, which the kernel doubles [default: the kernel's]
-    #[arg(long, hide_short_help = true, value_parser = size, value_name = "SIZE")]
-    pub receive_buffer: Option<usize>,
-    /// SO_SNDBUF, which the kernel doubles [default: the kernel's]
-    #[arg(long, hide_short_help = true, value_parser = size, value_name = "SIZE")]
-    pub send_buffer: Option<usize>,
-    /// SO_LINGER; 0s: close sends RST [default: off]
-    #[arg(long, hide_short_help = true, value_parser = whole_seconds, value_name = "DURATION")]
-    pub linger: Option<Duration>,
-    /// SO_KEEPALIVE after so long without traffic, and as often [default: off]
-    #[arg(long, hide_short_help = true, value_parser = positive_whole_seconds, value_name = "DURATION")]
-    pub keepalive: Option<Duration>,
-    /// TCP_USER_TIMEOUT [default: the kernel's]
-    #[arg(long, hide_short_help = true, value_parser = positive_duration, value_name = "DURATION")]
-    pub user_timeout: Option<Duration>,
-    /// TCP_MAXSEG in bytes [default: the route's]
-    #[arg(long, hide_short_help = true, value_name = "BYTES")]
-    pub mss: Option<u32>,
-}
-
-impl SocketArgs {
-    /// The options to set, with the receive timeout, whose default differs between programs.
-    pub fn options(&self, receive_timeout: Limit) -> SocketOptions {
-        SocketOptions {
-            reuse_address: self.reuse_address.is_on(),
-            reuse_port: self.reuse_port.is_on(),
-            v6_only: self.v6_only.map(Switch::is_on),
-            no_delay: self.nodelay.is_on(),
-            out_of_band_inline: true,
-            receive_timeout: receive_timeout.0,
-            send_timeout: self.send_timeout.0,
-            receive_buffer: self.receive_buffer,
-            send_buffer: self.send_buffer,
-            linger: self.linger,
-            keepalive: self.keepalive,
-            user_timeout: self.user_timeout,
-            maximum_segment_size: self.mss,
-            ..SocketOptions::default()
-        }
-    }
-}
-
-type Parsed<T> = std::result::Result<T, String>;
-
-/// Reads an IP literal. A host name would leave open which of its addresses is bound.
-///
-/// # Errors
-///
-/// Words for the user.
-pub fn local_ip(text: &str) -> Parsed<IpAddr> {
-    text.parse().map_err(|_| {
-        "not an IPv4 or IPv6 address, such as 127.0.0.1 or ::1 (a host name cannot be bound)".to_owned()
-    })
-}
-
-/// Reads a port.
-///
-/// # Errors
-///
-/// Words for the user.
-pub fn port(text: &str) -> Parsed<u16> {
-    text.parse().map_err(|_| "not a port, a number from 0 to 65535".to_owned())
-}
-
-/// Reads a port that can be connected to.
-///
-/// # Errors
-///
-/// Words for the user.
-pub fn remote_port(text: &str) -> Parsed<u16> {
-    match text.parse() {
-        Ok(port) if port > 0 => Ok(port),
-        _ => Err("not a port, a number from 1 to 65535".to_owned()),
-    }
-}
-
-/// Reads a count of at least one.
-///
-/// # Errors
-///
-/// Words for the user.
-pub fn positive(text: &str) -> Parsed<usize> {
-    let number = text.parse().map_err(|_| "not a whole number".to_owned())?;
-    if number == 0 { Err("must be at least 1".to_owned()) } else { Ok(number) }
-}
-
-/// Reads a duration with its unit.
-///
-/// # Errors
-///
-/// Words for the user.
-pub fn duration(text: &str) -> Parsed<Duration> {
-    humantime::parse_duration(text)
-        .map_err(|error| format!("{error}; a duration has a unit, such as 5s, 250ms or 2m"))
-}
-
-/// Reads a duration longer than none.
-///
-/// # Errors
-///
-/// Words for the user.
-pub fn positive_duration(text: &str) -> Parsed<Duration> {
-    match duration(text)? {
-        shorter if shorter < Duration::from_millis(1) => Err("must be at least 1ms".to_owned()),
-        duration => Ok(duration),
-    }
-}
-
-/// Reads a duration longer than none, or `none`.
-///
-/// # Errors
-///
-/// Words for the user.
-pub fn limit(text: &str) -> Parsed<Limit> {
-    if text == "none" {
-        return Ok(Limit(None));
-    }
-    let limit = positive_duration(text).map_err(|error| format!("{error}; or none, for no limit"))?;
-    Ok(Limit(Some(limit)))
-}
-
-/// The kernel counts these in seconds, and half a second would silently become zero.
-fn whole_seconds(text: &str) -> Parsed<Duration> {
-    duration(text).and_then(|time| {
-        if time.subsec_nanos() == 0 { Ok(time) } else { Err("must be whole seconds".into()) }
-    })
-}
-
-fn positive_whole_seconds(text: &str) -> Parsed<Duration> {
-    positive_duration(text)?;
-    whole_seconds(text)
-}
-
-/// Reads a size in bytes with its unit, 2GiB at most.
-///
-/// # Errors
-///
-/// Words for the user.
-pub fn size(text: &str) -> Parsed<usize> {
-    let words = "a size has a unit, such as 64KiB, 1MB or 512B";
-    if !text.ends_with(['b', 'B']) {
-        return Err(words.to_owned());
-    }
-    let size: ByteSize = text.parse().map_err(|_| words.to_owned())?;
-    i32::try_from(size.as_u64()).map(|bytes| bytes as usize).map_err(|_| "at most 2GiB".to_owned())
-}
-
-/// Reads `LOW-HIGH`.
-///
-/// # Errors
-///
-/// Words for the user.
-pub fn port_range(text: &str) -> Parsed<(u16, u16)> {
-    let words = || "not LOW-HIGH, two ports from 1 to 65535, such as 40000-40007".to_owned();
-    let (low, high) = text.split_once('-').ok_or_else(words)?;
-    let range = (low.parse().map_err(|_| words())?, high.parse().map_err(|_| words())?);
-    if range.0 == 0 || range.0 > range.1 { Err(words()) } else { Ok(range) }
-}
-
 /// All addresses of `host` that a socket bound to `local` can connect to, in the resolver's order.
 ///
 /// # Errors
@@ -364,49 +149,4 @@ pub fn signalled(number: i32) -> ExitCode {
 /// What write(2) says, but for `EPIPE`.
 pub fn print_help(command: &mut clap::Command) -> Result<ExitCode> {
     shown(command.print_help())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_duration_needs_a_unit() {
-        assert!(duration("5").unwrap_err().contains("5s"));
-        assert_eq!(duration("250ms"), Ok(Duration::from_millis(250)));
-    }
-
-    #[test]
-    fn nothing_is_no_interval() {
-        assert!(positive_duration("0s").is_err());
-        assert!(positive_duration("999us").is_err());
-        assert_eq!(positive_duration("1ms"), Ok(Duration::from_millis(1)));
-    }
-
-    #[test]
-    fn half_a_second_of_linger_is_refused_for_the_kernel_would_take_it_for_none() {
-        assert!(whole_seconds("500ms").is_err());
-        assert_eq!(whole_seconds("0s"), Ok(Duration::ZERO));
-    }
-
-    #[test]
-    fn a_size_needs_a_unit() {
-        assert!(size("64").is_err());
-        assert!(size("4GiB").is_err());
-        assert_eq!(size("64KiB"), Ok(65_536));
-    }
-
-    #[test]
-    fn a_port_range_has_a_low_and_a_high_end() {
-        assert_eq!(port_range("40000-40007"), Ok((40_000, 40_007)));
-        for wrong in ["40000", "2-1", "0-1", "1-70000", "a-b"] {
-            assert!(port_range(wrong).is_err(), "{wrong}");
-        }
-    }
-
-    #[test]
-    fn a_host_name_cannot_be_bound() {
-        assert!(local_ip("localhost").unwrap_err().contains("host name"));
-        assert!(local_ip("1.2.3").is_err());
-    }
 }
