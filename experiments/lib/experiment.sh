@@ -145,6 +145,7 @@ conclude() {
 	((${#absent[@]} == 0)) || { ask_kernel && record_lines; }
 	end_programs
 	stop_instruments
+	check_unexpected_calls
 	check_absent
 	check_absent_packets
 	verdict

@@ -4,6 +4,9 @@
 
 # How many lines of each performer the expectations have gone through.
 declare -A lines_read=()
+# The "NAME NUMBER" of every line that an expectation was about.
+declare -A expected_line=()
+performers=()
 
 # perform NAME STEPS: makes these calls, and returns when the last one has.
 perform() {
@@ -41,6 +44,7 @@ go_on() {
 
 launch_performer() {
 	local events=yes
+	performers+=("$1")
 	launch "$1" "$programs/fourtuple" perform --patience "${PATIENCE}s" "$2"
 }
 
@@ -74,6 +78,7 @@ expect_call() {
 	wait_until next_call "$1" "$2" || held=1
 	if ((held == 0)); then
 		lines_read[$1]=$number
+		expected_line["$1 $number"]=yes
 		found_line=$called
 		gave "${called#* = }" "$3" || held=1
 	fi
@@ -98,4 +103,18 @@ gave() {
 
 seen_call() {
 	if [[ -n $called ]]; then seen=("$called"); else heard "$1"; fi
+}
+
+# A call that failed while nobody expected it makes the rest mean something else than it says: a bind, say, after which
+# connect takes any port.
+check_unexpected_calls() {
+	local name called number
+	for name in "${performers[@]}"; do
+		number=0
+		while IFS= read -r called; do
+			((++number))
+			[[ $called != *' = -1 '* || $called == 'pause = '* || -n ${expected_line["$name $number"]-} ]] ||
+				fail "$name: no call fails that is not expected to" "expect_call $name '${called%% = *}' …" seen_call "$name"
+		done <"$evidence/$name.out"
+	done
 }

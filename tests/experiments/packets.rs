@@ -118,6 +118,18 @@ fn a_performance_goes_on_after_its_pause() {
 }
 
 #[test]
+fn a_call_that_fails_unexpectedly_fails_the_experiment() {
+    if !can_isolate() {
+        return;
+    }
+    let lab = Lab::new();
+    let clash = "perform a \"one: socket; bind $FIRST:3000; two: socket; bind $FIRST:3000\"";
+    lab.run(&format!("{clash}\nexpect_call a 'one: bind' 0\nconclude"))
+        .fails_with("# seen      two: bind 127.0.0.1:3000 = -1 EADDRINUSE");
+    lab.run(&format!("{clash}\nexpect_call a 'two: bind' EADDRINUSE\nconclude")).passes();
+}
+
+#[test]
 fn a_mistake_about_packets_or_calls_is_told_with_its_line() {
     if !can_isolate() {
         return;
