@@ -71,6 +71,7 @@ impl Running {
         Pid::from_raw(self.child.id().try_into().unwrap())
     }
 
+    #[track_caller]
     fn line(&self) -> String {
         self.lines.recv_timeout(Duration::from_secs(10)).expect("a line within 10 s")
     }
@@ -278,14 +279,14 @@ fn a_signal_sent_to_the_process_group_reaches_the_command_once() {
     for _ in 0..20 {
         killpg(running.pid(), Signal::SIGTERM).unwrap();
         assert_eq!(running.line(), "TERM");
-        // Passed on after whatever was to be passed on before it.
-        kill(running.pid(), Signal::SIGUSR1).unwrap();
-        assert_eq!(running.line(), "USR1");
+        // Passed on after whatever was to be passed on before it: of two signals the lower number comes first.
+        kill(running.pid(), Signal::SIGWINCH).unwrap();
+        assert_eq!(running.line(), "WINCH");
     }
 }
 
-/// Tells each SIGTERM and each SIGUSR1.
-const COUNT: &str = "trap 'echo TERM' TERM; trap 'echo USR1' USR1
+/// Tells each SIGTERM and each SIGWINCH.
+const COUNT: &str = "trap 'echo TERM' TERM; trap 'echo WINCH' WINCH
     echo ready; exec 3<> <(:); for (( ; ; )); do read -r -t 0.01 -u 3; done";
 
 #[test]

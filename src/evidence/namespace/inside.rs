@@ -80,15 +80,16 @@ fn pass_signals(child: Pid, mut outside: &UnixStream, watch: &Watch) -> Result<O
     let mut witnessed = SigSet::empty();
     loop {
         watch.wait(outside.as_fd())?;
+        let mut byte = [0];
+        let read = outside.read(&mut byte);
         // What was sent to the process group came here too, and before it reached the process outside: the kernel
-        // signals the youngest member first.
+        // signals the youngest member first. So whoever has read its byte finds the signal among the arrivals.
         witnessed
             .extend(watch.arrivals().filter(|arrival| arrival.from_outside).map(|arrival| arrival.signal));
         if let Some(ended) = reap(child)? {
             return Ok(Some(ended));
         }
-        let mut byte = [0];
-        match outside.read(&mut byte) {
+        match read {
             Ok(0) => return Ok(None),
             Ok(_) => from_byte(byte[0]).into_iter().for_each(|signal| pass(signal, child, &mut witnessed)),
             Err(error) if is_transient(&error) => {}
