@@ -55,10 +55,12 @@ lint:
 	scripts/lint
 
 soak:
-	$(CARGO) test --release -- --ignored --nocapture
+	$(CARGO) test --release -- --ignored --nocapture --skip every_call_with_every_errno
+	$(CARGO) test --release --test stress -- soak
 
 stress: build
 	$(CARGO) test --release --test stress
+	scripts/inject-faults
 	scripts/check-soundness
 	scripts/fuzz
 
