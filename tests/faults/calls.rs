@@ -17,6 +17,7 @@ pub const LISTENER: &[Call] = &[
     ("epoll_wait", "EBADF EFAULT EINTR EINVAL"),
     ("getsockname", "EBADF EFAULT EINVAL ENOBUFS ENOTSOCK"),
     ("getsockopt", "EBADF EFAULT EINVAL ENOPROTOOPT ENOTSOCK"),
+    ("madvise", "EAGAIN EBADF EINVAL EIO ENOMEM"),
     ("mmap", "EAGAIN EINVAL ENOMEM EPERM"),
     ("mremap", "EAGAIN EFAULT EINVAL ENOMEM"),
     ("munmap", "EINVAL ENOMEM"),
