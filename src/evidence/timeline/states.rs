@@ -175,9 +175,34 @@ impl<'a> Walk<'a> {
                     }
                     break;
                 }
-                self.correct(end, &sample);
+                if !self.seen_in_passing(end, &sample) {
+                    self.correct(end, &sample);
+                }
             }
         }
+    }
+
+    /// Whether the sample caught the end on its way to the state inferred last: one segment may carry it through two,
+    /// and a table that takes its time to read shows what was a moment ago. The sample then stands before that state.
+    fn seen_in_passing(&mut self, end: usize, sample: &Sample) -> bool {
+        let first = self.unconfirmed.get(end).copied().unwrap_or_default();
+        let last =
+            self.entries.iter().enumerate().skip(first).rev().find_map(|(index, entry)| match entry.what {
+                What::State(change) if change.end == end => Some((index, entry.time, change.state)),
+                _ => None,
+            });
+        let Some((index, time, state)) = last else { return false };
+        let late = sample.time.saturating_sub(time) > STAMPED_EARLY;
+        if late || !may_become(sample.state, state) {
+            return false;
+        }
+        let change = StateChange { end, state: sample.state, basis: Basis::Sampled, follows: true };
+        self.entries.insert(index, Entry { time, what: What::State(change) });
+        for unconfirmed in &mut self.unconfirmed {
+            *unconfirmed += usize::from(*unconfirmed > index);
+        }
+        self.confirmed_up_to(end, index);
+        true
     }
 
     /// Whether a state that was inferred since the last sample, or is the present one, is this.

@@ -293,6 +293,21 @@ fn a_state_from_which_the_next_sample_cannot_be_reached_is_not_inferred() {
 }
 
 #[test]
+fn a_state_seen_in_passing_stands_before_the_one_it_led_to() {
+    // One segment acknowledges the client's FIN and is the server's: FIN-WAIT-2 lasts for an instant.
+    let all = segments(&after_handshake(&["> F. 1 101", "< F. 101 2", "> . 2 102"]));
+    let samples = [sample(3, ">", Established), sample(8, ">", FinWait2), sample(9, ">", TimeWait)];
+    let expected = [
+        (SynSent, Basis::Inferred),
+        (Established, Basis::Sampled),
+        (FinWait1, Basis::Inferred),
+        (FinWait2, Basis::Sampled),
+        (TimeWait, Basis::Sampled),
+    ];
+    assert_eq!(states(&samples, &all, 0), expected);
+}
+
+#[test]
 fn the_end_that_opens_actively_comes_first() {
     let first = |samples: &[Sample], segments: &[Segment]| {
         only(&Timeline::merge(&[], samples, segments)).ends[0].to_string()
