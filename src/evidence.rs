@@ -2,6 +2,7 @@
 
 pub mod advice;
 pub mod assemble;
+pub mod borrow;
 pub mod conversation;
 pub mod holders;
 pub mod inet_diag;

@@ -297,3 +297,12 @@ all_ended() {
 		ended "$name" || return 1
 	done
 }
+
+# hide_segments NAME: from now on no segment arrives at the TCP sockets that NAME has open, and none is answered.
+hide_segments() {
+	arguments 1 1 "NAME" "$@"
+	known hide_segments "$1"
+	word hide_segments "$1"
+	local reason
+	reason=$("$programs/fourtuple" hide "${program_pid[$1]}" 2>&1) || die "hide_segments: ${reason%%$'\n'*}"
+}

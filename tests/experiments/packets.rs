@@ -54,6 +54,24 @@ fn packets_and_calls_that_were_there_pass() {
 }
 
 #[test]
+fn a_program_whose_segments_are_hidden_answers_nothing_more() {
+    if !can_isolate() {
+        return;
+    }
+    let lab = Lab::new();
+    lab.run(
+        "start_listener one $FIRST:3000
+        start_connector red $FIRST:3001 $FIRST:3000 hello --interval 100ms --user-timeout 300ms
+        expect_echo red hello
+        hide_segments one
+        expect_line red reason=ETIMEDOUT
+        expect_state ESTABLISHED $FIRST:3000 $FIRST:3001
+        conclude",
+    )
+    .passes();
+}
+
+#[test]
 fn packets_and_calls_that_were_not_there_fail() {
     if !can_isolate() {
         return;

@@ -1,6 +1,7 @@
 //! `fourtuple`: the lab bench.
 
 mod bundle;
+mod hide;
 mod isolate;
 mod packets;
 mod perform;
@@ -18,6 +19,8 @@ use fourtuple::cli;
 enum Command {
     #[command(hide = true)]
     Bundle(bundle::BundleArgs),
+    #[command(hide = true)]
+    Hide(hide::HideArgs),
     Isolate(isolate::IsolateArgs),
     Packets(packets::PacketsArgs),
     Perform(perform::PerformArgs),
@@ -28,6 +31,7 @@ enum Command {
 fn main() -> ExitCode {
     let outcome = match cli::parse() {
         Command::Bundle(args) => bundle::run(&args),
+        Command::Hide(args) => hide::run(&args),
         Command::Isolate(args) => Ok(isolate::run(args)),
         Command::Packets(args) => packets::run(&args),
         Command::Perform(args) => Ok(perform::run(&args)),

@@ -1,0 +1,35 @@
+//! `fourtuple hide`: what the experiments call to make a program deaf.
+
+use std::process::ExitCode;
+
+use clap::Args;
+use fourtuple::error::{Error, Result};
+use fourtuple::evidence::borrow::tcp_sockets;
+use fourtuple::net::hide_segments;
+use nix::errno::Errno;
+
+/// Let no segment arrive any more at the TCP sockets that a process has open
+#[derive(Args)]
+pub struct HideArgs {
+    /// The process
+    pid: i32,
+}
+
+/// Attaches the filter to each of them.
+pub fn run(args: &HideArgs) -> Result<ExitCode> {
+    let sockets = tcp_sockets(args.pid)?;
+    if sockets.is_empty() {
+        return Err(Error::new(
+            "setsockopt",
+            format_args!("SO_ATTACH_FILTER of process {}", args.pid),
+            Errno::ENOTSOCK,
+        )
+        .note("it has no TCP socket open"));
+    }
+    for socket in &sockets {
+        hide_segments(socket, None).map_err(|error| {
+            Error::new("setsockopt", format_args!("SO_ATTACH_FILTER of process {}", args.pid), error)
+        })?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
