@@ -54,6 +54,8 @@ pub enum Timer {
 pub enum Signal {
     /// SIGINT or SIGTERM, the first one: come to an end. The second ends the driver itself.
     Stop,
+    /// SIGUSR1: say goodbye, then come to an end.
+    Goodbye,
     /// SIGUSR2: tell how you are.
     Status,
 }

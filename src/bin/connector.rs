@@ -11,7 +11,7 @@ use fourtuple::error::Result;
 use fourtuple::evidence::advice::explain;
 use fourtuple::net::SocketOptions;
 use fourtuple::report::Reporter;
-use fourtuple::service::{Heartbeat, HeartbeatPlan};
+use fourtuple::service::{Heartbeat, HeartbeatPlan, Signal};
 
 /// TCP client that binds a fixed local address before it connects, and sends a heartbeat
 ///
@@ -113,7 +113,7 @@ fn run(args: &Args, reporter: &Reporter) -> Result<ExitCode> {
         count: args.count,
         receive_timeout: args.receive_timeout.0,
     });
-    let ended = EventLoop::new(reporter.clone(), settings, true)?.run(&mut heartbeat);
+    let ended = EventLoop::new(reporter.clone(), settings, &[Signal::Status])?.run(&mut heartbeat);
     if let Some(summary) = heartbeat.summary() {
         reporter.report(&summary);
     }

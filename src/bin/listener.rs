@@ -15,7 +15,7 @@ use fourtuple::evidence::advice::explain;
 use fourtuple::evidence::holders::listeners_on;
 use fourtuple::net::bind;
 use fourtuple::report::{Event, Reporter, Totals};
-use fourtuple::service::Echo;
+use fourtuple::service::{Echo, Signal as Asked};
 use nix::sys::signal::{Signal, raise};
 
 /// TCP echo server that opens its socket exactly as told
@@ -109,7 +109,9 @@ fn open_loops(args: &Args, reporter: &Reporter) -> Result<Vec<EventLoop>> {
     let mut local = SocketAddr::new(args.ip, args.port);
     let mut loops = Vec::new();
     for worker in 0..args.workers {
-        let mut event_loop = EventLoop::new(reporter.clone(), settings.clone(), worker == 0)?;
+        // One answers for all.
+        let asked: &[_] = if worker == 0 { &[Asked::Status] } else { &[] };
+        let mut event_loop = EventLoop::new(reporter.clone(), settings.clone(), asked)?;
         let listening = bind(local, &options)
             .and_then(|bound| bound.listen(args.backlog))
             .map_err(|error| explain(error, local, None))?;

@@ -15,7 +15,7 @@ use super::memory::map_large_blocks;
 use super::signals::{Heard, Signals};
 use crate::error::{Error, Result};
 use crate::report::{Event, Reporter};
-use crate::service::{Io, Service};
+use crate::service::{Io, Service, Signal};
 
 /// Ids of connections count up from the low end.
 const LISTENER: Token = Token(usize::MAX);
@@ -47,19 +47,19 @@ pub struct EventLoop {
 }
 
 impl EventLoop {
-    /// A loop without connections, which hears of SIGINT and SIGTERM from now on, and of SIGUSR2 if it is
-    /// to answer for the whole program.
+    /// A loop without connections, which hears of SIGINT and SIGTERM from now on, and of what else is
+    /// `asked` of it.
     ///
     /// # Errors
     ///
     /// `EMFILE`, `ENFILE` and `ENOMEM` from `epoll_create`, `EMFILE` from `fcntl`; as for signals, `EMFILE` and
     /// `ENFILE` from `socketpair`, `ENOMEM` and `ENOSPC` from `epoll_ctl`.
-    pub fn new(reporter: Reporter, settings: Settings, answers: bool) -> Result<Self> {
+    pub fn new(reporter: Reporter, settings: Settings, asked: &[Signal]) -> Result<Self> {
         map_large_blocks();
         let poll = Poll::new().map_err(|error| Error::new("epoll_create", "", error))?;
         let copy = poll.registry().try_clone();
         let registry = copy.map_err(|error| Error::new("fcntl", "F_DUPFD_CLOEXEC of epoll", error))?;
-        let signals = Signals::catch(poll.registry(), SIGNALS, answers)?;
+        let signals = Signals::catch(poll.registry(), SIGNALS, asked)?;
         let connections = Connections::new(registry, reporter, settings);
         Ok(Self { poll, signals, acceptor: None, connections, known_until: Time::default(), abort_at: None })
     }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use mio::{Interest, Registry, Token};
-use nix::libc::{SIGINT, SIGTERM, SIGUSR2};
+use nix::libc::{SIGINT, SIGTERM, SIGUSR1, SIGUSR2};
 use signal_hook::flag;
 use signal_hook_mio::v1_0::Signals as Source;
 
@@ -29,16 +29,17 @@ pub enum Heard {
 }
 
 impl Signals {
-    /// Catches SIGINT and SIGTERM from now on, and SIGUSR2 where `status` is asked of this loop.
+    /// Catches SIGINT and SIGTERM from now on, and what stands for each of `asked`.
     ///
     /// # Errors
     ///
     /// `EMFILE` and `ENFILE` from `socketpair`; `ENOMEM` and `ENOSPC` from `epoll_ctl`.
-    pub fn catch(registry: &Registry, token: Token, status: bool) -> Result<Self> {
+    pub fn catch(registry: &Registry, token: Token, asked: &[Signal]) -> Result<Self> {
         let failed = |call| move |error| Error::new(call, "for signals", error);
         let mut source = Source::new::<[i32; 0], i32>([]).map_err(failed("socketpair"))?;
         let came = Arc::default();
-        for signal in [SIGINT, SIGTERM].into_iter().chain(status.then_some(SIGUSR2)) {
+        let numbers = asked.iter().copied().flat_map(numbers_of);
+        for &signal in numbers_of(Signal::Stop).iter().chain(numbers) {
             source.add_signal(signal).map_err(failed("sigaction"))?;
             flag::register(signal, Arc::clone(&came)).map_err(failed("sigaction"))?;
         }
@@ -54,10 +55,19 @@ impl Signals {
         }
         let stopping = &mut self.stopping;
         let heard = self.source.pending().map(|number| match number {
+            SIGUSR1 => Heard::Tell(Signal::Goodbye),
             SIGUSR2 => Heard::Tell(Signal::Status),
             _ if std::mem::replace(stopping, true) => Heard::EndAtOnce(number),
             _ => Heard::Tell(Signal::Stop),
         });
         heard.collect()
+    }
+}
+
+fn numbers_of(signal: Signal) -> &'static [i32] {
+    match signal {
+        Signal::Stop => &[SIGINT, SIGTERM],
+        Signal::Goodbye => &[SIGUSR1],
+        Signal::Status => &[SIGUSR2],
     }
 }

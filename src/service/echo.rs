@@ -36,7 +36,7 @@ impl Service for Echo {
 
     fn signal(&mut self, io: &mut dyn Io, signal: Signal) {
         match signal {
-            Signal::Stop => io.stop(),
+            Signal::Stop | Signal::Goodbye => io.stop(),
             Signal::Status => io.report(&Event::Connections { open: io.open_connections() }),
         }
     }

@@ -243,7 +243,7 @@ impl Service for Heartbeat {
 
     fn signal(&mut self, io: &mut dyn Io, signal: Signal) {
         match signal {
-            Signal::Stop => {
+            Signal::Stop | Signal::Goodbye => {
                 self.failure = None;
                 if let Some((id, _)) = self.connection {
                     io.close(id);
