@@ -26,7 +26,7 @@ help:
 	@echo 'make lint            rustfmt, clippy, rustdoc, floors, shellcheck, shfmt'
 	@echo 'make soak            the long runs that make test leaves out'
 	@echo 'make stress          the event loop under stress, soundness, and a fuzzer at the escaping'
-	@echo 'make install         PREFIX=$(PREFIX), DESTDIR for packagers'
+	@echo 'make install         programs, man pages and completions: PREFIX=$(PREFIX), DESTDIR for packagers'
 	@echo 'make clean           remove target/ and out/'
 	@echo
 	@echo 'NAMESPACE=host ADDRESSES="127.0.0.1 192.168.1.20" make experiment-1    in your own network'
@@ -67,6 +67,7 @@ stress: build
 install: build
 	install -d '$(DESTDIR)$(PREFIX)/bin'
 	install -m 755 $(PROGRAMS:%=target/release/%) '$(DESTDIR)$(PREFIX)/bin'
+	@for program in $(PROGRAMS); do "target/release/$$program" --generate '$(DESTDIR)$(PREFIX)' || exit; done
 
 clean:
 	$(CARGO) clean

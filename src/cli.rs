@@ -1,5 +1,6 @@
 //! What the programs' command lines share, and how an outcome becomes an exit status.
 
+mod pages;
 mod socket_args;
 mod stop;
 mod values;
@@ -7,7 +8,7 @@ mod values;
 use std::fs::File;
 use std::io::{self, ErrorKind};
 use std::net::{SocketAddr, ToSocketAddrs};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{self, ExitCode};
 
 use clap::{Args, Parser};
@@ -27,7 +28,17 @@ pub use values::{
 ///
 /// clap repeats a wrong argument as it is, and so do the parsers it calls. So the command line is read once more with
 /// every argument escaped, and whatever is said of it then is safe to show.
+///
+/// `--generate PREFIX` alone asks every program for its man pages and shell completions, at their places below PREFIX.
 pub fn parse<P: Parser>() -> P {
+    if let [_, option, prefix] = &*std::env::args_os().collect::<Vec<_>>()
+        && option == "--generate"
+    {
+        let installed = pages::install(P::command(), Path::new(prefix));
+        let failed = installed.is_err();
+        exit(P::command().get_name(), installed.map(|()| ExitCode::SUCCESS));
+        process::exit(failed.into())
+    }
     let kind = match P::try_parse() {
         Ok(args) => return args,
         Err(error) => error.kind(),

@@ -21,6 +21,9 @@ use socket2::{Domain, Socket, Type};
 /// How long anything may take before a test gives up; a busy machine included.
 pub const PATIENCE: Duration = Duration::from_secs(10);
 
+/// This package's programs.
+pub const PROGRAMS: [&str; 3] = ["listener", "connector", "fourtuple"];
+
 /// The path of one of this package's programs.
 pub fn path(program: &str) -> &'static str {
     match program {
