@@ -15,6 +15,7 @@ use clap::{Args, Parser};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
 use crate::error::{Error, Result};
+use crate::evidence::scratch;
 use crate::report::{Escaped, Event, Format, Reporter, Verbosity, say};
 
 pub use socket_args::SocketArgs;
@@ -30,7 +31,10 @@ pub use values::{
 /// every argument escaped, and whatever is said of it then is safe to show.
 ///
 /// `--generate PREFIX` alone asks every program for its man pages and shell completions, at their places below PREFIX.
+///
+/// A program that was started to answer a [question](scratch) of one of its kind does that instead.
 pub fn parse<P: Parser>() -> P {
+    scratch::attend();
     if let [_, option, prefix] = &*std::env::args_os().collect::<Vec<_>>()
         && option == "--generate"
     {

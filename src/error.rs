@@ -4,10 +4,12 @@ use std::fmt;
 use std::io;
 
 use nix::errno::Errno;
+use serde::{Deserialize, Serialize};
 
 /// A system call that failed, said so that its reader can act on it.
 ///
-/// Displays as `CALL SUBJECT: ERRNO (text)`, then one line a note, then `hint: …`.
+/// Displays as `CALL SUBJECT: ERRNO (text)`, then one line a note, then `hint: …`. Serialized, it passes from one
+/// process to another.
 #[derive(Debug)]
 pub struct Error {
     call: &'static str,
@@ -38,6 +40,18 @@ impl Error {
     pub fn hint(mut self, step: impl fmt::Display) -> Self {
         self.hint = Some(step.to_string());
         self
+    }
+
+    /// Adds another next step beside the one that is said.
+    #[must_use]
+    pub fn or_hint(self, step: impl fmt::Display) -> Self {
+        match &self.hint {
+            Some(said) => {
+                let both = format!("{said}; or {step}");
+                self.hint(both)
+            }
+            None => self.hint(step),
+        }
     }
 
     /// Whether a next step is already said.
@@ -87,6 +101,44 @@ impl std::error::Error for Error {
     }
 }
 
+/// A failure as another process tells it.
+#[derive(Serialize, Deserialize)]
+struct Told {
+    call: String,
+    subject: String,
+    errno: Option<i32>,
+    words: String,
+    notes: Vec<String>,
+    hint: Option<String>,
+}
+
+impl Serialize for Error {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
+        Told {
+            call: self.call.to_owned(),
+            subject: self.subject.clone(),
+            errno: self.source.raw_os_error(),
+            words: self.source.to_string(),
+            notes: self.notes.clone(),
+            hint: self.hint.clone(),
+        }
+        .serialize(serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for Error {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> std::result::Result<Self, D::Error> {
+        let told = Told::deserialize(deserializer)?;
+        let source = match told.errno {
+            Some(errno) => io::Error::from_raw_os_error(errno),
+            None => io::Error::other(told.words),
+        };
+        // The names of calls are few, and a process is told of few failures: they stay until it ends.
+        let call = String::leak(told.call);
+        Ok(Self { call, subject: told.subject, source, notes: told.notes, hint: told.hint })
+    }
+}
+
 /// The name errno(3) gives, such as `EADDRINUSE`.
 pub fn errno_name(errno: Errno) -> String {
     format!("{errno:?}")
@@ -107,6 +159,29 @@ mod tests {
              held by LISTEN 127.0.0.1:3001\n\
              hint: another port"
         );
+    }
+
+    #[test]
+    fn another_process_tells_it_in_the_same_words() {
+        for error in [
+            Error::new("bind", "127.0.0.1:3001", Errno::EADDRINUSE)
+                .note("held by nobody")
+                .hint("another port"),
+            Error::new("resolve", "nowhere", io::Error::other("no such host")),
+        ] {
+            let told: Error = serde_json::from_str(&serde_json::to_string(&error).unwrap()).unwrap();
+            assert_eq!(told.to_string(), error.to_string());
+            assert_eq!((told.call(), told.errno()), (error.call(), error.errno()));
+        }
+    }
+
+    #[test]
+    fn a_second_next_step_stands_beside_the_first() {
+        let error = || Error::new("bind", "127.0.0.1:3001", Errno::EADDRINUSE);
+        assert!(
+            error().hint("wait").or_hint("another port").to_string().ends_with("hint: wait; or another port")
+        );
+        assert!(error().or_hint("another port").to_string().ends_with("hint: another port"));
     }
 
     #[test]

@@ -11,6 +11,7 @@ pub mod owners;
 pub mod packets;
 pub mod pcapng;
 pub mod report;
+pub mod scratch;
 pub mod segment;
 pub mod timeline;
 pub mod transitions;

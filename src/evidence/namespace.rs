@@ -53,6 +53,19 @@ pub enum Ended {
     Signaled(Signal),
 }
 
+/// Moves this process, which has one thread, into a network of its own: lo up, the pinned sysctls, then these written.
+///
+/// From then on the kernel ends it with its parent. Its pids and its files stay those of the caller.
+///
+/// # Errors
+///
+/// As [`run`], for a place of its own.
+pub fn enter_network(sysctls: &[Sysctl]) -> Result<()> {
+    enter::enter_network()?;
+    inside::die_with_parent()?;
+    furnish::furnish_network(sysctls)
+}
+
 /// Runs `command` in `place` and waits for its end; the calling process stays in that network.
 ///
 /// SIGHUP, SIGINT, SIGQUIT, SIGALRM, SIGTERM, SIGUSR1, SIGUSR2 and SIGWINCH that arrive meanwhile are passed on to the

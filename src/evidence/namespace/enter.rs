@@ -27,18 +27,26 @@ pub(super) enum Ground<'a> {
 
 pub(super) fn enter(place: &Place) -> Result<Ground<'_>> {
     match place {
-        Place::Own(sysctls) => Ok(Ground::Own { sysctls, mounts: enter_own()? }),
+        Place::Own(sysctls) => {
+            let mounts = enter_own().map_err(refusal::or_this_network)?;
+            Ok(Ground::Own { sysctls, mounts })
+        }
         Place::Of(pid) => join(*pid).map(|()| Ground::Joined),
     }
 }
 
 fn enter_own() -> Result<Result<()>> {
+    enter_network()?;
+    leave(CloneFlags::CLONE_NEWPID, "CLONE_NEWPID")?;
+    Ok(leave(CloneFlags::CLONE_NEWNS, "CLONE_NEWNS"))
+}
+
+/// Enters a network namespace alone, and the user namespace that it takes.
+pub(super) fn enter_network() -> Result<()> {
     if !administers_network() {
         enter_user_namespace()?;
     }
-    leave(CloneFlags::CLONE_NEWNET, "CLONE_NEWNET")?;
-    leave(CloneFlags::CLONE_NEWPID, "CLONE_NEWPID")?;
-    Ok(leave(CloneFlags::CLONE_NEWNS, "CLONE_NEWNS"))
+    leave(CloneFlags::CLONE_NEWNET, "CLONE_NEWNET")
 }
 
 /// Whether this process has CAP_SYS_ADMIN for the namespaces and CAP_NET_ADMIN for what is in them (capabilities(7)).

@@ -3,7 +3,7 @@
 use nix::mount::{MsFlags, mount};
 
 use super::enter::Ground;
-use super::{loopback, sysctl};
+use super::{Sysctl, loopback, refusal, sysctl};
 use crate::error::{Error, Result};
 use crate::report::say;
 
@@ -16,9 +16,14 @@ pub(super) fn furnish(ground: Ground) -> Result<()> {
             error.note("so /proc shows the processes outside, under the pids they have there")
         ));
     }
+    furnish_network(sysctls).map_err(refusal::or_this_network)
+}
+
+/// What a new network needs alone.
+pub(super) fn furnish_network(sysctls: &[Sysctl]) -> Result<()> {
     loopback::bring_up()?;
     sysctl::pin()?;
-    sysctls.iter().try_for_each(sysctl::Sysctl::write)
+    sysctls.iter().try_for_each(Sysctl::write)
 }
 
 fn mount_proc() -> Result<()> {

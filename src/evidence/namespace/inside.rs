@@ -45,7 +45,7 @@ pub(super) fn attend(
     Ok(())
 }
 
-fn die_with_parent() -> Result<()> {
+pub(super) fn die_with_parent() -> Result<()> {
     set_pdeathsig(Signal::SIGKILL).map_err(|errno| Error::new("prctl", "PR_SET_PDEATHSIG", errno))
 }
 

@@ -95,10 +95,15 @@ fn limit(flag: &str) -> Obstacle {
 }
 
 fn with(error: Error, obstacles: Vec<Obstacle>) -> Error {
-    let (facts, mut steps): (Vec<_>, Vec<_>) =
-        obstacles.into_iter().map(|obstacle| (obstacle.fact, obstacle.remedy)).unzip();
-    steps.push("NAMESPACE=host make experiment-1 runs it in this network itself".to_owned());
-    facts.into_iter().fold(error, Error::note).hint(steps.join("; or "))
+    obstacles.into_iter().fold(error, |error, obstacle| error.note(obstacle.fact).or_hint(obstacle.remedy))
+}
+
+/// Adds to a refusal the way around that an experiment has.
+pub(super) fn or_this_network(error: Error) -> Error {
+    match error.errno() {
+        Some(Errno::ENOENT | Errno::EINVAL | Errno::ERANGE) | None => error,
+        _ => error.or_hint("NAMESPACE=host make experiment-1 runs it in this network itself"),
+    }
 }
 
 #[cfg(test)]
@@ -114,7 +119,8 @@ mod tests {
         let said = refused(&System { apparmor_restricts: true, ..System::default() });
         assert!(said.contains("\nkernel.apparmor_restrict_unprivileged_userns=1 "), "{said}");
         assert!(
-            said.contains("sudo sysctl kernel.apparmor_restrict_unprivileged_userns=0; or NAMESPACE=host")
+            said.ends_with("\nhint: sudo sysctl kernel.apparmor_restrict_unprivileged_userns=0"),
+            "{said}"
         );
     }
 
@@ -132,8 +138,9 @@ mod tests {
     }
 
     #[test]
-    fn without_a_known_cause_the_way_around_stands_alone() {
-        let said = refused(&System::default());
+    fn without_a_known_cause_an_experiments_way_around_stands_alone() {
+        let error = Error::new("write", "/proc/self/uid_map", Errno::EPERM);
+        let said = or_this_network(explained_on(error, &System::default())).to_string();
         assert!(
             said.ends_with("\nhint: NAMESPACE=host make experiment-1 runs it in this network itself"),
             "{said}"

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::str::FromStr;
 
 use nix::errno::Errno;
+use serde::{Deserialize, Serialize};
 
 use super::refusal;
 use crate::error::{Error, Result};
@@ -22,7 +23,7 @@ pub const PINNED: [(&str, &str); 6] = [
 ];
 
 /// A setting under `net.` and its value, parsed from `KEY=VALUE`.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Sysctl {
     key: String,
     value: String,
