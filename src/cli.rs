@@ -22,7 +22,7 @@ pub use socket_args::SocketArgs;
 pub use stop::Stop;
 pub use values::{
     Limit, Parsed, Switch, duration, limit, local_ip, port, port_range, positive, positive_duration,
-    remote_port, size,
+    positive_size, remote_port, size,
 };
 
 /// Reads the command line; or prints what was asked for, or what is wrong with it, and ends the program.
@@ -143,6 +143,19 @@ pub fn resolve(host: &str, port: u16, local: SocketAddr) -> Result<Vec<SocketAdd
         return Err(failed(error).hint("both addresses of one family"));
     }
     Ok(addresses)
+}
+
+/// The first address of `HOST:PORT`, a name or a literal, `[::1]:3000` for IPv6.
+///
+/// # Errors
+///
+/// What getaddrinfo(3) says.
+pub fn remote(text: &str) -> Result<SocketAddr> {
+    let failed = |error| Error::new("getaddrinfo", Escaped(text.as_bytes()), error);
+    let found = text.to_socket_addrs().map_err(|error| {
+        failed(error).hint("an address or a name and a port, such as 127.0.0.1:3000 or [::1]:3000")
+    })?;
+    found.into_iter().next().ok_or_else(|| failed(io::Error::other("the name has no address")))
 }
 
 /// Raises the soft limit on open descriptors to the hard one; where that is refused, the soft one stands.

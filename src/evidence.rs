@@ -4,6 +4,7 @@ pub mod advice;
 pub mod assemble;
 pub mod borrow;
 pub mod conversation;
+pub mod cpu;
 pub mod holders;
 pub mod inet_diag;
 pub mod namespace;

@@ -3,6 +3,7 @@
 mod call;
 mod escape;
 mod line;
+mod load;
 mod output;
 
 use std::fmt::{self, Display};
@@ -19,6 +20,7 @@ pub use call::{Call, Returned, Shown, quoted, visible};
 
 pub use escape::{Escaped, Harmless};
 pub use line::{Commas, Format, Line, Short};
+pub use load::{Failures, Load};
 pub use output::{Output, say};
 
 /// Something that happened, printed as one line.
@@ -101,6 +103,8 @@ pub enum Event<'a> {
     },
     // A call, made as it was told.
     Call(Call<'a>),
+    // A load run.
+    Load(Load),
 }
 
 /// What a program did, summed over its connections.
@@ -187,6 +191,8 @@ impl Display for Refusal {
 /// How much a program tells.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Verbosity {
+    /// Nothing at all.
+    Nothing,
     /// The program's own events, none of its connections'.
     Quiet,
     /// A line when a connection opens or closes, a heartbeat leaves or is answered.
@@ -302,6 +308,7 @@ impl Event<'_> {
                     .duration("duration", *duration);
             }
             Self::Call(call) => line = call.line(format),
+            Self::Load(load) => line = load.line(format),
         }
         line
     }
@@ -326,6 +333,12 @@ impl Reporter {
     /// A reporter on standard output.
     pub fn stdout(format: Format, verbosity: Verbosity) -> Self {
         Self { format, verbosity, output: Output::stdout(format), record: None }
+    }
+
+    /// One that writes nothing, for a loop of whose connections another tells.
+    #[must_use]
+    pub fn silent(&self) -> Self {
+        Self { verbosity: Verbosity::Nothing, record: None, ..self.clone() }
     }
 
     /// The same, which also writes every event to `file` as JSON Lines, the verbose ones too.

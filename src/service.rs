@@ -6,6 +6,7 @@
 mod answers;
 mod echo;
 mod heartbeat;
+pub mod load;
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -117,6 +118,9 @@ pub trait Service {
     /// The delay asked for with [`Io::after`] is over.
     fn timer(&mut self, _io: &mut dyn Io, _id: ConnectionId, _timer: Timer) {}
 
+    /// The delay asked for with [`Io::wake_after`] is over.
+    fn woken(&mut self, _io: &mut dyn Io) {}
+
     /// An active open came to nothing; the id is void.
     fn failed(&mut self, _io: &mut dyn Io, _id: ConnectionId, _error: Error) {}
 
@@ -146,6 +150,11 @@ pub trait Io {
 
     /// Takes [`after`](Self::after) back.
     fn cancel(&mut self, id: ConnectionId, timer: Timer);
+
+    /// Asks for [`Service::woken`] after `delay`, in place of what was asked before.
+    ///
+    /// The driver does not sleep through the last millisecond, so it is on time to some microseconds.
+    fn wake_after(&mut self, delay: Duration);
 
     /// Sends FIN once nothing is unsent; bytes still arrive until the remote side finishes too.
     fn finish(&mut self, id: ConnectionId);

@@ -100,6 +100,14 @@ pub fn size(text: &str) -> Parsed<usize> {
     i32::try_from(size.as_u64()).map(|bytes| bytes as usize).map_err(|_| "at most 2GiB".to_owned())
 }
 
+/// Reads a size of at least one byte.
+pub fn positive_size(text: &str) -> Parsed<usize> {
+    match size(text)? {
+        0 => Err("must be at least 1B".to_owned()),
+        size => Ok(size),
+    }
+}
+
 /// Reads `LOW-HIGH`.
 pub fn port_range(text: &str) -> Parsed<(u16, u16)> {
     let words = || "not LOW-HIGH, two ports from 1 to 65535, such as 40000-40007".to_owned();

@@ -12,6 +12,11 @@ impl Time {
         Self(self.0.saturating_add(microseconds(delay)))
     }
 
+    /// This much earlier; the beginning of time where that is before it.
+    pub fn before(self, span: Duration) -> Self {
+        Self(self.0.saturating_sub(microseconds(span)))
+    }
+
     /// How long after `earlier` this is; nothing where it is before.
     pub fn since(self, earlier: Self) -> Duration {
         Duration::from_micros(self.0.saturating_sub(earlier.0))

@@ -64,6 +64,8 @@ pub struct Connections<S = TcpStream> {
     shrink_at: usize,
     timers: Timers<(ConnectionId, Alarm)>,
     service_timers: HashMap<(ConnectionId, Timer), Time>,
+    /// When the service wants to be woken.
+    wake_at: Option<Time>,
     /// Who has something to do, in order; each at most once.
     turns: VecDeque<ConnectionId>,
     buffer: Vec<u8>,
@@ -87,6 +89,7 @@ impl<S: Stream> Connections<S> {
             shrink_at: 0,
             timers: Timers::new(),
             service_timers: HashMap::new(),
+            wake_at: None,
             turns: VecDeque::with_capacity(ROOM),
             buffer: vec![0; BUFFER],
             unsent: 0,
@@ -121,7 +124,12 @@ impl<S: Stream> Connections<S> {
 
     /// When the loop must wake at the latest, if nothing happens.
     pub fn due(&self) -> Option<Time> {
-        if self.turns.is_empty() { self.timers.earliest() } else { Some(self.now) }
+        if !self.turns.is_empty() {
+            return Some(self.now);
+        }
+        // The wait is rounded up to a millisecond: end it before the last one, and come back at once until then.
+        let wake_at = self.wake_at.map(|at| at.before(Duration::from_millis(1)));
+        [self.timers.earliest(), wake_at].into_iter().flatten().min()
     }
 
     fn get(&mut self, id: ConnectionId) -> Option<&mut Connection<S>> {

@@ -97,6 +97,7 @@ impl EventLoop {
             let ended = self.connections.ended();
             self.connections.take_turns(service);
             self.connections.fire_timers(service, self.known_until);
+            self.connections.wake(service, self.known_until);
             if let Some(acceptor) = &mut self.acceptor
                 && self.connections.ended() != ended
             {

@@ -113,6 +113,17 @@ impl Line {
         self
     }
 
+    /// Adds a duration that may be a part of a microsecond: `per-request=5.31us` in text, nanoseconds as the number
+    /// `per_request_ns` in JSON.
+    pub fn nanoseconds(&mut self, key: &str, value: Duration) -> &mut Self {
+        let nanoseconds = u64::try_from(value.as_nanos()).unwrap_or(u64::MAX);
+        match &mut self.0 {
+            Fields::Text(line) => append(line, key, Fine(value)),
+            Fields::Json(object) => insert(object, &format!("{key}_ns"), nanoseconds),
+        }
+        self
+    }
+
     /// Adds several values: separated by commas in text, so none may have a space in it; an array in JSON.
     pub fn list<T: fmt::Display + Serialize>(&mut self, key: &str, values: &[T]) -> &mut Self {
         match &mut self.0 {
@@ -195,6 +206,30 @@ impl fmt::Display for Short {
     }
 }
 
+/// A duration to three digits, in the largest unit that keeps it at or above one: `5.31us`, `85us`, `1.2s`.
+struct Fine(Duration);
+
+impl fmt::Display for Fine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let nanoseconds = self.0.as_nanos() as f64;
+        let (unit, size) = match nanoseconds {
+            ..1e3 => ("ns", 1.0),
+            ..1e6 => ("us", 1e3),
+            ..1e9 => ("ms", 1e6),
+            _ => ("s", 1e9),
+        };
+        let value = nanoseconds / size;
+        let decimals = match value {
+            ..10.0 => 2,
+            ..100.0 => 1,
+            _ => 0,
+        };
+        let digits = format!("{value:.decimals$}");
+        let digits = if decimals > 0 { digits.trim_end_matches('0').trim_end_matches('.') } else { &digits };
+        write!(f, "{digits}{unit}")
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -247,5 +282,21 @@ mod tests {
         assert_eq!(shown(1_500), "1.5ms");
         assert_eq!(shown(2_000_000), "2s");
         assert_eq!(shown(61_020_300), "61.02s");
+    }
+
+    #[test]
+    fn fine_durations_have_three_digits() {
+        let shown = |nanoseconds| Fine(Duration::from_nanos(nanoseconds)).to_string();
+        for (nanoseconds, text) in [
+            (0, "0ns"),
+            (700, "700ns"),
+            (5_312, "5.31us"),
+            (85_000, "85us"),
+            (1_204_000, "1.2ms"),
+            (345_600_000, "346ms"),
+            (61_020_300_000, "61s"),
+        ] {
+            assert_eq!(shown(nanoseconds), text);
+        }
     }
 }

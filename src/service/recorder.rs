@@ -64,6 +64,10 @@ impl Io for Recorder {
         self.note(format!("cancel {timer:?}"));
     }
 
+    fn wake_after(&mut self, delay: Duration) {
+        self.note(format!("wake after {delay:?}"));
+    }
+
     fn finish(&mut self, _: ConnectionId) {
         self.note("finish");
     }

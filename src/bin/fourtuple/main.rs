@@ -3,6 +3,7 @@
 mod bundle;
 mod hide;
 mod isolate;
+mod load;
 mod packets;
 mod perform;
 mod report;
@@ -22,6 +23,7 @@ enum Command {
     #[command(hide = true)]
     Hide(hide::HideArgs),
     Isolate(isolate::IsolateArgs),
+    Load(load::LoadArgs),
     Packets(packets::PacketsArgs),
     Perform(perform::PerformArgs),
     Report(report::ReportArgs),
@@ -33,6 +35,7 @@ fn main() -> ExitCode {
         Command::Bundle(args) => bundle::run(&args),
         Command::Hide(args) => hide::run(&args),
         Command::Isolate(args) => Ok(isolate::run(args)),
+        Command::Load(args) => load::run(&args),
         Command::Packets(args) => packets::run(&args),
         Command::Perform(args) => Ok(perform::run(&args)),
         Command::Report(args) => report::run(&args),

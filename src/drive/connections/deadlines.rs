@@ -53,6 +53,14 @@ impl<S: Stream> Connections<S> {
         }
     }
 
+    /// Wakes the service if it is due by `until`.
+    pub fn wake(&mut self, service: &mut dyn Service, until: Time) {
+        if self.wake_at.is_some_and(|at| at <= until) {
+            self.wake_at = None;
+            service.woken(self);
+        }
+    }
+
     pub(super) fn check_deadline(
         &mut self,
         service: &mut dyn Service,

@@ -37,6 +37,10 @@ impl<S: Stream> Io for Connections<S> {
         self.service_timers.remove(&(id, timer));
     }
 
+    fn wake_after(&mut self, delay: Duration) {
+        self.wake_at = Some(self.clock.now().after(delay));
+    }
+
     fn finish(&mut self, id: ConnectionId) {
         if let Some(connection) = self.get(id) {
             connection.finish();

@@ -1,0 +1,29 @@
+//! `fourtuple load`: clients that make work for an echo server, and what it costs.
+
+mod exchange;
+mod outcome;
+mod run;
+
+use std::process::ExitCode;
+
+use clap::{Args, Subcommand};
+use fourtuple::error::Result;
+
+/// Make work for an echo server, and measure how it does it
+#[derive(Args)]
+pub struct LoadArgs {
+    #[command(subcommand)]
+    mode: Mode,
+}
+
+#[derive(Subcommand)]
+enum Mode {
+    Rr(exchange::RrArgs),
+}
+
+/// Runs the load that was asked for.
+pub fn run(args: &LoadArgs) -> Result<ExitCode> {
+    match &args.mode {
+        Mode::Rr(args) => exchange::rr(args),
+    }
+}

@@ -1,0 +1,89 @@
+//! What a run has brought, told in lines.
+
+use std::net::SocketAddr;
+use std::process::{ExitCode, id};
+use std::time::Duration;
+
+use fourtuple::error::Result;
+use fourtuple::evidence::advice::explain;
+use fourtuple::evidence::cpu::CpuTime;
+use fourtuple::report::{Event, Load, Reporter};
+use fourtuple::service::load::Tally;
+
+/// The account of a run.
+pub struct Outcome {
+    /// What its threads brought together.
+    pub tally: Tally,
+    clocks: Vec<CpuClock>,
+}
+
+/// A process whose time is told.
+struct CpuClock {
+    of: &'static str,
+    pid: u32,
+    begin: Option<CpuTime>,
+    spent: Option<CpuTime>,
+}
+
+impl CpuClock {
+    fn of(of: &'static str, pid: u32) -> Self {
+        Self { of, pid, begin: None, spent: None }
+    }
+}
+
+impl Outcome {
+    /// An account that has nothing in it yet.
+    ///
+    /// # Errors
+    ///
+    /// `ESRCH` where no process has the server's number.
+    pub fn new(server: Option<u32>) -> Result<Self> {
+        let mut clocks = vec![CpuClock::of("self", id())];
+        if let Some(pid) = server {
+            CpuTime::of(pid)?;
+            clocks.push(CpuClock::of("server", pid));
+        }
+        Ok(Self { tally: Tally::default(), clocks })
+    }
+
+    /// The measured time begins.
+    pub fn note_begin(&mut self) {
+        for clock in &mut self.clocks {
+            clock.begin = CpuTime::of(clock.pid).ok();
+        }
+    }
+
+    /// The measured time ends.
+    pub fn note_end(&mut self) {
+        for clock in &mut self.clocks {
+            let end = CpuTime::of(clock.pid).ok();
+            clock.spent = end.zip(clock.begin).map(|(end, begin)| end - begin);
+        }
+    }
+
+    /// Prints it; connections that came to nothing are an error.
+    pub fn tell(self, reporter: &Reporter, remote: SocketAddr) -> Result<ExitCode> {
+        let (tally, tell) = (self.tally, |load| reporter.report(&Event::Load(load)));
+        let (requests, bytes) = (tally.requests, tally.bytes);
+        tell(Load::Result { requests, bytes, elapsed: tally.elapsed });
+        if requests > 0 {
+            let at = |quantile| Duration::from_nanos(tally.latency.value_at_quantile(quantile));
+            let max = Duration::from_nanos(tally.latency.max());
+            tell(Load::Latency { p50: at(0.5), p90: at(0.9), p99: at(0.99), p999: at(0.999), max });
+        }
+        for clock in self.clocks {
+            if let Some((user, system)) = clock.spent.map(CpuTime::split) {
+                tell(Load::Cpu { of: clock.of, pid: clock.pid, user, system, requests, bytes });
+            }
+        }
+        tell(Load::Failures(tally.failures));
+        let failures = tally.failures.sum();
+        match tally.first_failure {
+            None => Ok(ExitCode::SUCCESS),
+            Some(error) => {
+                let note = format_args!("{failures} connections failed; this was the first");
+                Err(explain(error, remote, Some(remote)).note(note))
+            }
+        }
+    }
+}

@@ -1,0 +1,157 @@
+//! One run: threads with a loop each, begun together, watched, and summed.
+
+use std::net::SocketAddr;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::thread::{self, ScopedJoinHandle};
+use std::time::{Duration, Instant};
+
+use clap::Args;
+use fourtuple::cli;
+use fourtuple::drive::{Ended, EventLoop, Limits, Settings};
+use fourtuple::error::Result;
+use fourtuple::net::SocketOptions;
+use fourtuple::report::{Event, Format, Load, Reporter, Verbosity};
+use fourtuple::service::Service;
+use fourtuple::service::load::{Course, Tally};
+
+use super::outcome::Outcome;
+
+/// How often a thing is looked at that nobody tells of.
+const LOOK: Duration = Duration::from_micros(500);
+/// How often it is looked whether all ended early.
+const GLANCE: Duration = Duration::from_millis(20);
+/// How long connections have to end after the last byte.
+const DRAIN: Duration = Duration::from_secs(1);
+
+/// What the loads have in common.
+#[derive(Args)]
+pub struct Common {
+    /// The server: address or host name, and port, such as 127.0.0.1:3000 or [::1]:3000
+    #[arg(value_name = "REMOTE")]
+    remote: String,
+    /// Connections, shared out among the threads
+    #[arg(long, default_value_t = 50, value_parser = cli::positive, value_name = "N")]
+    pub connections: usize,
+    /// Requests of a connection that may be under way at once
+    #[arg(long, default_value_t = 1, value_parser = cli::positive, value_name = "N")]
+    pub depth: usize,
+    /// How long to measure
+    #[arg(long, default_value = "5s", value_parser = cli::positive_duration, value_name = "DURATION")]
+    pub duration: Duration,
+    /// Threads, each with an event loop of its own; at most one a connection
+    #[arg(long, default_value_t = 1, value_parser = cli::positive, value_name = "N")]
+    threads: usize,
+    /// Compare every byte of every answer with what was sent
+    #[arg(long)]
+    pub verify: bool,
+    /// Tell what this process and its children spend of the processor's time too
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..=i32::MAX.into()), value_name = "PID")]
+    server_pid: Option<u32>,
+    /// How long a handshake may take
+    #[arg(long, default_value = "5s", value_parser = cli::positive_duration, value_name = "DURATION")]
+    connect_timeout: Duration,
+    /// How long an answer may take
+    #[arg(long, default_value = "5s", value_parser = cli::positive_duration, value_name = "DURATION")]
+    pub reply_timeout: Duration,
+    /// How events are written: text, or one JSON object a line
+    #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]
+    format: Format,
+}
+
+impl Common {
+    /// The server's address.
+    pub fn remote(&self) -> Result<SocketAddr> {
+        cli::remote(&self.remote)
+    }
+
+    /// How many threads there are.
+    pub fn threads(&self) -> usize {
+        self.threads.min(self.connections)
+    }
+
+    /// How many connections each thread has.
+    pub fn shares(&self) -> impl Iterator<Item = usize> + use<> {
+        let (all, threads) = (self.connections, self.threads());
+        (0..threads).map(move |thread| all / threads + usize::from(thread < all % threads))
+    }
+
+    fn settings(&self) -> Settings {
+        Settings {
+            limits: Limits { connect: Some(self.connect_timeout), ..Limits::default() },
+            drain: DRAIN,
+            options: SocketOptions { no_delay: true, bind_address_no_port: true, ..SocketOptions::default() },
+            ..Settings::default()
+        }
+    }
+}
+
+/// A run and what is told of it.
+pub struct Run<'a> {
+    /// Its arguments.
+    pub common: &'a Common,
+    /// What its threads share.
+    pub course: &'a Arc<Course>,
+    /// The server.
+    pub remote: SocketAddr,
+    /// The line that tells that it has begun.
+    pub running: Load,
+}
+
+type Thread<'scope, S> = ScopedJoinHandle<'scope, Result<(Ended, S)>>;
+
+impl Run<'_> {
+    /// Gives each service a thread, and tells what they brought together.
+    pub fn all<S: Service + Send>(self, services: Vec<S>, tally: fn(S) -> Tally) -> Result<ExitCode> {
+        cli::raise_descriptor_limit();
+        let reporter = Reporter::stdout(self.common.format, Verbosity::Quiet);
+        let mut outcome = Outcome::new(self.common.server_pid)?;
+        let mut ended = Ended::Stopped;
+        let loops = services
+            .into_iter()
+            .map(|service| Ok((EventLoop::new(reporter.silent(), self.common.settings(), &[])?, service)));
+        let loops: Vec<(EventLoop, S)> = loops.collect::<Result<_>>()?;
+        thread::scope(|scope| -> Result<()> {
+            let threads = loops.into_iter().map(|(event_loop, mut service)| {
+                scope.spawn(move || event_loop.run(&mut service).map(|ended| (ended, service)))
+            });
+            let threads: Vec<Thread<S>> = threads.collect();
+            self.conduct(&reporter, &threads, &mut outcome);
+            for thread in threads {
+                let joined = thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+                let (how, service) = joined?;
+                ended = ended.max(how);
+                outcome.tally.add(tally(service));
+            }
+            Ok(())
+        })?;
+        let status = outcome.tell(&reporter, self.remote);
+        reporter.flush();
+        match ended {
+            Ended::Stopped => status,
+            Ended::AtOnce(signal) => Ok(cli::signalled(signal)),
+        }
+    }
+
+    /// Lets all threads begin when all are ready, and looks at the clocks then and at the end.
+    fn conduct<S>(&self, reporter: &Reporter, threads: &[Thread<S>], outcome: &mut Outcome) {
+        let gone = || threads.iter().filter(|thread| thread.is_finished()).count();
+        while self.course.ready() < threads.len() && gone() == 0 {
+            thread::sleep(LOOK);
+        }
+        if gone() == threads.len() {
+            return;
+        }
+        reporter.report(&Event::Load(self.running));
+        outcome.note_begin();
+        let end = self.course.begin() + self.common.duration;
+        while gone() < threads.len() {
+            let left = end.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                break;
+            }
+            thread::sleep(left.min(GLANCE));
+        }
+        outcome.note_end();
+    }
+}

@@ -1,0 +1,168 @@
+//! What a load run tells.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use super::line::{Format, Line};
+
+/// A line of a load run.
+#[derive(Clone, Copy, Debug)]
+pub enum Load {
+    /// The connections are open, and the measured time begins.
+    Running {
+        /// What is measured: `rr`, `bulk`, `connect`.
+        mode: &'static str,
+        /// The server.
+        remote: SocketAddr,
+        /// How many connections are asked for.
+        connections: usize,
+        /// Bytes of a request.
+        size: usize,
+        /// Requests under way on each connection.
+        depth: usize,
+        /// Threads that send them.
+        threads: usize,
+    },
+    /// What was answered in the measured time.
+    Result {
+        /// Requests.
+        requests: u64,
+        /// Bytes of their answers.
+        bytes: u64,
+        /// The measured time.
+        elapsed: Duration,
+    },
+    /// How long the answers took.
+    Latency {
+        /// Half of them took no longer; the next ones say so of 90, 99 and 99.9 of a hundred.
+        p50: Duration,
+        /// 90 of a hundred.
+        p90: Duration,
+        /// 99 of a hundred.
+        p99: Duration,
+        /// 999 of a thousand.
+        p999: Duration,
+        /// The longest.
+        max: Duration,
+    },
+    /// What a process spent of the processor's time.
+    Cpu {
+        /// Who: `self`, `server`.
+        of: &'static str,
+        /// Its number.
+        pid: u32,
+        /// In user mode.
+        user: Duration,
+        /// In the kernel.
+        system: Duration,
+        /// Requests it was spent on.
+        requests: u64,
+        /// Bytes of them.
+        bytes: u64,
+    },
+    /// Connections that came to nothing.
+    Failures(Failures),
+}
+
+/// Connections that came to nothing, by what became of them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Failures {
+    /// RST answered the SYN.
+    pub refused: u64,
+    /// The remote side sent RST.
+    pub reset: u64,
+    /// The remote side sent FIN.
+    pub closed: u64,
+    /// The handshake or an answer took too long.
+    pub timed_out: u64,
+    /// The answer was not what had been sent.
+    pub wrong: u64,
+    /// A call on the socket failed otherwise.
+    pub other: u64,
+}
+
+impl Failures {
+    /// How many in all.
+    pub fn sum(&self) -> u64 {
+        self.refused + self.reset + self.closed + self.timed_out + self.wrong + self.other
+    }
+}
+
+impl std::ops::AddAssign for Failures {
+    fn add_assign(&mut self, other: Self) {
+        self.refused += other.refused;
+        self.reset += other.reset;
+        self.closed += other.closed;
+        self.timed_out += other.timed_out;
+        self.wrong += other.wrong;
+        self.other += other.other;
+    }
+}
+
+impl Load {
+    pub(super) fn line(&self, format: Format) -> Line {
+        let new = |word| Line::new(format, word);
+        let mut line;
+        match *self {
+            Self::Running { mode, remote, connections, size, depth, threads } => {
+                line = new("running");
+                line.field("mode", mode)
+                    .field("remote", remote)
+                    .number("connections", connections as u64)
+                    .number("size", size as u64)
+                    .number("depth", depth as u64)
+                    .number("threads", threads as u64);
+            }
+            Self::Result { requests, bytes, elapsed } => {
+                line = new("result");
+                line.number("requests", requests)
+                    .number("bytes", bytes)
+                    .duration("elapsed", elapsed)
+                    .number("requests-per-second", per_second(requests, elapsed))
+                    .number("bytes-per-second", per_second(bytes, elapsed));
+            }
+            Self::Latency { p50, p90, p99, p999, max } => {
+                line = new("latency");
+                line.nanoseconds("p50", p50)
+                    .nanoseconds("p90", p90)
+                    .nanoseconds("p99", p99)
+                    .nanoseconds("p99.9", p999)
+                    .nanoseconds("max", max);
+            }
+            Self::Cpu { of, pid, user, system, requests, bytes } => {
+                line = new("cpu");
+                line.field("of", of)
+                    .number("pid", pid.into())
+                    .duration("user", user)
+                    .duration("system", system)
+                    .nanoseconds("per-request", each(user + system, requests))
+                    .nanoseconds("per-KiB", each(user + system, bytes / 1024));
+            }
+            Self::Failures(Failures { refused, reset, closed, timed_out, wrong, other }) => {
+                line = new("failures");
+                line.number("refused", refused)
+                    .number("reset", reset)
+                    .number("closed", closed)
+                    .number("timed-out", timed_out)
+                    .number("wrong", wrong)
+                    .number("other", other);
+            }
+        }
+        line
+    }
+}
+
+fn per_second(count: u64, elapsed: Duration) -> u64 {
+    match elapsed.as_secs_f64() {
+        0.0 => 0,
+        seconds => (count as f64 / seconds).round() as u64,
+    }
+}
+
+/// The share of each, nothing where there is none.
+fn each(whole: Duration, count: u64) -> Duration {
+    match count {
+        0 => Duration::ZERO,
+        _ => whole.div_f64(count as f64),
+    }
+}

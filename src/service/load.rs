@@ -1,0 +1,34 @@
+//! Clients that make work for an echo server, and measure how it does it.
+
+mod course;
+mod exchange;
+mod pattern;
+mod tally;
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+pub use course::Course;
+pub use exchange::Exchange;
+pub use tally::Tally;
+
+/// What the clients of one thread do.
+#[derive(Clone, Debug)]
+pub struct LoadPlan {
+    /// The address to bind.
+    pub local: SocketAddr,
+    /// The address to connect to.
+    pub remote: SocketAddr,
+    /// How many connections.
+    pub connections: usize,
+    /// Bytes of a request, and of its answer; at least one.
+    pub size: usize,
+    /// How many requests of a connection may wait for their answers; at least one.
+    pub depth: usize,
+    /// How long to go on.
+    pub duration: Duration,
+    /// How long an answer may take.
+    pub timeout: Duration,
+    /// Compare every byte of every answer; the first answer of each connection is compared in any case.
+    pub verify: bool,
+}

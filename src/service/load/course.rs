@@ -1,0 +1,42 @@
+//! What the threads of one run share.
+
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::time::Instant;
+
+/// When all begin, and how far they have come.
+#[derive(Debug, Default)]
+pub struct Course {
+    ready: AtomicUsize,
+    begin: OnceLock<Instant>,
+    answered: AtomicU64,
+}
+
+impl Course {
+    /// How many threads have opened their connections, or as many as would open.
+    pub fn ready(&self) -> usize {
+        self.ready.load(Ordering::Acquire)
+    }
+
+    /// Lets all begin now, and says when that is.
+    pub fn begin(&self) -> Instant {
+        *self.begin.get_or_init(Instant::now)
+    }
+
+    /// How many requests have been answered so far, of all threads; it lags behind a little.
+    pub fn answered(&self) -> u64 {
+        self.answered.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn one_more_is_ready(&self) {
+        self.ready.fetch_add(1, Ordering::Release);
+    }
+
+    pub(super) fn begun(&self) -> Option<Instant> {
+        self.begin.get().copied()
+    }
+
+    pub(super) fn count(&self, answered: u64) {
+        self.answered.fetch_add(answered, Ordering::Relaxed);
+    }
+}

@@ -1,0 +1,105 @@
+//! What a run has brought, and what went wrong in it.
+
+use std::io;
+use std::time::Duration;
+
+use hdrhistogram::Histogram;
+use nix::errno::Errno;
+
+use crate::error::Error;
+use crate::net::FourTuple;
+use crate::report::{CloseReason, Failures};
+
+/// The longest time that is told from longer ones, in nanoseconds: an hour.
+const LONGEST: u64 = 3_600_000_000_000;
+
+/// The account of one thread, or of all.
+#[derive(Debug)]
+pub struct Tally {
+    /// Requests that were answered.
+    pub requests: u64,
+    /// Bytes of their answers.
+    pub bytes: u64,
+    /// From send, or from when it was due, to the answer's last byte, in nanoseconds, to three digits.
+    pub latency: Histogram<u64>,
+    /// How long the requests were counted.
+    pub elapsed: Duration,
+    /// Connections that came to nothing.
+    pub failures: Failures,
+    /// The first of them.
+    pub first_failure: Option<Error>,
+}
+
+impl Default for Tally {
+    fn default() -> Self {
+        let Ok(latency) = Histogram::new_with_max(LONGEST, 3) else { unreachable!("constants that fit") };
+        Self {
+            requests: 0,
+            bytes: 0,
+            latency,
+            elapsed: Duration::ZERO,
+            failures: Failures::default(),
+            first_failure: None,
+        }
+    }
+}
+
+impl Tally {
+    /// Takes in the account of another thread.
+    pub fn add(&mut self, other: Self) {
+        self.requests += other.requests;
+        self.bytes += other.bytes;
+        // Both have the same bounds.
+        let _ = self.latency.add(other.latency);
+        self.elapsed = self.elapsed.max(other.elapsed);
+        self.failures += other.failures;
+        self.first_failure = self.first_failure.take().or(other.first_failure);
+    }
+
+    /// A request of so many bytes was answered.
+    pub(super) fn answered(&mut self, bytes: usize, latency: Duration) {
+        self.requests += 1;
+        self.bytes += bytes as u64;
+        self.latency.saturating_record(u64::try_from(latency.as_nanos()).unwrap_or(LONGEST));
+    }
+
+    /// An open that came to nothing.
+    pub(super) fn not_opened(&mut self, error: Error) {
+        let failures = &mut self.failures;
+        *match error.errno() {
+            Some(Errno::ECONNREFUSED) => &mut failures.refused,
+            Some(Errno::ECONNRESET) => &mut failures.reset,
+            // Without an errno: our own limit.
+            Some(Errno::ETIMEDOUT) | None => &mut failures.timed_out,
+            Some(_) => &mut failures.other,
+        } += 1;
+        self.first_failure.get_or_insert(error);
+    }
+
+    /// The remote side or the kernel ended a connection.
+    pub(super) fn ended(&mut self, tuple: FourTuple, reason: CloseReason) {
+        let failures = &mut self.failures;
+        let (count, call, source) = match reason {
+            CloseReason::Reset => (&mut failures.reset, "recv", Errno::ECONNRESET.into()),
+            CloseReason::Failed(call, Errno::ETIMEDOUT) => {
+                (&mut failures.timed_out, call, Errno::ETIMEDOUT.into())
+            }
+            CloseReason::Failed(call, errno) => (&mut failures.other, call, errno.into()),
+            _ => (&mut failures.closed, "recv", io::Error::other("the remote side sent FIN")),
+        };
+        *count += 1;
+        self.first_failure.get_or_insert_with(|| Error::new(call, tuple, source));
+    }
+
+    /// An answer did not come in time.
+    pub(super) fn timed_out(&mut self, tuple: FourTuple, words: String) {
+        self.failures.timed_out += 1;
+        self.first_failure.get_or_insert_with(|| Error::new("recv", tuple, io::Error::other(words)));
+    }
+
+    /// An answer was not what had been sent.
+    pub(super) fn wrong(&mut self, tuple: FourTuple, words: String) {
+        self.failures.wrong += 1;
+        self.first_failure.get_or_insert_with(|| Error::new("recv", tuple, io::Error::other(words)));
+    }
+}
