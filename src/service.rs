@@ -4,9 +4,10 @@
 //! [`Io`]. Neither names a socket, so a service is tested without one.
 
 mod answers;
-mod echo;
 mod heartbeat;
 pub mod load;
+mod reply;
+mod replying;
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -16,8 +17,9 @@ use crate::error::{Error, Result};
 use crate::net::FourTuple;
 use crate::report::{CloseReason, Event};
 
-pub use echo::Echo;
 pub use heartbeat::{Heartbeat, HeartbeatPlan};
+pub use reply::{Ack, Echo, Pieces, Prefix, Reply};
+pub use replying::Replying;
 
 /// Names a connection to its driver. Not used again while anything may still name it.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -129,6 +131,11 @@ pub trait Service {
 
     /// The connection is no more; the id is void.
     fn closed(&mut self, io: &mut dyn Io, id: ConnectionId, account: Closed);
+
+    /// The most bytes sent for one that was received: reads are so much shorter, so that what is unsent stays bounded.
+    fn growth(&self) -> usize {
+        1
+    }
 }
 
 /// What a service asks of its driver. A call on an id that is void does nothing.

@@ -53,7 +53,7 @@ fn long_help_says_each_option_of_the_specification() {
         [&both[..], &["--receive-buffer", "--send-buffer", "--nodelay", "--linger", "--keepalive"]].concat();
     let both =
         [&both[..], &["--user-timeout", "--mss", "--drain", "--format", "--quiet", "--verbose"]].concat();
-    let listener = ["--backlog", "--max-connections"];
+    let listener = ["--backlog", "--max-connections", "--reply", "--reply-prefix"];
     let connector =
         ["--interval", "--count", "--connect-timeout", "--bind-address-no-port", "--local-port-range"];
     for (program, own) in [("listener", &listener[..]), ("connector", &connector)] {
@@ -96,6 +96,8 @@ fn wrong_usage_of_listener_names_the_argument() {
         (&["0", "--format", "xml"], "'xml' for '--format"),
         (&["0", "--quiet", "--verbose"], "--verbose"),
         (&["0", "--reuse-adress", "on"], "--reuse-address"),
+        (&["0", "--reply", "ack", "--reply-prefix", "> "], "--reply-prefix goes with --reply echo"),
+        (&["0", "--reply-prefix", &"x".repeat(1025)], "1024 is the most"),
     ] {
         refused_usage("listener", arguments, argument);
     }

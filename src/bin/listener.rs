@@ -7,7 +7,7 @@ use std::thread;
 use std::time::Duration;
 
 use clap::error::ErrorKind;
-use clap::{CommandFactory, Parser};
+use clap::{CommandFactory, Parser, ValueEnum};
 use fourtuple::cli::{self, Limit, OutputArgs, SocketArgs};
 use fourtuple::drive::{Ended, EventLoop, Limits, Settings};
 use fourtuple::error::Result;
@@ -15,13 +15,13 @@ use fourtuple::evidence::advice::explain;
 use fourtuple::evidence::holders::listeners_on;
 use fourtuple::net::bind;
 use fourtuple::report::{Event, Reporter, Totals};
-use fourtuple::service::{Echo, Signal as Asked};
+use fourtuple::service::{Ack, Echo, Prefix, Reply, Replying, Signal as Asked};
 use nix::sys::signal::{Signal, raise};
 
 /// TCP echo server that opens its socket exactly as told
 ///
-/// Sends back every byte it receives (RFC 862), serves any number of connections on one event loop, and
-/// prints a line for each that opens or ends.
+/// Sends back every byte it receives (RFC 862) or answers in another way (--reply), serves any number of
+/// connections on one event loop, and prints a line for each that opens or ends.
 #[derive(Parser)]
 #[command(name = "listener", version, after_help = EXAMPLES, after_long_help = LONG_EXAMPLES)]
 struct Args {
@@ -32,14 +32,26 @@ struct Args {
     #[arg(default_value = "0.0.0.0", value_parser = cli::local_ip)]
     ip: IpAddr,
     /// Length of the accept queue, listen(2)
-    #[arg(long, default_value_t = 4096, value_parser = clap::value_parser!(i32).range(0..), value_name = "N")]
+    #[arg(
+        long,
+        hide_short_help = true,
+        default_value_t = 4096,
+        value_parser = clap::value_parser!(i32).range(0..),
+        value_name = "N"
+    )]
     backlog: i32,
     /// Most connections open at once; one more is closed [default: no limit]
     #[arg(long, value_parser = cli::positive, value_name = "N")]
     max_connections: Option<usize>,
     /// Threads, each with its own loop and listening socket
-    #[arg(long, default_value_t = 1, value_parser = cli::positive, value_name = "N")]
+    #[arg(long, hide_short_help = true, default_value_t = 1, value_parser = cli::positive, value_name = "N")]
     workers: usize,
+    /// The same bytes, or `Ack!` for each line
+    #[arg(long, value_enum, default_value_t, value_name = "echo|ack", hide_possible_values = true)]
+    reply: Answer,
+    /// Echo, with TEXT in front of each line
+    #[arg(long, value_parser = prefix, value_name = "TEXT")]
+    reply_prefix: Option<String>,
     /// Longest time without a byte, or none; SO_RCVTIMEO too
     #[arg(long, default_value = "5m", value_parser = cli::limit, value_name = "DURATION")]
     receive_timeout: Limit,
@@ -52,8 +64,28 @@ struct Args {
     output: OutputArgs,
 }
 
+/// What a client is answered.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+enum Answer {
+    /// The same bytes.
+    #[default]
+    Echo,
+    /// For each line, `Ack!` and a newline.
+    Ack,
+}
+
+/// The longest text before a line, in bytes: a read is shorter by so much, lest its answer be too long to keep.
+const LONGEST_PREFIX: usize = 1024;
+
+fn prefix(text: &str) -> cli::Parsed<String> {
+    match text.len() {
+        0..=LONGEST_PREFIX => Ok(text.to_owned()),
+        length => Err(format!("{length} bytes, and {LONGEST_PREFIX} is the most")),
+    }
+}
+
 const EXAMPLES: &str = "\
-Socket options, signals and exit status: listener --help
+All options, signals and exit status: listener --help
 
 Examples:
   listener                     echo on 0.0.0.0:3000
@@ -77,15 +109,33 @@ There is no authentication and no encryption: on 0.0.0.0 everybody who reaches t
 
 fn main() -> ExitCode {
     let args: Args = cli::parse();
-    if args.workers > 1 && !args.socket.reuse_port.is_on() {
-        let words = "--workers beyond 1 needs --reuse-port on: each worker has a listening socket of its own";
+    if let Some(words) = args.conflict() {
         Args::command().error(ErrorKind::ArgumentConflict, words).exit();
     }
     cli::run("listener", &args.output, |reporter| run(&args, reporter))
 }
 
+impl Args {
+    /// What does not go together.
+    fn conflict(&self) -> Option<&'static str> {
+        if self.workers > 1 && !self.socket.reuse_port.is_on() {
+            return Some(
+                "--workers beyond 1 needs --reuse-port on: each worker has a listening socket of its own",
+            );
+        }
+        if self.reply == Answer::Ack && self.reply_prefix.is_some() {
+            return Some("--reply-prefix goes with --reply echo: ack answers each line with `Ack!` alone");
+        }
+        None
+    }
+}
+
 fn run(args: &Args, reporter: &Reporter) -> Result<ExitCode> {
-    let (ended, totals) = serve_all(open_loops(args, reporter)?)?;
+    let (ended, totals) = match (args.reply, &args.reply_prefix) {
+        (_, Some(text)) => serve_all(open_loops(args, reporter)?, &Prefix::new(text)),
+        (Answer::Echo, None) => serve_all(open_loops(args, reporter)?, &Echo),
+        (Answer::Ack, None) => serve_all(open_loops(args, reporter)?, &Ack::default()),
+    }?;
     reporter.report(&Event::Stopped { totals });
     Ok(match ended {
         Ended::Stopped => ExitCode::SUCCESS,
@@ -134,7 +184,8 @@ fn open_loops(args: &Args, reporter: &Reporter) -> Result<Vec<EventLoop>> {
 }
 
 /// Runs the first loop on this thread and each further one on its own, until all have ended.
-fn serve_all(loops: Vec<EventLoop>) -> Result<(Ended, Totals)> {
+fn serve_all<R: Reply + Sync>(loops: Vec<EventLoop>, reply: &R) -> Result<(Ended, Totals)> {
+    let serve = |event_loop| serve(event_loop, reply.clone());
     let mut loops = loops.into_iter();
     let first = loops.next();
     thread::scope(|scope| {
@@ -149,10 +200,10 @@ fn serve_all(loops: Vec<EventLoop>) -> Result<(Ended, Totals)> {
     })
 }
 
-fn serve(event_loop: EventLoop) -> Result<(Ended, Totals)> {
-    let mut echo = Echo::default();
-    match event_loop.run(&mut echo) {
-        Ok(ended) => Ok((ended, echo.totals())),
+fn serve(event_loop: EventLoop, reply: impl Reply) -> Result<(Ended, Totals)> {
+    let mut replying = Replying::new(reply);
+    match event_loop.run(&mut replying) {
+        Ok(ended) => Ok((ended, replying.totals())),
         Err(error) => {
             // The others would serve on, and the error would wait for their end.
             let _ = raise(Signal::SIGTERM);

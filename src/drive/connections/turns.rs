@@ -75,7 +75,8 @@ impl<S: Stream> Connections<S> {
 
     /// Reads once: whoever has more to read comes again after the others.
     pub(super) fn read(&mut self, service: &mut dyn Service, id: ConnectionId) {
-        let size = if self.unsent < MUCH_UNSENT { BUFFER } else { SMALL_READ };
+        let most = if self.unsent < MUCH_UNSENT { BUFFER } else { SMALL_READ };
+        let size = (most / service.growth()).max(1);
         let mut buffer = std::mem::take(&mut self.buffer);
         let now = self.now;
         let verbose = self.reporter.tells(Verbosity::Verbose);
