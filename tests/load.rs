@@ -45,3 +45,26 @@ fn nobody_there_is_refused_in_words() {
     assert_eq!(program::field(end.lines("failures ")[0], "refused"), "3");
     assert!(end.stderr.contains("ECONNREFUSED") && end.stderr.contains("\nhint: nothing listens"), "{end:?}");
 }
+
+#[test]
+fn bulk_verifies_every_byte_of_many_requests_under_way() {
+    let listener = Listener::start(&["--quiet"]);
+    let remote = listener.address.to_string();
+    let options = ["--duration", "200ms", "--verify", "--connections", "2", "--format", "json"];
+    let end = Program::run("fourtuple", &[&["load", "bulk", &remote], &options[..]].concat()).well();
+    let result = &events(&end.stdout, "result")[0];
+    assert!(result["bytes"].as_u64() > Some(1024 * 1024), "{result}");
+    assert_eq!(result["bytes"], result["requests"].as_u64().unwrap() * 64 * 1024);
+}
+
+#[test]
+fn connect_makes_a_connection_for_each_request() {
+    let mut listener = Listener::start(&["--quiet"]);
+    let remote = listener.address.to_string();
+    let options = ["--duration", "200ms", "--connections", "5", "--threads", "2", "--format", "json"];
+    let end = Program::run("fourtuple", &[&["load", "connect", &remote], &options[..]].concat()).well();
+    let requests = events(&end.stdout, "result")[0]["requests"].as_u64().unwrap();
+    let totals = listener.stop().well();
+    let accepted: u64 = program::field(totals.lines("stopped ")[0], "accepted").parse().unwrap();
+    assert!(requests > 10 && (requests..=requests + 5).contains(&accepted), "{requests} {accepted}");
+}

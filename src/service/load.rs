@@ -1,15 +1,22 @@
 //! Clients that make work for an echo server, and measure how it does it.
 
+mod connect;
 mod course;
 mod exchange;
+mod measure;
 mod pattern;
+mod ports;
 mod tally;
 
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use crate::net::FourTuple;
+
+pub use connect::Connects;
 pub use course::Course;
 pub use exchange::Exchange;
+pub use ports::SourcePorts;
 pub use tally::Tally;
 
 /// What the clients of one thread do.
@@ -31,4 +38,11 @@ pub struct LoadPlan {
     pub timeout: Duration,
     /// Compare every byte of every answer; the first answer of each connection is compared in any case.
     pub verify: bool,
+}
+
+impl LoadPlan {
+    /// What a connection is before its open has chosen the port.
+    fn tuple(&self) -> FourTuple {
+        FourTuple { local: self.local, remote: self.remote }
+    }
 }

@@ -1,5 +1,6 @@
 //! `fourtuple load`: clients that make work for an echo server, and what it costs.
 
+mod connect;
 mod exchange;
 mod outcome;
 mod run;
@@ -19,11 +20,15 @@ pub struct LoadArgs {
 #[derive(Subcommand)]
 enum Mode {
     Rr(exchange::RrArgs),
+    Bulk(exchange::BulkArgs),
+    Connect(connect::ConnectArgs),
 }
 
 /// Runs the load that was asked for.
 pub fn run(args: &LoadArgs) -> Result<ExitCode> {
     match &args.mode {
         Mode::Rr(args) => exchange::rr(args),
+        Mode::Bulk(args) => exchange::bulk(args),
+        Mode::Connect(args) => connect::run(args),
     }
 }

@@ -8,7 +8,7 @@ use nix::errno::Errno;
 
 use crate::error::Error;
 use crate::net::FourTuple;
-use crate::report::{CloseReason, Failures};
+use crate::report::{CloseReason, Failures, Short};
 
 /// The longest time that is told from longer ones, in nanoseconds: an hour.
 const LONGEST: u64 = 3_600_000_000_000;
@@ -26,8 +26,8 @@ pub struct Tally {
     pub elapsed: Duration,
     /// Connections that came to nothing.
     pub failures: Failures,
-    /// The first of them.
-    pub first_failure: Option<Error>,
+    /// The first of them, and what it befell.
+    pub first_failure: Option<(Error, FourTuple)>,
 }
 
 impl Default for Tally {
@@ -64,7 +64,7 @@ impl Tally {
     }
 
     /// An open that came to nothing.
-    pub(super) fn not_opened(&mut self, error: Error) {
+    pub(super) fn not_opened(&mut self, tuple: FourTuple, error: Error) {
         let failures = &mut self.failures;
         *match error.errno() {
             Some(Errno::ECONNREFUSED) => &mut failures.refused,
@@ -73,7 +73,7 @@ impl Tally {
             Some(Errno::ETIMEDOUT) | None => &mut failures.timed_out,
             Some(_) => &mut failures.other,
         } += 1;
-        self.first_failure.get_or_insert(error);
+        self.first_failure.get_or_insert((error, tuple));
     }
 
     /// The remote side or the kernel ended a connection.
@@ -88,18 +88,21 @@ impl Tally {
             _ => (&mut failures.closed, "recv", io::Error::other("the remote side sent FIN")),
         };
         *count += 1;
-        self.first_failure.get_or_insert_with(|| Error::new(call, tuple, source));
+        self.first_failure.get_or_insert_with(|| (Error::new(call, tuple, source), tuple));
     }
 
-    /// An answer did not come in time.
-    pub(super) fn timed_out(&mut self, tuple: FourTuple, words: String) {
+    /// An answer did not come within `limit`.
+    pub(super) fn unanswered(&mut self, tuple: FourTuple, limit: Duration) {
         self.failures.timed_out += 1;
-        self.first_failure.get_or_insert_with(|| Error::new("recv", tuple, io::Error::other(words)));
+        self.first_failure.get_or_insert_with(|| {
+            let words = format!("no answer within {} (--reply-timeout)", Short(limit));
+            (Error::new("recv", tuple, io::Error::other(words)), tuple)
+        });
     }
 
     /// An answer was not what had been sent.
     pub(super) fn wrong(&mut self, tuple: FourTuple, words: String) {
         self.failures.wrong += 1;
-        self.first_failure.get_or_insert_with(|| Error::new("recv", tuple, io::Error::other(words)));
+        self.first_failure.get_or_insert_with(|| (Error::new("recv", tuple, io::Error::other(words)), tuple));
     }
 }

@@ -1,65 +1,91 @@
-//! `fourtuple load rr`: requests and answers over connections that stay.
+//! `fourtuple load rr` and `bulk`: requests and answers over connections that stay.
 
-use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::sync::Arc;
 
 use clap::Args;
 use fourtuple::cli;
 use fourtuple::error::Result;
+use fourtuple::net::SocketOptions;
 use fourtuple::report::Load;
 use fourtuple::service::load::{Course, Exchange, LoadPlan};
 
 use super::run::{Common, Run};
 
-/// Send a request on each connection, the next when its answer is there
+/// Send a request on each connection, the next one when its answer is there
 ///
-/// All connections are opened first; the measured time begins when the last one stands, and ends them by RST. A
-/// connection that fails is counted by what became of it and not opened again. The first answer of each connection is
-/// compared with what was sent.
+/// All connections are opened first; the measured time begins when the last one stands. It ends them by RST, which
+/// leaves no TIME-WAIT. A connection that fails is counted by what became of it and not opened again. The first answer
+/// of each is compared with what was sent.
 #[derive(Args)]
 pub struct RrArgs {
     #[command(flatten)]
     common: Common,
+    /// Connections, shared out among the threads
+    #[arg(long, default_value_t = 50, value_parser = cli::positive, value_name = "N")]
+    connections: usize,
     /// Bytes of a request
     #[arg(long, default_value = "64B", value_parser = cli::positive_size, value_name = "SIZE")]
     size: usize,
+    /// Requests of a connection that are under way at once
+    #[arg(long, default_value_t = 1, value_parser = cli::positive, value_name = "N")]
+    depth: usize,
+    /// Compare every byte of every answer with what was sent
+    #[arg(long)]
+    verify: bool,
 }
 
-/// Runs it.
+/// Send without waiting for each answer: as much as fits on its way there and back
+///
+/// Each connection has DEPTH × SIZE bytes under way, and sends as many as come back. Otherwise as rr.
+#[derive(Args)]
+pub struct BulkArgs {
+    #[command(flatten)]
+    common: Common,
+    /// Connections, shared out among the threads
+    #[arg(long, default_value_t = 1, value_parser = cli::positive, value_name = "N")]
+    connections: usize,
+    /// Bytes that count as one request
+    #[arg(long, default_value = "64KiB", value_parser = cli::positive_size, value_name = "SIZE")]
+    size: usize,
+    /// Requests of a connection that are under way at once
+    #[arg(long, default_value_t = 16, value_parser = cli::positive, value_name = "N")]
+    depth: usize,
+    /// Compare every byte of every answer with what was sent
+    #[arg(long)]
+    verify: bool,
+}
+
+/// Runs the load `rr`.
 pub fn rr(args: &RrArgs) -> Result<ExitCode> {
-    let common = &args.common;
+    let RrArgs { ref common, connections, size, depth, verify } = *args;
+    exchange(common, "rr", Shape { connections, size, depth, verify })
+}
+
+/// Runs the load `bulk`.
+pub fn bulk(args: &BulkArgs) -> Result<ExitCode> {
+    let BulkArgs { ref common, connections, size, depth, verify } = *args;
+    exchange(common, "bulk", Shape { connections, size, depth, verify })
+}
+
+struct Shape {
+    connections: usize,
+    size: usize,
+    depth: usize,
+    verify: bool,
+}
+
+fn exchange(common: &Common, mode: &'static str, shape: Shape) -> Result<ExitCode> {
+    let Shape { connections, size, depth, verify } = shape;
     let remote = common.remote()?;
     let course = Arc::new(Course::default());
-    let running = Load::Running {
-        mode: "rr",
-        remote,
-        connections: common.connections,
-        size: args.size,
-        depth: common.depth,
-        threads: common.threads(),
-    };
-    let services = common.shares().map(|connections| {
-        let plan = LoadPlan {
-            local: wildcard_for(remote),
-            remote,
-            connections,
-            size: args.size,
-            depth: common.depth,
-            duration: common.duration,
-            timeout: common.reply_timeout,
-            verify: common.verify,
-        };
+    let shares = common.shares(connections);
+    let services = shares.iter().map(|&connections| {
+        let plan = LoadPlan { size, depth, verify, ..common.plan(remote, connections) };
         Exchange::new(plan, Arc::clone(&course))
     });
-    let services = services.collect();
-    Run { common, course: &course, remote, running }.all(services, Exchange::tally)
-}
-
-/// Leaves the choice of the source address to the kernel.
-pub fn wildcard_for(remote: SocketAddr) -> SocketAddr {
-    match remote {
-        SocketAddr::V4(_) => ([0, 0, 0, 0], 0).into(),
-        SocketAddr::V6(_) => ([0_u16; 8], 0).into(),
-    }
+    let services: Vec<Exchange> = services.collect();
+    let running = Load::Running { mode, remote, connections, size, depth, threads: services.len() };
+    let options = SocketOptions { bind_address_no_port: true, ..SocketOptions::default() };
+    Run { common, course: &course, running, options }.all(services, Exchange::tally)
 }

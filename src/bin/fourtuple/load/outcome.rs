@@ -1,6 +1,5 @@
 //! What a run has brought, told in lines.
 
-use std::net::SocketAddr;
 use std::process::{ExitCode, id};
 use std::time::Duration;
 
@@ -62,7 +61,7 @@ impl Outcome {
     }
 
     /// Prints it; connections that came to nothing are an error.
-    pub fn tell(self, reporter: &Reporter, remote: SocketAddr) -> Result<ExitCode> {
+    pub fn tell(self, reporter: &Reporter) -> Result<ExitCode> {
         let (tally, tell) = (self.tally, |load| reporter.report(&Event::Load(load)));
         let (requests, bytes) = (tally.requests, tally.bytes);
         tell(Load::Result { requests, bytes, elapsed: tally.elapsed });
@@ -80,9 +79,9 @@ impl Outcome {
         let failures = tally.failures.sum();
         match tally.first_failure {
             None => Ok(ExitCode::SUCCESS),
-            Some(error) => {
-                let note = format_args!("{failures} connections failed; this was the first");
-                Err(explain(error, remote, Some(remote)).note(note))
+            Some((error, tuple)) => {
+                let error = error.note(format_args!("{failures} connections failed; this was the first"));
+                Err(explain(error, tuple.local, Some(tuple.remote)))
             }
         }
     }

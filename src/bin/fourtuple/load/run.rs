@@ -13,7 +13,7 @@ use fourtuple::error::Result;
 use fourtuple::net::SocketOptions;
 use fourtuple::report::{Event, Format, Load, Reporter, Verbosity};
 use fourtuple::service::Service;
-use fourtuple::service::load::{Course, Tally};
+use fourtuple::service::load::{Course, LoadPlan, Tally};
 
 use super::outcome::Outcome;
 
@@ -30,21 +30,12 @@ pub struct Common {
     /// The server: address or host name, and port, such as 127.0.0.1:3000 or [::1]:3000
     #[arg(value_name = "REMOTE")]
     remote: String,
-    /// Connections, shared out among the threads
-    #[arg(long, default_value_t = 50, value_parser = cli::positive, value_name = "N")]
-    pub connections: usize,
-    /// Requests of a connection that may be under way at once
-    #[arg(long, default_value_t = 1, value_parser = cli::positive, value_name = "N")]
-    pub depth: usize,
     /// How long to measure
     #[arg(long, default_value = "5s", value_parser = cli::positive_duration, value_name = "DURATION")]
-    pub duration: Duration,
+    duration: Duration,
     /// Threads, each with an event loop of its own; at most one a connection
     #[arg(long, default_value_t = 1, value_parser = cli::positive, value_name = "N")]
     threads: usize,
-    /// Compare every byte of every answer with what was sent
-    #[arg(long)]
-    pub verify: bool,
     /// Tell what this process and its children spend of the processor's time too
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..=i32::MAX.into()), value_name = "PID")]
     server_pid: Option<u32>,
@@ -53,7 +44,7 @@ pub struct Common {
     connect_timeout: Duration,
     /// How long an answer may take
     #[arg(long, default_value = "5s", value_parser = cli::positive_duration, value_name = "DURATION")]
-    pub reply_timeout: Duration,
+    reply_timeout: Duration,
     /// How events are written: text, or one JSON object a line
     #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]
     format: Format,
@@ -65,22 +56,35 @@ impl Common {
         cli::remote(&self.remote)
     }
 
-    /// How many threads there are.
-    pub fn threads(&self) -> usize {
-        self.threads.min(self.connections)
+    /// How many of all connections each thread has.
+    pub fn shares(&self, connections: usize) -> Vec<usize> {
+        let threads = self.threads.min(connections);
+        let share = |thread| connections / threads + usize::from(thread < connections % threads);
+        (0..threads).map(share).collect()
     }
 
-    /// How many connections each thread has.
-    pub fn shares(&self) -> impl Iterator<Item = usize> + use<> {
-        let (all, threads) = (self.connections, self.threads());
-        (0..threads).map(move |thread| all / threads + usize::from(thread < all % threads))
+    /// A plan for one thread: one small request at a time, none compared but the first.
+    pub fn plan(&self, remote: SocketAddr, connections: usize) -> LoadPlan {
+        LoadPlan {
+            local: match remote {
+                SocketAddr::V4(_) => ([0, 0, 0, 0], 0).into(),
+                SocketAddr::V6(_) => ([0_u16; 8], 0).into(),
+            },
+            remote,
+            connections,
+            size: 1,
+            depth: 1,
+            duration: self.duration,
+            timeout: self.reply_timeout,
+            verify: false,
+        }
     }
 
-    fn settings(&self) -> Settings {
+    fn settings(&self, options: &SocketOptions) -> Settings {
         Settings {
             limits: Limits { connect: Some(self.connect_timeout), ..Limits::default() },
             drain: DRAIN,
-            options: SocketOptions { no_delay: true, bind_address_no_port: true, ..SocketOptions::default() },
+            options: SocketOptions { no_delay: true, ..options.clone() },
             ..Settings::default()
         }
     }
@@ -92,10 +96,10 @@ pub struct Run<'a> {
     pub common: &'a Common,
     /// What its threads share.
     pub course: &'a Arc<Course>,
-    /// The server.
-    pub remote: SocketAddr,
     /// The line that tells that it has begun.
     pub running: Load,
+    /// For its sockets, beside TCP_NODELAY.
+    pub options: SocketOptions,
 }
 
 type Thread<'scope, S> = ScopedJoinHandle<'scope, Result<(Ended, S)>>;
@@ -107,9 +111,9 @@ impl Run<'_> {
         let reporter = Reporter::stdout(self.common.format, Verbosity::Quiet);
         let mut outcome = Outcome::new(self.common.server_pid)?;
         let mut ended = Ended::Stopped;
-        let loops = services
-            .into_iter()
-            .map(|service| Ok((EventLoop::new(reporter.silent(), self.common.settings(), &[])?, service)));
+        let loops = services.into_iter().map(|service| {
+            Ok((EventLoop::new(reporter.silent(), self.common.settings(&self.options), &[])?, service))
+        });
         let loops: Vec<(EventLoop, S)> = loops.collect::<Result<_>>()?;
         thread::scope(|scope| -> Result<()> {
             let threads = loops.into_iter().map(|(event_loop, mut service)| {
@@ -125,7 +129,7 @@ impl Run<'_> {
             }
             Ok(())
         })?;
-        let status = outcome.tell(&reporter, self.remote);
+        let status = outcome.tell(&reporter);
         reporter.flush();
         match ended {
             Ended::Stopped => status,
