@@ -68,7 +68,7 @@ impl Connects {
         let mut tries = 0;
         loop {
             tries += 1;
-            let local = SocketAddr::new(self.plan.local.ip(), self.ports.next());
+            let local = SocketAddr::new(self.plan.local.ip(), self.ports.take());
             match io.open(local, self.plan.remote) {
                 Ok(id) => return Ok((id, local)),
                 Err(error) if tries < TRIES && is_taken(&error) => {}
@@ -146,7 +146,7 @@ impl Service for Connects {
             return self.end_if_deserted(io);
         }
         let now = Instant::now();
-        if client.received < size || !self.measure.counts(now) {
+        if client.received < size || self.measure.is_past(now) {
             return;
         }
         self.measure.answered(size, now.saturating_duration_since(client.begun));

@@ -178,14 +178,14 @@ impl Service for Exchange {
     fn received(&mut self, io: &mut dyn Io, id: ConnectionId, bytes: &[u8]) {
         let Some(client) = self.clients.get_mut(&id) else { return };
         let now = Instant::now();
+        if self.measure.is_past(now) {
+            return;
+        }
         if let Some(words) = client.fault(&self.plan, &self.pattern, bytes) {
             self.measure.tally.wrong(client.tuple, words);
             self.clients.remove(&id);
             io.abort(id);
             self.end_if_deserted(io);
-            return;
-        }
-        if !self.measure.counts(now) {
             return;
         }
         let answered = client.receive(bytes.len(), self.plan.size as u64);

@@ -84,9 +84,13 @@ impl Measure {
         }
     }
 
-    /// Whether what happens `now` belongs to the measured time.
-    pub fn counts(&self, now: Instant) -> bool {
-        matches!(self.stage, Stage::Counting { end, .. } if now < end)
+    /// Whether what happens `now` comes after the measured time.
+    pub fn is_past(&self, now: Instant) -> bool {
+        match self.stage {
+            Stage::Opening | Stage::Ready => false,
+            Stage::Counting { end, .. } => now >= end,
+            Stage::Over => true,
+        }
     }
 
     /// A request of so many bytes was answered, so long after it was sent.

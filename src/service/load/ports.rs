@@ -25,7 +25,7 @@ impl SourcePorts {
     }
 
     /// The next one.
-    pub fn next(&mut self) -> u16 {
+    pub fn take(&mut self) -> u16 {
         let port = self.next;
         let after = port.checked_add(self.step).filter(|after| self.range.contains(after));
         self.next = after.unwrap_or(*self.range.start());
@@ -42,8 +42,8 @@ mod tests {
         let mut all = Vec::new();
         for share in 0..3 {
             let mut ports = SourcePorts::share((65_529, 65_535), share, 3);
-            let first: Vec<u16> = (0..ports.count()).map(|_| ports.next()).collect();
-            assert_eq!(ports.next(), first[0], "and again");
+            let first: Vec<u16> = (0..ports.count()).map(|_| ports.take()).collect();
+            assert_eq!(ports.take(), first[0], "and again");
             all.extend(first);
         }
         all.sort_unstable();
