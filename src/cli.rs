@@ -16,7 +16,7 @@ use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
 use crate::error::{Error, Result};
 use crate::evidence::scratch;
-use crate::report::{Escaped, Event, Format, Reporter, Verbosity, say};
+use crate::report::{Escaped, Event, Format, Output, Reporter, Verbosity, say};
 
 pub use socket_args::SocketArgs;
 pub use stop::Stop;
@@ -78,10 +78,20 @@ pub fn exit(program: &str, outcome: Result<ExitCode>) -> ExitCode {
     })
 }
 
-/// Runs a program that reports events, and ends it as [`exit`] does; a failure is an event too.
+/// Runs a program that reports events on standard output, and ends it as [`exit`] does; a failure is an event too.
 pub fn run(program: &str, output: &OutputArgs, body: impl FnOnce(&Reporter) -> Result<ExitCode>) -> ExitCode {
+    run_on(program, output, Some(Output::stdout(output.format)), body)
+}
+
+/// The same for a program that reports them elsewhere, or nowhere.
+pub fn run_on(
+    program: &str,
+    output: &OutputArgs,
+    events: Option<Output>,
+    body: impl FnOnce(&Reporter) -> Result<ExitCode>,
+) -> ExitCode {
     raise_descriptor_limit();
-    let outcome = output.reporter().and_then(|reporter| {
+    let outcome = output.reporter(events).and_then(|reporter| {
         let outcome = body(&reporter);
         if let Err(error) = &outcome {
             reporter.report(&Event::Failed { error });
@@ -110,14 +120,14 @@ pub struct OutputArgs {
 }
 
 impl OutputArgs {
-    /// A reporter on standard output that tells as much as was asked for, and on the file of events.
-    fn reporter(&self) -> Result<Reporter> {
+    /// A reporter on `output` that tells as much as was asked for, and on the file of events.
+    fn reporter(&self, output: Option<Output>) -> Result<Reporter> {
         let verbosity = match (self.quiet, self.verbose) {
             (true, _) => Verbosity::Quiet,
             (_, true) => Verbosity::Verbose,
             _ => Verbosity::Normal,
         };
-        let reporter = Reporter::stdout(self.format, verbosity);
+        let reporter = Reporter::to(output, self.format, verbosity);
         let Some(path) = &self.events else { return Ok(reporter) };
         let file = File::create(path).map_err(|error| Error::new("open", path.display(), error))?;
         Ok(reporter.with_record(file))
@@ -130,17 +140,12 @@ impl OutputArgs {
 ///
 /// What getaddrinfo(3) says, or that `host` has no address of `local`'s family.
 pub fn resolve(host: &str, port: u16, local: SocketAddr) -> Result<Vec<SocketAddr>> {
-    let failed = |error| Error::new("getaddrinfo", Escaped(host.as_bytes()), error);
-    let mut addresses: Vec<SocketAddr> = (host, port)
-        .to_socket_addrs()
-        .map_err(|error| failed(error).hint("an IPv4 or IPv6 address, or a name that `getent hosts` knows"))?
-        .collect();
+    let mut addresses = addresses_of(host, port)?;
     addresses.retain(|address| address.is_ipv4() == local.is_ipv4());
-    addresses.dedup();
     if addresses.is_empty() {
         let family = if local.is_ipv4() { "IPv4" } else { "IPv6" };
         let error = io::Error::other(format!("no {family} address, and {} is one", local.ip()));
-        return Err(failed(error).hint("both addresses of one family"));
+        return Err(unresolved(host, error).hint("both addresses of one family"));
     }
     Ok(addresses)
 }
@@ -156,6 +161,23 @@ pub fn remote(text: &str) -> Result<SocketAddr> {
         failed(error).hint("an address or a name and a port, such as 127.0.0.1:3000 or [::1]:3000")
     })?;
     found.into_iter().next().ok_or_else(|| failed(io::Error::other("the name has no address")))
+}
+
+/// All addresses of `host`, in the resolver's order.
+///
+/// # Errors
+///
+/// What getaddrinfo(3) says.
+pub fn addresses_of(host: &str, port: u16) -> Result<Vec<SocketAddr>> {
+    let step = "an IPv4 or IPv6 address, or a name that `getent hosts` knows";
+    let addresses = (host, port).to_socket_addrs().map_err(|error| unresolved(host, error).hint(step))?;
+    let mut addresses: Vec<SocketAddr> = addresses.collect();
+    addresses.dedup();
+    Ok(addresses)
+}
+
+fn unresolved(host: &str, error: io::Error) -> Error {
+    Error::new("getaddrinfo", Escaped(host.as_bytes()), error)
 }
 
 /// Raises the soft limit on open descriptors to the hard one; where that is refused, the soft one stands.

@@ -8,6 +8,7 @@ mod event_loop;
 mod gauge;
 mod memory;
 mod signals;
+mod standard;
 mod stream;
 mod timers;
 

@@ -18,7 +18,7 @@ use crate::error::{Error, errno_name};
 
 pub use call::{Call, Returned, Shown, quoted, visible};
 
-pub use escape::{Escaped, Harmless};
+pub use escape::{Escaped, Harmless, HarmlessBytes};
 pub use line::{Commas, Format, Line, Short};
 pub use load::{Failures, Load};
 pub use output::{Output, say};
@@ -101,6 +101,24 @@ pub enum Event<'a> {
         sent: u64,
         duration: Duration,
     },
+    // A conversation.
+    Said {
+        by: &'a [u8],
+        text: &'a [u8],
+        /// No newline stood behind it, so far.
+        unfinished: bool,
+    },
+    Notice {
+        words: &'a str,
+    },
+    Conversation {
+        state: &'a str,
+        local: SocketAddr,
+        remote: Option<SocketAddr>,
+        received: u64,
+        sent: u64,
+        unsent: usize,
+    },
     // A call, made as it was told.
     Call(Call<'a>),
     // A load run.
@@ -175,6 +193,8 @@ impl Display for CloseReason {
 pub enum Refusal {
     /// `--max-connections` were open already.
     MaxConnections,
+    /// The conversation has its one caller.
+    Busy,
     /// A call on its socket failed.
     Failed(Errno),
 }
@@ -183,6 +203,7 @@ impl Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::MaxConnections => f.write_str("max-connections"),
+            Self::Busy => f.write_str("busy"),
             Self::Failed(errno) => f.write_str(&errno_name(*errno)),
         }
     }
@@ -202,6 +223,11 @@ pub enum Verbosity {
 }
 
 impl Event<'_> {
+    /// The event as JSON, without a newline.
+    pub fn json(&self) -> String {
+        self.line(Format::Json).finish()
+    }
+
     fn verbosity(&self) -> Verbosity {
         match self {
             Self::Received { .. } => Verbosity::Verbose,
@@ -212,6 +238,8 @@ impl Event<'_> {
             | Self::Heartbeat { .. }
             | Self::Answer { .. }
             | Self::Closed { .. }
+            | Self::Said { .. }
+            | Self::Notice { .. }
             | Self::Call(_) => Verbosity::Normal,
             _ => Verbosity::Quiet,
         }
@@ -307,6 +335,22 @@ impl Event<'_> {
                     .number("sent", *sent)
                     .duration("duration", *duration);
             }
+            Self::Said { by, text, unfinished } => {
+                line = new("said");
+                line.text("by", by).whole_text("text", text).mark("unfinished", *unfinished);
+            }
+            Self::Notice { words } => {
+                line = new("notice");
+                line.text("words", words.as_bytes());
+            }
+            Self::Conversation { state, local, remote, received, sent, unsent } => {
+                line = new("conversation");
+                line.field("state", state).field("local", local);
+                if let Some(remote) = remote {
+                    line.field("remote", remote);
+                }
+                line.number("received", *received).number("sent", *sent).number("unsent", *unsent as u64);
+            }
             Self::Call(call) => line = call.line(format),
             Self::Load(load) => line = load.line(format),
         }
@@ -318,21 +362,26 @@ fn on_off(on: bool) -> &'static str {
     if on { "on" } else { "off" }
 }
 
-/// Writes events to standard output as a program was asked to.
+/// Writes events as a program was asked to.
 ///
 /// A clone writes to the same output.
 #[derive(Clone)]
 pub struct Reporter {
     format: Format,
     verbosity: Verbosity,
-    output: Output,
+    output: Option<Output>,
     record: Option<Output>,
 }
 
 impl Reporter {
     /// A reporter on standard output.
     pub fn stdout(format: Format, verbosity: Verbosity) -> Self {
-        Self { format, verbosity, output: Output::stdout(format), record: None }
+        Self::to(Some(Output::stdout(format)), format, verbosity)
+    }
+
+    /// A reporter on `output`, which has the same format; or on none.
+    pub fn to(output: Option<Output>, format: Format, verbosity: Verbosity) -> Self {
+        Self { format, verbosity, output, record: None }
     }
 
     /// One that writes nothing, for a loop of whose connections another tells.
@@ -354,8 +403,11 @@ impl Reporter {
 
     /// Queues the event's line; returns at once, whether anybody reads or not.
     pub fn report(&self, event: &Event) {
-        if event.verbosity() <= self.verbosity && self.prints(event) {
-            self.output.line(event.line(self.format).finish());
+        if let Some(output) = &self.output
+            && event.verbosity() <= self.verbosity
+            && self.prints(event)
+        {
+            output.line(event.line(self.format).finish());
         }
         if let Some(record) = &self.record {
             record.line(event.line(Format::Json).finish());
@@ -369,16 +421,15 @@ impl Reporter {
 
     /// Waits until what was reported has been written, for a second at most.
     pub fn flush(&self) {
-        self.output.flush();
-        if let Some(record) = &self.record {
-            record.flush();
+        for output in [&self.output, &self.record].into_iter().flatten() {
+            output.flush();
         }
     }
 }
 
-/// Whether standard output is a terminal that is to be coloured (`NO_COLOR` is not set).
-pub fn coloured() -> bool {
-    std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|v| v.is_empty())
+/// Whether `stream` is a terminal that is to be coloured (`NO_COLOR` is not set).
+pub fn coloured(stream: &impl IsTerminal) -> bool {
+    stream.is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|v| v.is_empty())
 }
 
 #[cfg(test)]

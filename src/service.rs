@@ -8,6 +8,7 @@ mod heartbeat;
 pub mod load;
 mod reply;
 mod replying;
+mod talk;
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -20,6 +21,7 @@ use crate::report::{CloseReason, Event};
 pub use heartbeat::{Heartbeat, HeartbeatPlan};
 pub use reply::{Ack, Echo, Pieces, Prefix, Reply};
 pub use replying::Replying;
+pub use talk::{Show, Talk, TalkPlan};
 
 /// Names a connection to its driver. Not used again while anything may still name it.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -50,6 +52,23 @@ pub enum Timer {
     Interval,
     /// An answer is overdue.
     Answer,
+    /// Standard input has been silent for long enough.
+    Input,
+    /// A line has been without its end for long enough.
+    Line,
+    /// The other side's end has been waited for long enough.
+    Leave,
+}
+
+/// What standard input brings.
+#[derive(Debug)]
+pub enum Input<'a> {
+    /// Bytes, in order; never none.
+    Bytes(&'a [u8]),
+    /// Its end.
+    End,
+    /// It cannot be read any more.
+    Failed(Error),
 }
 
 /// What somebody outside asks of the program.
@@ -126,6 +145,12 @@ pub trait Service {
     /// An active open came to nothing; the id is void.
     fn failed(&mut self, _io: &mut dyn Io, _id: ConnectionId, _error: Error) {}
 
+    /// Standard input brought something; see [`Io::resume_input`].
+    fn input(&mut self, _io: &mut dyn Io, _input: Input<'_>) {}
+
+    /// All that was given to [`Io::write`] has been written; or it cannot be, and is lost with all that follows.
+    fn written(&mut self, _io: &mut dyn Io, _outcome: Result<()>) {}
+
     /// Somebody outside asks for something.
     fn signal(&mut self, io: &mut dyn Io, signal: Signal);
 
@@ -177,6 +202,15 @@ pub trait Io {
 
     /// Reads again.
     fn resume(&mut self, id: ConnectionId);
+
+    /// Writes bytes to standard output, and returns how many wait there. They are never dropped.
+    fn write(&mut self, bytes: &[u8]) -> usize;
+
+    /// Stops taking from standard input; at first nothing is taken.
+    fn pause_input(&mut self);
+
+    /// Takes from standard input: [`Service::input`] tells what comes.
+    fn resume_input(&mut self);
 
     /// Prints an event.
     fn report(&mut self, event: &Event);

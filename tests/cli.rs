@@ -34,8 +34,14 @@ fn connector_help() {
 }
 
 #[test]
+fn talk_help() {
+    assert_data_eq!(help("talk", "-h"), file!["snapshots/talk-h.txt"].raw());
+    assert_data_eq!(help("talk", "--help"), file!["snapshots/talk--help.txt"].raw());
+}
+
+#[test]
 fn short_help_fits_40_lines_of_80_columns_and_ends_with_two_to_four_examples() {
-    for program in ["listener", "connector"] {
+    for program in ["listener", "connector", "talk"] {
         let help = help(program, "-h");
         assert!(help.lines().count() <= 40, "{program} -h has {} lines", help.lines().count());
         let wide: Vec<&str> = help.lines().filter(|line| line.chars().count() > 80).collect();

@@ -8,6 +8,7 @@ mod fake;
 mod model;
 mod opens;
 mod requests;
+mod streams;
 mod turns;
 
 use std::collections::{HashMap, VecDeque};
@@ -22,6 +23,7 @@ use slab::Slab;
 use super::clock::{Clock, Time};
 use super::connection::{Connection, Limits, Stream};
 use super::gauge::Gauge;
+use super::standard::Standard;
 use super::timers::Timers;
 use crate::net::SocketOptions;
 use crate::report::Reporter;
@@ -56,6 +58,8 @@ pub struct Connections<S = TcpStream> {
     registry: Registry,
     reporter: Reporter,
     settings: Settings,
+    /// Only a program that holds a conversation has them.
+    standard: Option<Box<Standard>>,
     clock: Clock,
     now: Time,
     table: Slab<Connection<S>>,
@@ -82,6 +86,7 @@ impl<S: Stream> Connections<S> {
             registry,
             reporter,
             settings,
+            standard: None,
             clock: Clock::start(),
             now: Time::default(),
             table: Slab::with_capacity(ROOM),
@@ -124,7 +129,8 @@ impl<S: Stream> Connections<S> {
 
     /// When the loop must wake at the latest, if nothing happens.
     pub fn due(&self) -> Option<Time> {
-        if !self.turns.is_empty() {
+        let ready = self.standard.as_ref().is_some_and(|standard| standard.ready());
+        if ready || !self.turns.is_empty() {
             return Some(self.now);
         }
         // The wait is rounded up to a millisecond: end it before the last one, and come back at once until then.

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::thread;
 use std::time::Duration;
 
-use mio::{Events, Poll, Token};
+use mio::{Events, Poll, Token, Waker};
 use socket2::Socket;
 
 use super::accept::Acceptor;
@@ -13,13 +13,15 @@ use super::clock::Time;
 use super::connections::{Connections, Settings};
 use super::memory::map_large_blocks;
 use super::signals::{Heard, Signals};
+use super::standard::Standard;
 use crate::error::{Error, Result};
-use crate::report::{Event, Reporter};
+use crate::report::{Event, Output, Reporter};
 use crate::service::{Io, Service, Signal};
 
 /// Ids of connections count up from the low end.
 const LISTENER: Token = Token(usize::MAX);
 const SIGNALS: Token = Token(usize::MAX - 1);
+const STREAMS: Token = Token(usize::MAX - 2);
 /// The most events taken from the kernel at once.
 const EVENTS: usize = 1024;
 /// How many waits in a row may fail before the loop gives up.
@@ -76,7 +78,19 @@ impl EventLoop {
         Ok(local)
     }
 
-    /// Serves until the service stops it and all connections have ended.
+    /// Takes from standard input and writes to `output`, as the service asks.
+    ///
+    /// # Errors
+    ///
+    /// `EMFILE` and `ENFILE` from `eventfd`.
+    pub fn converse(&mut self, output: Output) -> Result<()> {
+        let waker = Waker::new(self.poll.registry(), STREAMS);
+        let waker = waker.map_err(|error| Error::new("eventfd", "for standard input", error))?;
+        self.connections.take_streams(Standard::new(waker, output));
+        Ok(())
+    }
+
+    /// Serves until the service stops it, all connections have ended and all output has been written.
     ///
     /// # Errors
     ///
@@ -85,7 +99,7 @@ impl EventLoop {
     pub fn run(mut self, service: &mut dyn Service) -> Result<Ended> {
         let mut events = Events::with_capacity(EVENTS);
         service.start(&mut self.connections)?;
-        while !(self.connections.stopping() && self.acceptor.is_none() && self.connections.len() == 0) {
+        while !self.done() {
             self.take_in(&mut events)?;
             if let Some(signal) = self.hear(service) {
                 self.connections.abort_all(service);
@@ -95,6 +109,7 @@ impl EventLoop {
                 acceptor.accept(&mut self.connections, service);
             }
             let ended = self.connections.ended();
+            self.connections.serve_streams(service);
             self.connections.take_turns(service);
             self.connections.fire_timers(service, self.known_until);
             self.connections.wake(service, self.known_until);
@@ -106,6 +121,11 @@ impl EventLoop {
             self.see_to_stop(service);
         }
         Ok(Ended::Stopped)
+    }
+
+    fn done(&self) -> bool {
+        let idle = self.acceptor.is_none() && self.connections.len() == 0 && !self.connections.writes();
+        self.connections.stopping() && idle
     }
 
     /// Waits until something happens or is due, and passes on all that happened.
@@ -157,6 +177,7 @@ impl EventLoop {
                 }
                 // Whatever woke the loop, it looks for signals.
                 SIGNALS => {}
+                STREAMS => self.connections.note_streams(),
                 _ => self.connections.note(event),
             }
         }
@@ -180,7 +201,10 @@ impl EventLoop {
         }
         let now = self.connections.now();
         match self.abort_at {
-            Some(at) if at <= now => self.connections.abort_all(service),
+            Some(at) if at <= now => {
+                self.connections.abort_all(service);
+                self.connections.drop_streams();
+            }
             Some(_) => {}
             None => {
                 if let Some(acceptor) = self.acceptor.take() {

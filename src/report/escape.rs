@@ -37,6 +37,17 @@ impl fmt::Display for Harmless<'_> {
     }
 }
 
+/// Bytes shown as [`Harmless`] shows text; those that are not UTF-8 show as `\xff`.
+pub struct HarmlessBytes<'a>(pub &'a [u8]);
+
+impl fmt::Display for HarmlessBytes<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0
+            .utf8_chunks()
+            .try_for_each(|chunk| write!(f, "{}{}", Harmless(chunk.valid()), Escaped(chunk.invalid())))
+    }
+}
+
 fn escape(f: &mut fmt::Formatter<'_>, character: char) -> fmt::Result {
     match character {
         '\\' => f.write_str("\\\\"),

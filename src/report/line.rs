@@ -144,6 +144,16 @@ impl Line {
         self
     }
 
+    /// Adds foreign bytes, escaped and quoted, whatever their length.
+    pub fn whole_text(&mut self, key: &str, bytes: &[u8]) -> &mut Self {
+        let shown = Escaped(bytes);
+        match &mut self.0 {
+            Fields::Text(line) => append(line, key, format_args!("\"{shown}\"")),
+            Fields::Json(object) => insert(object, key, shown.to_string()),
+        }
+        self
+    }
+
     /// The finished line, without a newline.
     pub fn finish(self) -> String {
         match self.0 {

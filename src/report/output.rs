@@ -1,9 +1,9 @@
-//! Lines to standard output by a thread of their own: whoever does not read them costs us lines, never time.
+//! Output by a thread of its own: whoever does not read costs us lines of events, or a pause, never time.
 
 use std::fs::File;
-use std::io::{self, Write};
+use std::io::{self, IsTerminal, Write};
 use std::os::fd::AsFd;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -20,10 +20,11 @@ const QUEUE: usize = 1024 * 1024;
 /// How long the end of a program waits for its last lines to be read.
 const FLUSH: Duration = Duration::from_secs(1);
 
-/// A queue of lines in front of a file descriptor. A clone is the same queue.
+/// A queue in front of a file descriptor. A clone is the same queue.
 ///
 /// Where the reader is so slow that a mebibyte waits, further lines are dropped and counted; the
-/// count is told as `output-dropped lines=N` once there is room.
+/// count is told as `output-dropped lines=N` once there is room. What is queued as [`bytes`](Self::bytes) is never
+/// dropped while somebody may read it: whoever queues it waits for room.
 #[derive(Clone)]
 pub struct Output(Arc<Shared>);
 
@@ -35,21 +36,37 @@ struct Shared {
     queued: Condvar,
     /// The writer has written all that was queued.
     written: Condvar,
+    /// Called at the same time, and at a failure.
+    wake: OnceLock<Wake>,
 }
+
+type Wake = Box<dyn Fn() + Send + Sync>;
 
 #[derive(Default)]
 struct Queue {
     bytes: Vec<u8>,
     dropped: u64,
-    writing: bool,
+    /// How many bytes the writer has taken out and not written yet.
+    writing: usize,
+    /// Why the last write failed, if it did.
+    failed: Option<Errno>,
 }
 
 impl Output {
     /// Standard output. Where it is closed or fails, lines go nowhere and nobody is stopped by it.
     pub fn stdout(format: Format) -> Self {
+        Self::stream(&io::stdout(), format)
+    }
+
+    /// Standard error, in the same way.
+    pub fn stderr(format: Format) -> Self {
+        Self::stream(&io::stderr(), format)
+    }
+
+    fn stream(stream: &(impl AsFd + IsTerminal), format: Format) -> Self {
         let bold = Style::new().effects(Effects::BOLD);
-        let word_style = if format == Format::Text && coloured() { bold } else { Style::new() };
-        Self::to(io::stdout().as_fd().try_clone_to_owned().map(File::from).ok(), format, word_style)
+        let word_style = if format == Format::Text && coloured(stream) { bold } else { Style::new() };
+        Self::to(stream.as_fd().try_clone_to_owned().map(File::from).ok(), format, word_style)
     }
 
     /// A file of JSON Lines.
@@ -64,6 +81,7 @@ impl Output {
             queue: Mutex::default(),
             queued: Condvar::new(),
             written: Condvar::new(),
+            wake: OnceLock::new(),
         }));
         if let Some(file) = file {
             let shared = Arc::clone(&output.0);
@@ -90,14 +108,45 @@ impl Output {
         self.0.queued.notify_one();
     }
 
+    /// Queues bytes whether or not there is room, and returns how many wait to be written.
+    pub fn bytes(&self, bytes: &[u8]) -> usize {
+        let mut queue = self.0.lock();
+        queue.bytes.extend_from_slice(bytes);
+        let waiting = queue.waiting();
+        drop(queue);
+        self.0.queued.notify_one();
+        waiting
+    }
+
+    /// How many bytes wait to be written.
+    pub fn waiting(&self) -> usize {
+        self.0.lock().waiting()
+    }
+
+    /// Why the last write failed, if it did: what was queued behind it is lost.
+    pub fn failed(&self) -> Option<Errno> {
+        self.0.lock().failed
+    }
+
+    /// Calls `wake`, in the writer's thread, whenever all has been written and whenever a write fails.
+    pub fn wake_with(&self, wake: impl Fn() + Send + Sync + 'static) {
+        let _ = self.0.wake.set(Box::new(wake));
+    }
+
     /// Waits until all lines are written, for a second at most.
     pub fn flush(&self) {
         let deadline = Instant::now() + FLUSH;
         let mut queue = self.0.lock();
-        while queue.writing || !queue.bytes.is_empty() {
+        while queue.waiting() > 0 {
             let Some(left) = deadline.checked_duration_since(Instant::now()) else { return };
             queue = self.0.written.wait_timeout(queue, left).unwrap_or_else(PoisonError::into_inner).0;
         }
+    }
+}
+
+impl Queue {
+    fn waiting(&self) -> usize {
+        self.bytes.len() + self.writing
     }
 }
 
@@ -130,15 +179,21 @@ impl Shared {
                 queue = self.queued.wait(queue).unwrap_or_else(PoisonError::into_inner);
             }
             batch.append(&mut queue.bytes);
-            queue.writing = true;
+            queue.writing = batch.len();
             drop(queue);
-            let written = write_batch(file, &batch);
+            let (written, failed) = write_batch(file, &batch);
             let lost = drop_unwritten(&mut batch, written);
             queue = self.lock();
-            queue.writing = false;
+            queue.writing = 0;
+            queue.failed = failed;
             queue.dropped += lost;
             if lost == 0 {
                 self.tell_dropped(&mut queue);
+            }
+            if (failed.is_some() || queue.bytes.is_empty())
+                && let Some(wake) = self.wake.get()
+            {
+                wake();
             }
         }
     }
@@ -158,25 +213,26 @@ fn drop_unwritten(batch: &mut Vec<u8>, written: usize) -> u64 {
     lost as u64
 }
 
-/// Writes until the end or a failure, and returns how much; waits where somebody has made the shared descriptor
-/// non-blocking.
-fn write_batch(mut file: &File, bytes: &[u8]) -> usize {
+/// Writes until the end or a failure, and returns how much and which; waits where somebody has made the shared
+/// descriptor non-blocking.
+fn write_batch(mut file: &File, bytes: &[u8]) -> (usize, Option<Errno>) {
     let mut written = 0;
     while let Some(rest) = bytes.get(written..).filter(|rest| !rest.is_empty()) {
         match file.write(rest) {
-            Ok(0) => break,
+            Ok(0) => return (written, Some(Errno::EIO)),
             Ok(length) => written += length,
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                 let mut descriptors = [PollFd::new(file.as_fd(), PollFlags::POLLOUT)];
-                if poll(&mut descriptors, PollTimeout::NONE).is_err_and(|errno| errno != Errno::EINTR) {
-                    break;
+                match poll(&mut descriptors, PollTimeout::NONE) {
+                    Err(errno) if errno != Errno::EINTR => return (written, Some(errno)),
+                    _ => {}
                 }
             }
-            Err(_) => break,
+            Err(error) => return (written, Some(error.raw_os_error().map_or(Errno::EIO, Errno::from_raw))),
         }
     }
-    written
+    (written, None)
 }
 
 /// Writes `text` and a newline to standard error; where that fails there is nobody left to tell.

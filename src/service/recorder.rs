@@ -16,6 +16,8 @@ pub struct Recorder {
     pub calls: Vec<String>,
     /// What `send` answers.
     pub unsent: usize,
+    /// What `write` answers.
+    pub unwritten: usize,
     /// How the next opens end; none left: well.
     pub open_errors: Vec<Error>,
 }
@@ -86,6 +88,19 @@ impl Io for Recorder {
 
     fn resume(&mut self, _: ConnectionId) {
         self.note("resume");
+    }
+
+    fn write(&mut self, bytes: &[u8]) -> usize {
+        self.note(format!("write {}", Escaped(bytes)));
+        self.unwritten
+    }
+
+    fn pause_input(&mut self) {
+        self.note("pause input");
+    }
+
+    fn resume_input(&mut self) {
+        self.note("resume input");
     }
 
     fn report(&mut self, _: &Event) {}

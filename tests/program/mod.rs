@@ -9,7 +9,7 @@ pub mod namespace;
 use std::io::Read;
 use std::net::{SocketAddr, TcpStream};
 use std::ops::{Deref, DerefMut};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -29,6 +29,7 @@ pub fn path(program: &str) -> &'static str {
     match program {
         "listener" => env!("CARGO_BIN_EXE_listener"),
         "connector" => env!("CARGO_BIN_EXE_connector"),
+        "talk" => env!("CARGO_BIN_EXE_talk"),
         "fourtuple" => env!("CARGO_BIN_EXE_fourtuple"),
         _ => panic!("no program {program}"),
     }
@@ -99,8 +100,12 @@ impl Program {
 
     /// Starts a command whose output nobody has redirected.
     pub fn spawn(command: &mut Command) -> Self {
+        Self::spawn_with_input(command.stdin(Stdio::null()))
+    }
+
+    /// The same, with the standard input that the caller has said.
+    pub fn spawn_with_input(command: &mut Command) -> Self {
         let mut child = command
-            .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()
@@ -121,6 +126,21 @@ impl Program {
     #[track_caller]
     pub fn run(program: &str, arguments: &[&str]) -> End {
         Self::start(program, arguments).end()
+    }
+
+    /// The writing end of the program's standard input, where that is a pipe.
+    #[track_caller]
+    pub fn input(&mut self) -> ChildStdin {
+        self.child.stdin.take().unwrap()
+    }
+
+    /// Waits for a line of standard error that begins so.
+    #[track_caller]
+    pub fn error_line(&self, prefix: &str) -> String {
+        let first = |lines: String| lines.lines().find(|line| line.starts_with(prefix)).map(str::to_owned);
+        self.stderr
+            .wait(|bytes| first(complete_lines(bytes)))
+            .unwrap_or_else(|| panic!("no line {prefix:?} in:\n{}", self.stderr.text()))
     }
 
     /// The process's number.

@@ -80,6 +80,22 @@ impl<S: Stream> Io for Connections<S> {
         }
     }
 
+    fn write(&mut self, bytes: &[u8]) -> usize {
+        self.standard.as_mut().map_or(0, |standard| standard.write(bytes))
+    }
+
+    fn pause_input(&mut self) {
+        if let Some(standard) = &mut self.standard {
+            standard.pause();
+        }
+    }
+
+    fn resume_input(&mut self) {
+        if let Some(standard) = &mut self.standard {
+            standard.resume();
+        }
+    }
+
     fn report(&mut self, event: &Event) {
         self.reporter.report(event);
     }

@@ -1,0 +1,214 @@
+//! `talk`: a conversation in lines, or in any bytes.
+
+use std::io::IsTerminal;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::error::ErrorKind;
+use clap::{CommandFactory, Parser};
+use fourtuple::cli::{self, Limit, OutputArgs, Parsed, Switch};
+use fourtuple::drive::{Ended, EventLoop, Limits, Settings};
+use fourtuple::error::Result;
+use fourtuple::evidence::advice::explain;
+use fourtuple::net::{SocketOptions, bind};
+use fourtuple::report::{Escaped, Event, Format, Output, Reporter};
+use fourtuple::service::{Show, Signal, Talk, TalkPlan};
+
+/// A conversation over TCP: what you type is sent, what arrives is shown, at the same time
+///
+/// Calls HOST, or with --listen waits for one caller. On a pipe any bytes pass as they are, both ways, and the end of
+/// input is a half-close: standard output is what the other side sent, and nothing else.
+#[derive(Parser)]
+#[command(name = "talk", version, after_help = EXAMPLES, after_long_help = LONG_EXAMPLES)]
+#[command(override_usage = "talk [OPTIONS] [HOST] [PORT]\n       talk [OPTIONS] --listen [PORT] [IP]")]
+struct Args {
+    /// Address or host name to call [default: 127.0.0.1]; with --listen PORT
+    #[arg(value_name = "HOST")]
+    first: Option<String>,
+    /// Port to call [default: 3000, with --name 33016]; with --listen IP
+    #[arg(value_name = "PORT")]
+    second: Option<String>,
+    /// Wait for one caller, on PORT [default: 5000] of IP [default: 0.0.0.0]
+    #[arg(short, long)]
+    listen: bool,
+    /// Call a relay under this name
+    #[arg(long, value_parser = name, conflicts_with = "listen")]
+    name: Option<String>,
+    /// A line that ends the conversation, or none; may be repeated [default on a terminal: revoir, quit, exit]
+    #[arg(long, value_parser = word, value_name = "WORD")]
+    bye: Vec<String>,
+    /// How long a call may go unanswered, or none
+    #[arg(long, default_value = "10s", value_parser = cli::limit, value_name = "DURATION")]
+    connect_timeout: Limit,
+    /// How long unsent bytes may take to leave at the end
+    #[arg(long, default_value = "5s", value_parser = cli::duration, value_name = "DURATION", hide_short_help = true)]
+    drain: Duration,
+    /// SO_REUSEADDR of the listening socket: off shows EADDRINUSE after a restart
+    #[arg(
+        long,
+        value_enum,
+        default_value = "on",
+        hide_possible_values = true,
+        value_name = "on|off",
+        hide_short_help = true
+    )]
+    reuse_address: Switch,
+    #[command(flatten)]
+    output: OutputArgs,
+}
+
+const EXAMPLES: &str = "\
+Signals and exit status: talk --help
+
+Examples:
+  talk --listen 5000           wait for a caller
+  talk 127.0.0.1 5000          call it
+  talk --name alice            call a relay
+  talk 127.0.0.1 5000 <in >out any bytes, both ways";
+
+const LONG_EXAMPLES: &str = "\
+Examples:
+  talk --listen 5000           wait for a caller
+  talk 127.0.0.1 5000          call it
+  talk --name alice            call a relay
+  talk 127.0.0.1 5000 <in >out any bytes, both ways
+
+Signals:
+  SIGINT, SIGTERM  end the conversation, within --drain; again: at once
+  SIGUSR1          the same, but said to be a goodbye
+  SIGUSR2          tell how the conversation stands
+
+Exit status: 0 ended by either side, by a keyword or by a signal; 1 nobody answered, the other side sent RST, or
+standard input or output failed; 2 wrong usage; 130 or 143 after a second SIGINT or SIGTERM.";
+
+/// Where to call, or where to wait for a caller.
+enum Place {
+    Call { host: String, port: u16 },
+    Listen(SocketAddr),
+}
+
+fn main() -> ExitCode {
+    let args: Args = cli::parse();
+    let place = place(&args).unwrap_or_else(|words| {
+        Args::command().error(ErrorKind::ValueValidation, words).exit();
+    });
+    let json = args.output.format == Format::Json;
+    let conversation = Output::stdout(args.output.format);
+    let events = if json { conversation.clone() } else { Output::stderr(Format::Text) };
+    cli::run_on("talk", &args.output, Some(events), |reporter| run(&args, &place, reporter, conversation))
+}
+
+fn run(args: &Args, place: &Place, reporter: &Reporter, conversation: Output) -> Result<ExitCode> {
+    let settings = Settings {
+        limits: Limits { connect: args.connect_timeout.0, ..Limits::default() },
+        drain: args.drain,
+        options: SocketOptions { no_delay: true, bind_address_no_port: true, ..SocketOptions::default() },
+        ..Settings::default()
+    };
+    let mut event_loop = EventLoop::new(reporter.clone(), settings, &[Signal::Goodbye, Signal::Status])?;
+    let (remotes, listening) = match place {
+        Place::Call { host, port } => (cli::addresses_of(host, *port)?, None),
+        Place::Listen(local) => (Vec::new(), Some(listen(args, *local, &mut event_loop, reporter)?)),
+    };
+    let mut talk = Talk::new(plan(args, remotes, listening));
+    event_loop.converse(conversation)?;
+    let ended = event_loop.run(&mut talk);
+    let remote = talk.remote();
+    let ended = ended.and_then(|ended| talk.outcome().map(|()| ended));
+    let local = SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), 0);
+    Ok(match ended.map_err(|error| explain(error, local, remote))? {
+        Ended::Stopped => ExitCode::SUCCESS,
+        Ended::AtOnce(signal) => cli::signalled(signal),
+    })
+}
+
+/// Listens, with SO_REUSEPORT off: a second `talk --listen` would share the callers instead of being told.
+fn listen(
+    args: &Args,
+    local: SocketAddr,
+    event_loop: &mut EventLoop,
+    reporter: &Reporter,
+) -> Result<SocketAddr> {
+    let options = SocketOptions {
+        reuse_address: args.reuse_address.is_on(),
+        no_delay: true,
+        ..SocketOptions::default()
+    };
+    let listening = bind(local, &options).and_then(|bound| bound.listen(BACKLOG));
+    let local = event_loop.accept_from(listening.map_err(|error| explain(error, local, None))?)?;
+    reporter.report(&Event::Listening {
+        local,
+        reuse_address: options.reuse_address,
+        reuse_port: options.reuse_port,
+        workers: 1,
+    });
+    Ok(local)
+}
+
+/// More than one, so that a second caller is told that we are busy.
+const BACKLOG: i32 = 128;
+
+fn plan(args: &Args, remotes: Vec<SocketAddr>, listening: Option<SocketAddr>) -> TalkPlan {
+    let person = std::io::stdin().is_terminal();
+    let show = match args.output.format {
+        Format::Json => Show::Json,
+        Format::Text if std::io::stdout().is_terminal() => Show::Lines,
+        Format::Text => Show::Exact,
+    };
+    TalkPlan { remotes, listening, name: args.name.clone(), bye: bye(&args.bye, person), person, show }
+}
+
+/// The keywords: `none` for none; on a terminal three if none is named.
+fn bye(words: &[String], person: bool) -> Vec<String> {
+    match words {
+        [] if person => ["revoir", "quit", "exit"].map(str::to_owned).to_vec(),
+        [none] if none == "none" => Vec::new(),
+        words => words.to_vec(),
+    }
+}
+
+/// What the two arguments mean, or words for the user.
+fn place(args: &Args) -> Parsed<Place> {
+    let wrong = |value: &str, argument: &str, words: String| {
+        format!("invalid value '{}' for '[{argument}]': {words}", Escaped(value.as_bytes()))
+    };
+    let (first, second) = (args.first.as_deref(), args.second.as_deref());
+    if args.listen {
+        let port =
+            first.map_or(Ok(5000), |text| cli::port(text).map_err(|words| wrong(text, "PORT", words)))?;
+        let ip = second.map_or(Ok(IpAddr::V4(Ipv4Addr::UNSPECIFIED)), |text| {
+            cli::local_ip(text).map_err(|words| wrong(text, "IP", words))
+        })?;
+        return Ok(Place::Listen(SocketAddr::new(ip, port)));
+    }
+    let host = first.unwrap_or("127.0.0.1").to_owned();
+    if !host.is_empty() && host.bytes().all(|byte| byte.is_ascii_digit()) {
+        let words = format!("a host comes before its port: talk 127.0.0.1 {host}");
+        return Err(wrong(&host, "HOST", words));
+    }
+    let default = if args.name.is_some() { 33016 } else { 3000 };
+    let port = second
+        .map_or(Ok(default), |text| cli::remote_port(text).map_err(|words| wrong(text, "PORT", words)))?;
+    Ok(Place::Call { host, port })
+}
+
+/// Reads a name that can stand in a relay's line.
+fn name(text: &str) -> Parsed<String> {
+    match text {
+        "" => Err("a name has at least one character".to_owned()),
+        _ if Escaped(text.as_bytes()).to_string() != text => {
+            Err("a name has no control characters, invisible ones, quotes or backslashes".to_owned())
+        }
+        _ => Ok(text.to_owned()),
+    }
+}
+
+/// Reads a word that can be a line.
+fn word(text: &str) -> Parsed<String> {
+    match text {
+        "" => Err("a keyword has at least one character".to_owned()),
+        _ if text.contains(['\r', '\n']) => Err("a keyword is one line".to_owned()),
+        _ => Ok(text.to_owned()),
+    }
+}
