@@ -71,6 +71,11 @@ pub enum Input<'a> {
     Failed(Error),
 }
 
+impl Timer {
+    /// Each of them.
+    pub const ALL: [Self; 2] = [Self::Interval, Self::Answer];
+}
+
 /// What somebody outside asks of the program.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Signal {
@@ -127,6 +132,9 @@ pub trait Service {
 
     /// Bytes arrived, in order; never none.
     fn received(&mut self, io: &mut dyn Io, id: ConnectionId, bytes: &[u8]);
+
+    /// The remote side has sent FIN, and some of what it sent before may be unread still, paused or not. Told once.
+    fn ending(&mut self, _io: &mut dyn Io, _id: ConnectionId) {}
 
     /// The remote side sent FIN: no more bytes will arrive.
     fn finished(&mut self, io: &mut dyn Io, id: ConnectionId) {

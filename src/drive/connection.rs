@@ -36,6 +36,8 @@ pub struct Readiness {
     pub readable: bool,
     /// A short read will not be the end of it: FIN or urgent data follows.
     pub more: bool,
+    /// The remote side has sent FIN.
+    pub ending: bool,
     pub writable: bool,
     pub errored: bool,
 }
@@ -99,6 +101,7 @@ pub struct Connection<S> {
     /// What arrives is thrown away.
     pub discarding: bool,
     pub remote_finished: bool,
+    ending: Ending,
     finishing: bool,
     local_finished: bool,
     closing: bool,
@@ -107,6 +110,14 @@ pub struct Connection<S> {
     /// Its turn in the loop is booked.
     pub queued: bool,
     armed: [bool; 3],
+}
+
+/// Whether the remote side has sent FIN, however much of what it sent before is unread.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Ending {
+    Unknown,
+    Known,
+    Told,
 }
 
 /// Bytes that the kernel did not take, the first `taken` of which it has by now, the latest at `last_sent`.
@@ -176,6 +187,7 @@ impl<S: Stream> Connection<S> {
             paused: false,
             discarding: false,
             remote_finished: false,
+            ending: Ending::Unknown,
             finishing: false,
             local_finished: false,
             closing: false,
@@ -229,8 +241,20 @@ impl<S: Stream> Connection<S> {
     pub fn note(&mut self, readiness: Readiness) {
         self.readable |= readiness.readable || readiness.more;
         self.read_to_end |= readiness.more;
+        if readiness.ending && self.ending == Ending::Unknown {
+            self.ending = Ending::Known;
+        }
         self.writable |= readiness.writable;
         self.errored |= readiness.errored;
+    }
+
+    /// Whether the service is to be told now that the remote side has finished; not once it has read so far.
+    pub fn tell_ending(&mut self) -> bool {
+        let known = self.ending == Ending::Known;
+        if known {
+            self.ending = Ending::Told;
+        }
+        known && !self.remote_finished && !self.discarding && self.failed.is_none()
     }
 
     /// Whether a read is due.

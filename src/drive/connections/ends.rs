@@ -4,7 +4,7 @@ use super::{Connections, ROOM, parts};
 use crate::drive::connection::{Connection, Stream};
 use crate::drive::memory::give_back_free_pages;
 use crate::report::CloseReason;
-use crate::service::{ConnectionId, Service};
+use crate::service::{ConnectionId, Service, Timer};
 
 impl<S: Stream> Connections<S> {
     /// Takes a connection out of the table; its socket is closed when the caller drops it.
@@ -17,8 +17,8 @@ impl<S: Stream> Connections<S> {
         self.unsent -= connection.unsent();
         self.settings.gauge.leave();
         self.ended += 1;
-        if !self.service_timers.is_empty() {
-            self.service_timers.retain(|&(owner, _), _| owner != id);
+        for timer in Timer::ALL {
+            self.service_timers.remove(&(id, timer));
         }
         Some(connection)
     }

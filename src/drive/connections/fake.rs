@@ -187,7 +187,7 @@ impl Kernel {
         self.may_read |= readable;
         self.told_more |= more;
         self.may_write |= writable;
-        Readiness { readable, more, writable, errored: self.error.is_some() }
+        Readiness { readable, more, ending: self.fin || self.dead, writable, errored: self.error.is_some() }
     }
 
     fn interrupted(&mut self) -> io::Result<()> {

@@ -30,6 +30,8 @@ struct Standing {
     received_at: Time,
     sent_at: Time,
     received: u64,
+    /// It is known that the remote side has finished; read or not.
+    ending: bool,
     finished: bool,
     discarding: bool,
     /// `drained` has to come.
@@ -46,6 +48,7 @@ impl Standing {
             received_at: now,
             sent_at: now,
             received: 0,
+            ending: false,
             finished: false,
             discarding: false,
             owed: false,
@@ -91,6 +94,9 @@ impl Standing {
         let may_read = !kernel.paused && !kernel.close_asked && !kernel.fin_read;
         if may_read && kernel.has_something_to_read() {
             stuck("there is something to read");
+        }
+        if kernel.fin && !self.discarding && !self.ending {
+            stuck("nobody was told that it ends");
         }
         if kernel.unsent() > 0 {
             return if kernel.is_writable() {
@@ -304,8 +310,18 @@ impl Service for Scripted {
         self.react(io, id);
     }
 
+    fn ending(&mut self, io: &mut dyn Io, id: ConnectionId) {
+        let standing = self.standing.get_mut(&id).expect("one that stands");
+        assert!(!standing.finished && !standing.discarding && !standing.connecting);
+        assert!(!std::mem::replace(&mut standing.ending, true), "told twice that it ends");
+        let kernel = self.kernel(id).expect("it stands");
+        assert!(kernel.borrow().fin || kernel.borrow().dead, "told that it ends, and it does not");
+        self.react(io, id);
+    }
+
     fn finished(&mut self, io: &mut dyn Io, id: ConnectionId) {
         let standing = self.standing.get_mut(&id).expect("the end of one that stands");
+        standing.ending = true;
         assert!(!std::mem::replace(&mut standing.finished, true), "finished twice");
         let kernel = self.kernel(id).expect("it stands");
         assert_eq!(kernel.borrow().unread(), 0, "finished before the last byte");
@@ -448,8 +464,8 @@ impl World {
         let count = self.service.gone.len().max(1) as u32;
         let index = self.service.draw(count) as usize;
         let Some(id) = self.service.gone.get(index).copied() else { return };
-        let (readable, more, writable, errored) = (true, true, true, true);
-        self.connections.note_readiness(id, Readiness { readable, more, writable, errored });
+        let all = Readiness { readable: true, more: true, ending: true, writable: true, errored: true };
+        self.connections.note_readiness(id, all);
         self.service.act(&mut self.connections, id);
     }
 

@@ -1,7 +1,7 @@
 //! Turns: each connection that has something to do does a bounded piece of it, one after the other.
 
 use super::{BUFFER, Connections, MUCH_UNSENT, SMALL_READ};
-use crate::drive::connection::{ReadOutcome, Readiness, Stream};
+use crate::drive::connection::{Connection, ReadOutcome, Readiness, Stream};
 use crate::net::FourTuple;
 use crate::report::{Event, Verbosity};
 use crate::service::{ConnectionId, Io, Service};
@@ -12,6 +12,7 @@ impl<S: Stream> Connections<S> {
         let readiness = Readiness {
             readable: event.is_readable(),
             more: event.is_read_closed() || event.is_priority(),
+            ending: event.is_read_closed(),
             writable: event.is_writable(),
             errored: event.is_error(),
         };
@@ -49,6 +50,9 @@ impl<S: Stream> Connections<S> {
         }
         self.flush(service, id);
         self.read(service, id);
+        if self.get(id).is_some_and(Connection::tell_ending) {
+            service.ending(self, id);
+        }
         if let Some(connection) = self.get(id)
             && connection.errored
             && !connection.wants_read()
