@@ -2,7 +2,7 @@
 
 CARGO  ?= cargo
 PREFIX ?= /usr/local
-PROGRAMS = listener connector talk fourtuple
+PROGRAMS = listener connector talk relay fourtuple
 
 .PHONY: all build help test test-browser lint soak stress experiments report install clean
 

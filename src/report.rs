@@ -18,7 +18,7 @@ use crate::error::{Error, errno_name};
 
 pub use call::{Call, Returned, Shown, quoted, visible};
 
-pub use escape::{Escaped, Harmless, HarmlessBytes};
+pub use escape::{Escaped, Harmless};
 pub use line::{Commas, Format, Line, Short};
 pub use load::{Failures, Load};
 pub use output::{Output, say};
@@ -119,6 +119,24 @@ pub enum Event<'a> {
         sent: u64,
         unsent: usize,
     },
+    // A relay.
+    Status {
+        clients: usize,
+        rooms: usize,
+        waiting: usize,
+    },
+    Client {
+        name: &'a str,
+        remote: SocketAddr,
+        state: ClientState,
+    },
+    Room {
+        number: u64,
+        first: SocketAddr,
+        second: SocketAddr,
+        messages: u64,
+        closed: Option<Parting>,
+    },
     // A call, made as it was told.
     Call(Call<'a>),
     // A load run.
@@ -209,6 +227,44 @@ impl Display for Refusal {
     }
 }
 
+/// Where a client of a relay is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ClientState {
+    /// It has no partner yet.
+    Waiting,
+    /// It is in a room.
+    Connected,
+    /// Its connection has ended.
+    Disconnected(CloseReason),
+}
+
+/// How a room came to its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Parting {
+    /// One said `exit`.
+    Exit,
+    /// One sent FIN.
+    Fin,
+    /// One sent a line longer than `--max-line` allows.
+    LineTooLong,
+    /// The connection of one ended otherwise, as `client … state=disconnected` tells.
+    Lost,
+    /// The relay ended.
+    Stop,
+}
+
+impl Display for Parting {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Exit => "exit",
+            Self::Fin => "fin",
+            Self::LineTooLong => "line-too-long",
+            Self::Lost => "lost",
+            Self::Stop => "stop",
+        })
+    }
+}
+
 /// How much a program tells.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Verbosity {
@@ -240,6 +296,8 @@ impl Event<'_> {
             | Self::Closed { .. }
             | Self::Said { .. }
             | Self::Notice { .. }
+            | Self::Client { .. }
+            | Self::Room { .. }
             | Self::Call(_) => Verbosity::Normal,
             _ => Verbosity::Quiet,
         }
@@ -350,6 +408,33 @@ impl Event<'_> {
                     line.field("remote", remote);
                 }
                 line.number("received", *received).number("sent", *sent).number("unsent", *unsent as u64);
+            }
+            Self::Status { clients, rooms, waiting } => {
+                line = new("status");
+                line.number("clients", *clients as u64)
+                    .number("rooms", *rooms as u64)
+                    .number("waiting", *waiting as u64);
+            }
+            Self::Client { name, remote, state } => {
+                line = new("client");
+                line.field("name", name).field("remote", remote);
+                match state {
+                    ClientState::Waiting => line.field("state", "waiting"),
+                    ClientState::Connected => line.field("state", "connected"),
+                    ClientState::Disconnected(reason) => {
+                        line.field("state", "disconnected").field("reason", reason)
+                    }
+                };
+            }
+            Self::Room { number, first, second, messages, closed } => {
+                line = new("room");
+                line.number("number", *number).field("first", first).field("second", second);
+                match closed {
+                    None => line.field("state", "open"),
+                    Some(parting) => {
+                        line.field("state", "closed").field("reason", parting).number("messages", *messages)
+                    }
+                };
             }
             Self::Call(call) => line = call.line(format),
             Self::Load(load) => line = load.line(format),

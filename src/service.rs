@@ -6,6 +6,7 @@
 mod answers;
 mod heartbeat;
 pub mod load;
+mod relay;
 mod reply;
 mod replying;
 mod talk;
@@ -19,6 +20,7 @@ use crate::net::FourTuple;
 use crate::report::{CloseReason, Event};
 
 pub use heartbeat::{Heartbeat, HeartbeatPlan};
+pub use relay::{Relay, RelayPlan};
 pub use reply::{Ack, Echo, Pieces, Prefix, Reply};
 pub use replying::Replying;
 pub use talk::{Show, Talk, TalkPlan};

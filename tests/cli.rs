@@ -40,8 +40,14 @@ fn talk_help() {
 }
 
 #[test]
+fn relay_help() {
+    assert_data_eq!(help("relay", "-h"), file!["snapshots/relay-h.txt"].raw());
+    assert_data_eq!(help("relay", "--help"), file!["snapshots/relay--help.txt"].raw());
+}
+
+#[test]
 fn short_help_fits_40_lines_of_80_columns_and_ends_with_two_to_four_examples() {
-    for program in ["listener", "connector", "talk"] {
+    for program in ["listener", "connector", "talk", "relay"] {
         let help = help(program, "-h");
         assert!(help.lines().count() <= 40, "{program} -h has {} lines", help.lines().count());
         let wide: Vec<&str> = help.lines().filter(|line| line.chars().count() > 80).collect();
@@ -54,15 +60,16 @@ fn short_help_fits_40_lines_of_80_columns_and_ends_with_two_to_four_examples() {
 
 #[test]
 fn long_help_says_each_option_of_the_specification() {
-    let both = ["--reuse-address", "--reuse-port", "--receive-timeout", "--send-timeout", "--v6-only"];
+    let both = ["--reuse-address", "--reuse-port", "--send-timeout", "--v6-only"];
     let both =
         [&both[..], &["--receive-buffer", "--send-buffer", "--nodelay", "--linger", "--keepalive"]].concat();
     let both =
         [&both[..], &["--user-timeout", "--mss", "--drain", "--format", "--quiet", "--verbose"]].concat();
-    let listener = ["--backlog", "--max-connections", "--reply", "--reply-prefix"];
-    let connector =
-        ["--interval", "--count", "--connect-timeout", "--bind-address-no-port", "--local-port-range"];
-    for (program, own) in [("listener", &listener[..]), ("connector", &connector)] {
+    let listener = ["--receive-timeout", "--backlog", "--max-connections", "--reply", "--reply-prefix"];
+    let connector = ["--receive-timeout", "--interval", "--count", "--connect-timeout"];
+    let connector = [&connector[..], &["--bind-address-no-port", "--local-port-range"]].concat();
+    let relay = ["--turns", "--max-line", "--backlog", "--max-connections"];
+    for (program, own) in [("listener", &listener[..]), ("connector", &connector), ("relay", &relay)] {
         let help = help(program, "--help");
         for option in both.iter().chain(own) {
             let described = help
@@ -128,6 +135,21 @@ fn wrong_usage_of_connector_names_the_argument() {
         (with(&["--nonsense"]), "--nonsense"),
     ] {
         refused_usage("connector", &arguments, argument);
+    }
+}
+
+#[test]
+fn wrong_usage_of_relay_names_the_argument() {
+    for (arguments, argument) in [
+        (&["70000"][..], "'70000' for '[PORT]'"),
+        (&["0", "localhost"], "'localhost' for '[IP]'"),
+        (&["0", "--turns", "maybe"], "'maybe' for '--turns"),
+        (&["0", "--max-line", "64"], "'64' for '--max-line"),
+        (&["0", "--max-line", "0B"], "'0B' for '--max-line"),
+        (&["0", "--max-connections", "0"], "'0' for '--max-connections"),
+        (&["0", "--drain", "5"], "'5' for '--drain"),
+    ] {
+        refused_usage("relay", arguments, argument);
     }
 }
 
@@ -225,6 +247,15 @@ fn a_busy_port_names_its_holder() {
 }
 
 #[test]
+fn a_busy_port_of_a_relay_names_its_holder() {
+    let holder = Listener::relay(&[]);
+    let end = Program::run("relay", &[&holder.address.port().to_string()]);
+    let end = refused_by_the_kernel(end, &format!("relay: bind {}: EADDRINUSE (", holder.address));
+    let named = end.stderr.lines().nth(1).unwrap();
+    assert!(named.contains(&format!("pid={} (relay)", holder.pid())), "{end:#?}");
+}
+
+#[test]
 fn a_port_shared_with_another_listener_is_told() {
     let first = Listener::start(&[]);
     let second = Listener::at("127.0.0.1", first.address.port(), &[]);
@@ -296,6 +327,7 @@ fn hostile_arguments_are_repeated_escaped() {
             ("connector", &["@", "0", "127.0.0.1", "1"], 2),
             ("connector", &["127.0.0.1", "0", "127.0.0.1", "@"], 2),
             ("connector", &["127.0.0.1", "0", "127.0.0.1", "1", "m", "--local-port-range", "@"], 2),
+            ("relay", &["0", "--turns", "@"], 2),
             ("fourtuple", &["@"], 2),
             ("fourtuple", &["sockets", "--state", "@"], 2),
             ("fourtuple", &["sockets", "--local", "@"], 2),

@@ -1,6 +1,6 @@
 //! Foreign bytes made safe to show: nothing that came from the network reaches a terminal raw.
 
-use std::fmt;
+use std::fmt::{self, Write};
 
 /// Bytes shown as text in which no control character, invisible character or line break is left.
 ///
@@ -15,9 +15,7 @@ impl fmt::Display for Escaped<'_> {
             for character in chunk.valid().chars() {
                 escape(f, character)?;
             }
-            for byte in chunk.invalid() {
-                write!(f, "\\x{byte:02x}")?;
-            }
+            escape_bytes(f, chunk.invalid())?;
         }
         Ok(())
     }
@@ -25,27 +23,24 @@ impl fmt::Display for Escaped<'_> {
 
 /// Text in which no control character, invisible character or line break is left; all else stays as it is.
 ///
-/// For text that no quotes enclose, such as a page's.
-pub struct Harmless<'a>(pub &'a str);
+/// For text that no quotes enclose, such as a page's. Bytes that are not UTF-8 show as `\xff`.
+pub struct Harmless<'a, T: ?Sized>(pub &'a T);
 
-impl fmt::Display for Harmless<'_> {
+impl<T: AsRef<[u8]> + ?Sized> fmt::Display for Harmless<'_, T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.chars().try_for_each(|character| match character {
-            '\\' | '"' => write!(f, "{character}"),
-            _ => escape(f, character),
-        })
+        for chunk in self.0.as_ref().utf8_chunks() {
+            chunk.valid().chars().try_for_each(|character| match character {
+                '\\' | '"' => f.write_char(character),
+                _ => escape(f, character),
+            })?;
+            escape_bytes(f, chunk.invalid())?;
+        }
+        Ok(())
     }
 }
 
-/// Bytes shown as [`Harmless`] shows text; those that are not UTF-8 show as `\xff`.
-pub struct HarmlessBytes<'a>(pub &'a [u8]);
-
-impl fmt::Display for HarmlessBytes<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0
-            .utf8_chunks()
-            .try_for_each(|chunk| write!(f, "{}{}", Harmless(chunk.valid()), Escaped(chunk.invalid())))
-    }
+fn escape_bytes(f: &mut fmt::Formatter<'_>, bytes: &[u8]) -> fmt::Result {
+    bytes.iter().try_for_each(|byte| write!(f, "\\x{byte:02x}"))
 }
 
 fn escape(f: &mut fmt::Formatter<'_>, character: char) -> fmt::Result {
@@ -57,7 +52,7 @@ fn escape(f: &mut fmt::Formatter<'_>, character: char) -> fmt::Result {
         '\t' => f.write_str("\\t"),
         '\0'..='\x7f' if character.is_control() => write!(f, "\\x{:02x}", u32::from(character)),
         _ if is_deceptive(character) => write!(f, "\\u{{{:x}}}", u32::from(character)),
-        _ => write!(f, "{character}"),
+        _ => f.write_char(character),
     }
 }
 

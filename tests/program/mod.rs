@@ -22,7 +22,7 @@ use socket2::{Domain, Socket, Type};
 pub const PATIENCE: Duration = Duration::from_secs(10);
 
 /// This package's programs.
-pub const PROGRAMS: [&str; 3] = ["listener", "connector", "fourtuple"];
+pub const PROGRAMS: [&str; 5] = ["listener", "connector", "talk", "relay", "fourtuple"];
 
 /// The path of one of this package's programs.
 pub fn path(program: &str) -> &'static str {
@@ -30,6 +30,7 @@ pub fn path(program: &str) -> &'static str {
         "listener" => env!("CARGO_BIN_EXE_listener"),
         "connector" => env!("CARGO_BIN_EXE_connector"),
         "talk" => env!("CARGO_BIN_EXE_talk"),
+        "relay" => env!("CARGO_BIN_EXE_relay"),
         "fourtuple" => env!("CARGO_BIN_EXE_fourtuple"),
         _ => panic!("no program {program}"),
     }
@@ -229,7 +230,7 @@ impl Drop for Program {
     }
 }
 
-/// A `listener` that listens.
+/// A `listener`, or another server, that listens.
 pub struct Listener {
     program: Program,
     /// Its address, as its first line said.
@@ -254,6 +255,12 @@ impl Listener {
     pub fn at(ip: &str, port: u16, options: &[&str]) -> Self {
         let port = port.to_string();
         Self::from(Program::start("listener", &[&[port.as_str(), ip], options].concat()))
+    }
+
+    /// A `relay` on 127.0.0.1 and any port.
+    #[track_caller]
+    pub fn relay(options: &[&str]) -> Self {
+        Self::from(Program::start("relay", &[&["0", "127.0.0.1"], options].concat()))
     }
 
     /// With so many descriptors at most; `limit` is what ulimit calls it, soft and hard or soft alone.

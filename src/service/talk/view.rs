@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use super::lines::{Lines, Piece};
-use crate::report::{Event, HarmlessBytes};
+use crate::report::{Event, Harmless};
 
 /// What is made of the bytes that arrive.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,8 +58,8 @@ impl View {
         let (by, text) = self.speaker(piece);
         let line = match (self.show, by) {
             (Show::Json, by) => Event::Said { by, text, unfinished: !piece.ends }.json(),
-            (_, b"*") => format!("* {}", HarmlessBytes(text)),
-            (_, by) => format!("{}: {}", HarmlessBytes(by), HarmlessBytes(text)),
+            (_, b"*") => format!("* {}", Harmless(text)),
+            (_, by) => format!("{}: {}", Harmless(by), Harmless(text)),
         };
         format!("{line}\n").into_bytes()
     }
