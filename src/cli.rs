@@ -6,7 +6,7 @@ mod stop;
 mod values;
 
 use std::fs::File;
-use std::io::{self, ErrorKind};
+use std::io::{self, ErrorKind, Write};
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::path::{Path, PathBuf};
 use std::process::{self, ExitCode};
@@ -58,6 +58,16 @@ pub fn parse<P: Parser>() -> P {
         }
         status => process::exit(status),
     }
+}
+
+/// Prints text whole.
+///
+/// # Errors
+///
+/// What write(2) says, but for `EPIPE`.
+pub fn print(text: &str) -> Result<ExitCode> {
+    let mut output = io::stdout().lock();
+    shown(output.write_all(text.as_bytes()).and_then(|()| output.flush()))
 }
 
 /// How printing went: a reader that has gone has seen enough, any other failure is told.

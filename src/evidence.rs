@@ -2,6 +2,7 @@
 
 pub mod advice;
 pub mod assemble;
+pub mod bind_matrix;
 pub mod borrow;
 pub mod conversation;
 pub mod cpu;

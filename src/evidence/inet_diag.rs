@@ -1,6 +1,7 @@
 //! The kernel's table of TCP sockets, asked for over netlink: sock_diag(7).
 
 mod dump;
+mod lookup;
 mod parse;
 
 use std::fmt;
@@ -9,7 +10,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use crate::error::Result;
-use crate::net::TcpState;
+use crate::net::{FourTuple, TcpState};
 use crate::report::Short;
 
 /// One TCP socket as the kernel describes it.
@@ -99,6 +100,17 @@ pub fn sockets() -> Result<Vec<SocketRow>> {
     let mut rows = dump::dump()?;
     rows.sort_by_key(|row| (rank(row.state), row.local, row.remote));
     Ok(rows)
+}
+
+/// The connection with this four-tuple, in whatever state; the kernel looks it up in a few microseconds.
+///
+/// Where there is none, the kernel gives the listener that a segment of it would reach, if there is one.
+///
+/// # Errors
+///
+/// As [`sockets`].
+pub fn connection(tuple: FourTuple) -> Result<Option<SocketRow>> {
+    lookup::lookup(tuple)
 }
 
 /// Whether this kernel's table has rows for sockets in BOUND: Linux 6.8 and newer.

@@ -18,12 +18,13 @@ use std::ffi::OsString;
 use std::os::unix::net::UnixStream;
 use std::process::exit;
 
+use nix::sys::prctl::set_pdeathsig;
 use nix::sys::signal::Signal;
 use nix::unistd::{ForkResult, Pid};
 
 use crate::error::{Error, Result};
 
-pub use sysctl::{PINNED, Sysctl};
+pub use sysctl::{PINNED, Sysctl, setting};
 
 /// The namespaces a command runs in.
 #[derive(Debug)]
@@ -55,15 +56,24 @@ pub enum Ended {
 
 /// Moves this process, which has one thread, into a network of its own: lo up, the pinned sysctls, then these written.
 ///
-/// From then on the kernel ends it with its parent. Its pids and its files stay those of the caller.
+/// The kernel ends it with its parent. Its pids and its files stay those of the caller.
 ///
 /// # Errors
 ///
 /// As [`run`], for a place of its own.
 pub fn enter_network(sysctls: &[Sysctl]) -> Result<()> {
+    die_with_parent()?;
     enter::enter_network()?;
-    inside::die_with_parent()?;
     furnish::furnish_network(sysctls)
+}
+
+/// Has the kernel end this process when its parent ends; a change of its credentials undoes that (prctl(2)).
+///
+/// # Errors
+///
+/// What a security policy answers.
+pub fn die_with_parent() -> Result<()> {
+    set_pdeathsig(Signal::SIGKILL).map_err(|errno| Error::new("prctl", "PR_SET_PDEATHSIG", errno))
 }
 
 /// Runs `command` in `place` and waits for its end; the calling process stays in that network.

@@ -4,6 +4,7 @@ mod bundle;
 mod hide;
 mod isolate;
 mod load;
+mod matrix;
 mod packets;
 mod perform;
 mod report;
@@ -24,6 +25,7 @@ enum Command {
     Hide(hide::HideArgs),
     Isolate(isolate::IsolateArgs),
     Load(load::LoadArgs),
+    Matrix(matrix::MatrixArgs),
     Packets(packets::PacketsArgs),
     Perform(perform::PerformArgs),
     Report(report::ReportArgs),
@@ -36,6 +38,7 @@ fn main() -> ExitCode {
         Command::Hide(args) => hide::run(&args),
         Command::Isolate(args) => Ok(isolate::run(args)),
         Command::Load(args) => load::run(&args),
+        Command::Matrix(args) => matrix::run(&args),
         Command::Packets(args) => packets::run(&args),
         Command::Perform(args) => Ok(perform::run(&args)),
         Command::Report(args) => report::run(&args),

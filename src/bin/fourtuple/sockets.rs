@@ -4,10 +4,10 @@ mod filter;
 mod table;
 mod watch;
 
-use std::io::{self, Write};
 use std::process::ExitCode;
 
 use clap::Args;
+use fourtuple::cli;
 use fourtuple::error::{Error, Result};
 use fourtuple::evidence::inet_diag::{SocketRow, shows_bound, sockets};
 use fourtuple::evidence::owners::{Process, owners};
@@ -132,7 +132,7 @@ pub fn run(args: &SocketsArgs) -> Result<ExitCode> {
             None => table::plain(&entries, !args.no_header),
         },
     };
-    write(&text)
+    cli::print(&text)
 }
 
 /// A socket and who has it open.
@@ -159,16 +159,5 @@ impl Entry {
             .number("inode", row.inode.into())
             .list("processes", &self.processes);
         line.finish()
-    }
-}
-
-/// A reader that has gone has seen enough; any other failure is told.
-fn write(text: &str) -> Result<ExitCode> {
-    let mut output = io::stdout().lock();
-    match output.write_all(text.as_bytes()).and_then(|()| output.flush()) {
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
-            Err(Error::new("write", "standard output", error))
-        }
-        _ => Ok(ExitCode::SUCCESS),
     }
 }

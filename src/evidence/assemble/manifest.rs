@@ -1,13 +1,11 @@
 //! `manifest.json`: where and with what an experiment ran.
 
-use std::fs;
-
 use serde::Serialize;
 use serde_json::{Map, Value};
 
 use super::SCHEMA;
 use super::notes::Notes;
-use crate::evidence::namespace::PINNED;
+use crate::evidence::namespace::{PINNED, setting};
 
 /// What else decides how connections begin and end.
 const RELEVANT: [&str; 14] = [
@@ -50,7 +48,7 @@ impl<'a> Manifest<'a> {
             schema: SCHEMA,
             experiment: &notes.experiment,
             title: &notes.title,
-            kernel: sysctl("kernel.osrelease").unwrap_or_default(),
+            kernel: setting("kernel.osrelease").unwrap_or_default(),
             architecture: std::env::consts::ARCH,
             sysctls: sysctls(notes),
             programs: notes.versions.iter().map(version).collect(),
@@ -68,17 +66,11 @@ fn sysctls(notes: &Notes) -> Map<String, Value> {
     let had = |key: &str| {
         let before =
             notes.changed.iter().filter(|(changed, _)| changed == key).map(|(_, value)| value.clone());
-        before.chain(sysctl(key)).collect::<Vec<_>>().join(", then ")
+        before.chain(setting(key)).collect::<Vec<_>>().join(", then ")
     };
     keys.map(|key| (key.to_owned(), had(key).into()))
         .filter(|(_, value): &(String, Value)| value != "")
         .collect()
-}
-
-/// Several numbers are apart by a blank.
-fn sysctl(key: &str) -> Option<String> {
-    let text = fs::read_to_string(format!("/proc/sys/{}", key.replace('.', "/"))).ok()?;
-    Some(text.split_whitespace().collect::<Vec<_>>().join(" "))
 }
 
 #[cfg(test)]

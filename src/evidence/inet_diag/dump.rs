@@ -17,6 +17,8 @@ use crate::error::{Error, Result};
 
 /// Asks for TCP sockets, and answers with them (linux/inet_diag.h).
 const TCPDIAG_GETSOCK: u16 = 18;
+/// Asks for one TCP socket or for many, and answers with them (linux/sock_diag.h).
+pub(super) const SOCK_DIAG_BY_FAMILY: u16 = 20;
 /// How often a table that changed while it was read is asked for again.
 const ATTEMPTS: usize = 8;
 /// The kernel fills datagrams of at most 32 KiB in a dump (`netlink_dump` in net/netlink/af_netlink.c).
@@ -36,11 +38,20 @@ pub(super) fn dump() -> Result<Vec<SocketRow>> {
     outcome
 }
 
-fn dump_once() -> Result<Vec<SocketRow>> {
-    let failed = |call| move |error| Error::new(call, "NETLINK_SOCK_DIAG", error);
+fn failed(call: &'static str) -> impl Fn(io::Error) -> Error {
+    move |error| Error::new(call, "NETLINK_SOCK_DIAG", error)
+}
+
+/// A socket that asks the kernel, and hears it alone.
+pub(super) fn open() -> Result<Socket> {
     let socket = Socket::new(NETLINK_SOCK_DIAG).map_err(failed("socket"))?;
     // A connected netlink socket takes datagrams from the kernel alone.
     socket.connect(&SocketAddr::new(0, 0)).map_err(failed("connect"))?;
+    Ok(socket)
+}
+
+fn dump_once() -> Result<Vec<SocketRow>> {
+    let socket = open()?;
     socket.send(&request(), 0).map_err(failed("send"))?;
     let mut buffer = vec![0; DATAGRAM];
     let mut rows = Vec::new();
@@ -71,7 +82,7 @@ fn request() -> Vec<u8> {
     message
 }
 
-fn receive<'a>(socket: &Socket, buffer: &'a mut [u8]) -> io::Result<&'a [u8]> {
+pub(super) fn receive<'a>(socket: &Socket, buffer: &'a mut [u8]) -> io::Result<&'a [u8]> {
     let size = loop {
         match socket.recv(&mut &mut *buffer, MSG_TRUNC) {
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}

@@ -8,7 +8,6 @@ use std::process::{self, exit};
 
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use nix::sys::prctl::set_pdeathsig;
 use nix::sys::signal::{SigSet, Signal, kill};
 use nix::sys::wait::{WaitPidFlag, waitpid};
 use nix::unistd::{ForkResult, Pid, getpgid, getpid, getppid};
@@ -16,7 +15,7 @@ use nix::unistd::{ForkResult, Pid, getpgid, getpid, getppid};
 use super::enter::Ground;
 use super::outside::is_transient;
 use super::signals::{Signals, Watch, from_byte};
-use super::{Command, Ended, fork, furnish};
+use super::{Command, Ended, die_with_parent, fork, furnish};
 use crate::error::{Error, Result};
 use crate::report::Escaped;
 
@@ -43,10 +42,6 @@ pub(super) fn attend(
         let _ = outside.write(&ended.to_bytes());
     }
     Ok(())
-}
-
-pub(super) fn die_with_parent() -> Result<()> {
-    set_pdeathsig(Signal::SIGKILL).map_err(|errno| Error::new("prctl", "PR_SET_PDEATHSIG", errno))
 }
 
 /// Whether the process outside ended before its death was bound to ours: it closes its descriptors before that.

@@ -1,6 +1,6 @@
 //! The settings of a network namespace, as sysctl(8) names them.
 
-use std::fs::OpenOptions;
+use std::fs::{self, OpenOptions};
 use std::io::Write;
 use std::path::PathBuf;
 use std::str::FromStr;
@@ -69,6 +69,12 @@ impl Sysctl {
             _ => refusal::explained(error),
         }
     }
+}
+
+/// The value that a sysctl has now, for a setting under `net.` in this network; several numbers are apart by a blank.
+pub fn setting(key: &str) -> Option<String> {
+    let text = fs::read_to_string(format!("/proc/sys/{}", key.replace('.', "/"))).ok()?;
+    Some(text.split_whitespace().collect::<Vec<_>>().join(" "))
 }
 
 /// Writes the pinned settings, those that this kernel has.

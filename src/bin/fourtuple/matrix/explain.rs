@@ -1,0 +1,182 @@
+//! One cell: the rule in words, and the calls that prove it.
+
+use std::process::ExitCode;
+
+use fourtuple::cli;
+use fourtuple::error::{Result, errno_name};
+use fourtuple::evidence::bind_matrix::{
+    self, Cell, Failing, Options, Outcome, Proof, Rule, State, Step, User,
+};
+use fourtuple::evidence::namespace::Sysctl;
+use fourtuple::report::Format;
+use serde_json::json;
+
+/// Measures the cell and explains it.
+pub fn run(cell: Cell, sysctls: &[Sysctl], format: Format) -> Result<ExitCode> {
+    let proof = bind_matrix::prove(cell, sysctls)?;
+    cli::print(&match format {
+        Format::Json => object(cell, &proof),
+        Format::Text => text(cell, &proof),
+    })
+}
+
+fn object(cell: Cell, proof: &Proof) -> String {
+    let object = json!({
+        "schema": 1,
+        "event": "explained",
+        "kernel": proof.kernel,
+        "cell": cell,
+        "outcome": proof.outcome,
+        "rule": Rule::expected(cell),
+        "why": why(cell).iter().map(|line| line.trim()).collect::<Vec<_>>(),
+        "calls": proof.steps,
+        "again": again(cell, &proof.steps),
+    });
+    format!("{object}\n")
+}
+
+fn text(cell: Cell, proof: &Proof) -> String {
+    let mut lines = vec![situation(cell), said(proof.outcome), String::new()];
+    lines.extend(why(cell));
+    lines.extend(disobedience(cell, proof));
+    lines.extend([String::new(), format!("The calls, made now on Linux {}:", proof.kernel)]);
+    lines.extend(calls(&proof.steps));
+    if let Some(again) = again(cell, &proof.steps) {
+        lines.extend([String::new(), "Again:".to_owned(), again]);
+    }
+    lines.join("\n") + "\n"
+}
+
+/// Both sockets, in a sentence each.
+fn situation(cell: Cell) -> String {
+    let [first, second] = cell.pair.places();
+    let is = match cell.state {
+        State::Bound => format!("is bound to {first}, and does nothing yet"),
+        State::Listen => format!("listens on {first}"),
+        State::Established => format!("was bound to {first}, and is connected from there"),
+        State::Accepted => format!("was accepted by a listener on {first} that is closed since"),
+        State::FinWait2 => format!("is connected from {first}, and has sent FIN: FIN-WAIT-2"),
+        State::CloseWait => format!("is connected from {first}, and has got FIN: CLOSE-WAIT"),
+        State::TimeWait => format!("was connected from {first}, and closed first: TIME-WAIT"),
+    };
+    let owner = match cell.user {
+        User::Same => "",
+        User::Other => "somebody else's, ",
+    };
+    let wants = if first == second {
+        "the same address and port".to_owned()
+    } else {
+        format!("the same port of {second}")
+    };
+    format!(
+        "The first socket, {}, {is}.\nThe second one, {owner}{}, wants {wants}.",
+        with(cell.first),
+        with(cell.second)
+    )
+}
+
+fn with(options: Options) -> &'static str {
+    match options {
+        Options::Neither => "without an option",
+        Options::ReuseAddress => "with SO_REUSEADDR",
+        Options::ReusePort => "with SO_REUSEPORT",
+        Options::Both => "with SO_REUSEADDR and SO_REUSEPORT",
+    }
+}
+
+fn said(outcome: Outcome) -> String {
+    match outcome {
+        Outcome::Ok => "Both may be: no call fails.".to_owned(),
+        Outcome::Failed(call, errno) => {
+            let errno = errno_name(errno);
+            match call {
+                Failing::Bind => format!("The second one's bind fails with {errno}."),
+                Failing::Listen => format!("The second one is bound, and its listen fails with {errno}."),
+                Failing::FirstListen => {
+                    format!("The second one listens, and then the first one's listen fails with {errno}.")
+                }
+            }
+        }
+        Outcome::NotMeasured(missing) => format!("It could not be measured: {missing}."),
+    }
+}
+
+/// The rule, part by part.
+fn why(cell: Cell) -> Vec<String> {
+    if !Rule::of(cell).overlap {
+        let [first, second] = cell.pair.places();
+        let reason = match first.v6_only.or(second.v6_only) {
+            Some(true) => "IPV6_V6ONLY leaves IPv4 to others",
+            _ => "they differ, and neither is the wildcard",
+        };
+        return vec![format!("There is no address that both have: {reason}. Nothing else matters.")];
+    }
+    vec![
+        "The addresses overlap. Such sockets share a port only if".to_owned(),
+        "  - both have SO_REUSEADDR, and the other one does not listen".to_owned(),
+        format!("      {}", address_reuse(cell)),
+        "  - or both have SO_REUSEPORT, and belong to one user".to_owned(),
+        format!("      {}", port_reuse(cell)),
+    ]
+}
+
+fn address_reuse(cell: Cell) -> String {
+    match cell.state {
+        _ if !Rule::of(cell).reuse_address => {
+            no(lacking(cell.first.reuse_address(), cell.second.reuse_address()))
+        }
+        State::Listen => no("the first one listens"),
+        State::Bound => "yes for bind; no for the last listen, as the other one listens by then".to_owned(),
+        _ => "yes".to_owned(),
+    }
+}
+
+fn port_reuse(cell: Cell) -> String {
+    let rule = Rule::of(cell);
+    match (cell.state, cell.user) {
+        _ if !rule.reuse_port => no(lacking(cell.first.reuse_port(), cell.second.reuse_port())),
+        (State::TimeWait, User::Other) => "yes, for in TIME-WAIT the user does not matter".to_owned(),
+        _ if rule.one_user => "yes".to_owned(),
+        _ => no("they are two users'"),
+    }
+}
+
+fn no(why: &str) -> String {
+    format!("no, {why}")
+}
+
+fn lacking(first: bool, second: bool) -> &'static str {
+    match (first, second) {
+        (false, false) => "neither has it",
+        (false, true) => "the first one lacks it",
+        _ => "the second one lacks it",
+    }
+}
+
+/// Told where this kernel does something else than the rule has.
+fn disobedience(cell: Cell, proof: &Proof) -> Option<String> {
+    let expected = Rule::expected(cell);
+    (proof.outcome.is_measured() && proof.outcome != expected)
+        .then(|| format!("This kernel does not follow that rule, which has {expected} here."))
+}
+
+/// Each call and what it returned, in two columns.
+fn calls(steps: &[Step]) -> Vec<String> {
+    let width = steps.iter().map(|step| step.call.len()).max().unwrap_or_default();
+    let line = |step: &Step| format!("  {:width$}  {}", step.call, step.errno.as_deref().unwrap_or("ok"));
+    steps.iter().map(line).collect()
+}
+
+/// The command that makes the calls again. `fourtuple perform` makes them all as one user.
+fn again(cell: Cell, steps: &[Step]) -> Option<String> {
+    let mut named = "";
+    let mut calls = Vec::new();
+    for step in steps {
+        let (name, call) = step.call.split_once(": ")?;
+        calls.push(if name == named { call } else { &step.call });
+        // The socket that is accepted is the one that the next call without a name is about.
+        named = if call.starts_with("accept") { "" } else { name };
+    }
+    (cell.user == User::Same && !calls.is_empty())
+        .then(|| format!("fourtuple isolate -- fourtuple perform '{}'", calls.join("; ")))
+}

@@ -1,0 +1,127 @@
+//! A trial of one cell: both sockets, made as the cell says.
+
+use std::fmt;
+
+use nix::errno::Errno;
+use nix::unistd::{Uid, setfsuid};
+use serde::{Deserialize, Serialize};
+use socket2::Socket;
+
+use super::cell::{Cell, Options, Place, User};
+use super::outcome::{Failing, Missing, Outcome};
+use super::states::First;
+use crate::error::{Error, Result, errno_name};
+use crate::evidence::namespace::die_with_parent;
+use crate::net::{self, BoundSocket};
+
+/// Somebody else, whether or not this system has given that number a name.
+const OTHER: Uid = Uid::from_raw(1);
+
+/// A call that was made, as `fourtuple perform` spells it, and its errno if it failed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Step {
+    /// `first: bind 127.0.0.1:3000`.
+    pub call: String,
+    /// Such as `EADDRINUSE`.
+    pub errno: Option<String>,
+}
+
+/// One cell on ports of its own, and the calls made so far.
+pub(super) struct Trial<'a> {
+    pub(super) cell: Cell,
+    pub(super) port: u16,
+    pub(super) steps: &'a mut Vec<Step>,
+}
+
+impl Trial<'_> {
+    /// Makes the first socket, then the second one.
+    pub(super) fn outcome(mut self) -> Result<Outcome> {
+        let [_, place] = self.cell.pair.places();
+        let first = First::bring(&mut self)?;
+        let second = match self.cell.user {
+            User::Same => self.open("second", place, self.cell.second, self.port),
+            User::Other => match self
+                .as_other_user(|trial| trial.open("second", place, trial.cell.second, trial.port))?
+            {
+                Some(second) => second,
+                None => return Ok(Outcome::NotMeasured(Missing::OtherUser)),
+            },
+        };
+        self.compete(first, second)
+    }
+
+    /// The second one listens if it is bound, then the first one if it can still.
+    fn compete(&mut self, first: First, second: Result<BoundSocket>) -> Result<Outcome> {
+        let second = match second {
+            Err(error) if error.call() == "bind" => return Ok(failed(Failing::Bind, &error)),
+            second => second?,
+        };
+        let _second = match self.listen("second", second) {
+            Err(error) => return Ok(failed(Failing::Listen, &error)),
+            Ok(second) => second,
+        };
+        if let First::Bound(first) = first
+            && let Err(error) = self.listen("first", first)
+        {
+            return Ok(failed(Failing::FirstListen, &error));
+        }
+        Ok(Outcome::Ok)
+    }
+
+    /// Opens the socket of this name and binds it.
+    pub(super) fn open(
+        &mut self,
+        name: &str,
+        place: Place,
+        options: Options,
+        port: u16,
+    ) -> Result<BoundSocket> {
+        let family = if place.ip.is_ipv6() { " inet6" } else { "" };
+        self.note(name, format_args!("socket{family}"), None);
+        for (option, value) in [
+            ("SO_REUSEADDR", options.reuse_address().then_some(1)),
+            ("SO_REUSEPORT", options.reuse_port().then_some(1)),
+            ("IPV6_V6ONLY", place.v6_only.map(i32::from)),
+        ] {
+            if let Some(value) = value {
+                self.note(name, format_args!("setsockopt {option} {value}"), None);
+            }
+        }
+        let local = place.port(port);
+        let bound = net::bind(local, &options.at(place));
+        self.note(name, format_args!("bind {local}"), bound.as_ref().err());
+        bound
+    }
+
+    pub(super) fn listen(&mut self, name: &str, socket: BoundSocket) -> Result<Socket> {
+        let listening = socket.listen(1);
+        self.note(name, "listen 1", listening.as_ref().err());
+        listening
+    }
+
+    /// Writes a call down.
+    pub(super) fn note(&mut self, name: &str, call: impl fmt::Display, error: Option<&Error>) {
+        let errno = error.and_then(Error::errno).map(errno_name);
+        self.steps.push(Step { call: format!("{name}: {call}"), errno });
+    }
+
+    /// What `open` makes belongs to another user, if this process may do that.
+    ///
+    /// The kernel gives a socket to the user that setfsuid(2) names, and compares that one (`sk_uid`).
+    fn as_other_user<T>(&mut self, open: impl FnOnce(&mut Self) -> T) -> Result<Option<T>> {
+        let own = setfsuid(OTHER);
+        // The only way to learn whether it did: -1 is nobody, so this changes nothing.
+        let possible = setfsuid(Uid::from_raw(u32::MAX)) == OTHER;
+        let opened = possible.then(|| {
+            self.note("second", format_args!("setfsuid {OTHER}"), None);
+            open(self)
+        });
+        setfsuid(own);
+        die_with_parent()?;
+        Ok(opened)
+    }
+}
+
+fn failed(call: Failing, error: &Error) -> Outcome {
+    Outcome::Failed(call, error.errno().unwrap_or(Errno::EIO))
+}

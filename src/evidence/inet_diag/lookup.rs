@@ -1,0 +1,67 @@
+//! One connection by its four-tuple: the kernel looks it up, and walks no table.
+
+use std::io;
+use std::net::IpAddr;
+
+use netlink_packet_core::{NLM_F_REQUEST, NLMSG_ERROR, NetlinkBuffer};
+use netlink_sys::Socket;
+use nix::errno::Errno;
+use nix::libc::{AF_INET, AF_INET6, IPPROTO_TCP};
+
+use super::SocketRow;
+use super::dump::{self, SOCK_DIAG_BY_FAMILY};
+use super::parse::malformed;
+use crate::error::{Error, Result};
+use crate::net::FourTuple;
+
+/// Asks for the connection, and for nothing else.
+pub(super) fn lookup(tuple: FourTuple) -> Result<Option<SocketRow>> {
+    let failed = |error| Error::new("sock_diag", tuple, error);
+    let socket = dump::open()?;
+    socket.send(&request(tuple), 0).map_err(failed)?;
+    read(&socket).map_err(failed)
+}
+
+/// `struct nlmsghdr`, then `struct inet_diag_req_v2`.
+fn request(FourTuple { local, remote }: FourTuple) -> Vec<u8> {
+    const LENGTH: u32 = 72;
+    // An IPv4 connection of an IPv6 socket is looked up as what it is on the wire.
+    let [local_ip, remote_ip] = [local, remote].map(|address| address.ip().to_canonical());
+    let family = if local_ip.is_ipv4() { AF_INET } else { AF_INET6 };
+    let mut message = Vec::new();
+    message.extend(LENGTH.to_ne_bytes());
+    message.extend(SOCK_DIAG_BY_FAMILY.to_ne_bytes());
+    message.extend(NLM_F_REQUEST.to_ne_bytes());
+    message.extend([0; 8]); // sequence number, port
+    message.extend([family as u8, IPPROTO_TCP as u8, 0, 0]); // no attributes
+    message.extend((!0_u32).to_ne_bytes()); // states
+    message.extend(local.port().to_be_bytes());
+    message.extend(remote.port().to_be_bytes());
+    message.extend(octets(local_ip));
+    message.extend(octets(remote_ip));
+    message.extend([0; 4]); // any interface
+    message.extend([0xff; 8]); // any cookie
+    message
+}
+
+fn octets(ip: IpAddr) -> [u8; 16] {
+    let mut octets = [0; 16];
+    match ip {
+        IpAddr::V4(ip) => octets.iter_mut().zip(ip.octets()).for_each(|(place, octet)| *place = octet),
+        IpAddr::V6(ip) => octets = ip.octets(),
+    }
+    octets
+}
+
+fn read(socket: &Socket) -> io::Result<Option<SocketRow>> {
+    let mut buffer = vec![0; 4096];
+    let message = NetlinkBuffer::new_checked(dump::receive(socket, &mut buffer)?).map_err(malformed)?;
+    match (message.message_type(), message.payload().first_chunk()) {
+        (SOCK_DIAG_BY_FAMILY, _) => SocketRow::parse(message.payload()).map(Some),
+        (NLMSG_ERROR, Some(&code)) => match Errno::from_raw(i32::from_ne_bytes(code).saturating_neg()) {
+            Errno::ENOENT => Ok(None),
+            errno => Err(errno.into()),
+        },
+        (other, _) => Err(malformed(format_args!("message type {other}"))),
+    }
+}
