@@ -10,6 +10,7 @@ mod memory;
 mod signals;
 mod standard;
 mod stream;
+mod terminal;
 mod timers;
 
 pub use connection::Limits;

@@ -279,6 +279,11 @@ pub enum Verbosity {
 }
 
 impl Event<'_> {
+    /// The event as text, without a newline.
+    pub fn text(&self) -> String {
+        self.line(Format::Text).finish()
+    }
+
     /// The event as JSON, without a newline.
     pub fn json(&self) -> String {
         self.line(Format::Json).finish()

@@ -23,7 +23,7 @@ pub use heartbeat::{Heartbeat, HeartbeatPlan};
 pub use relay::{Relay, RelayPlan};
 pub use reply::{Ack, Echo, Pieces, Prefix, Reply};
 pub use replying::Replying;
-pub use talk::{Show, Talk, TalkPlan};
+pub use talk::{Show, Speaker, Talk, TalkPlan};
 
 /// Names a connection to its driver. Not used again while anything may still name it.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -60,6 +60,8 @@ pub enum Timer {
     Line,
     /// The other side's end has been waited for long enough.
     Leave,
+    /// The other side has kept its turn for long enough.
+    Turn,
 }
 
 /// What standard input brings.
@@ -67,6 +69,8 @@ pub enum Timer {
 pub enum Input<'a> {
     /// Bytes, in order; never none.
     Bytes(&'a [u8]),
+    /// The terminal that keys come from is so many columns wide, and may show something else than it did.
+    Columns(usize),
     /// Its end.
     End,
     /// It cannot be read any more.

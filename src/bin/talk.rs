@@ -1,6 +1,6 @@
 //! `talk`: a conversation in lines, or in any bytes.
 
-use std::io::IsTerminal;
+use std::io::{IsTerminal, stderr, stdin, stdout};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::process::ExitCode;
 use std::time::Duration;
@@ -13,7 +13,7 @@ use fourtuple::error::Result;
 use fourtuple::evidence::advice::explain;
 use fourtuple::net::{SocketOptions, bind};
 use fourtuple::report::{Escaped, Event, Format, Output, Reporter};
-use fourtuple::service::{Show, Signal, Talk, TalkPlan};
+use fourtuple::service::{Show, Signal, Speaker, Talk, TalkPlan};
 
 /// A conversation over TCP: what you type is sent, what arrives is shown, at the same time
 ///
@@ -38,6 +38,9 @@ struct Args {
     /// A line that ends the conversation, or none; may be repeated [default on a terminal: revoir, quit, exit]
     #[arg(long, value_parser = word, value_name = "WORD")]
     bye: Vec<String>,
+    /// Say a line each in turn, the caller first; what is typed out of turn waits
+    #[arg(long, conflicts_with = "name")]
+    turns: bool,
     /// How long a call may go unanswered, or none
     #[arg(long, default_value = "10s", value_parser = cli::limit, value_name = "DURATION")]
     connect_timeout: Limit,
@@ -93,13 +96,52 @@ fn main() -> ExitCode {
     let place = place(&args).unwrap_or_else(|words| {
         Args::command().error(ErrorKind::ValueValidation, words).exit();
     });
-    let json = args.output.format == Format::Json;
+    let streams = Streams::look(args.output.format);
     let conversation = Output::stdout(args.output.format);
-    let events = if json { conversation.clone() } else { Output::stderr(Format::Text) };
-    cli::run_on("talk", &args.output, Some(events), |reporter| run(&args, &place, reporter, conversation))
+    let events = match streams.show {
+        Show::Json => Some(conversation.clone()),
+        // Told in words where the conversation stands; a file has them as events all the same.
+        Show::Lines if stderr().is_terminal() => None,
+        Show::Exact | Show::Lines => Some(Output::stderr(Format::Text)),
+    };
+    cli::run_on("talk", &args.output, events, |reporter| {
+        run(&args, &place, streams, reporter, conversation)
+    })
 }
 
-fn run(args: &Args, place: &Place, reporter: &Reporter, conversation: Output) -> Result<ExitCode> {
+/// What standard input and output are.
+#[derive(Clone, Copy)]
+struct Streams {
+    speaker: Speaker,
+    show: Show,
+}
+
+impl Streams {
+    fn look(format: Format) -> Self {
+        let (person, terminal) = (stdin().is_terminal(), stdout().is_terminal());
+        let dumb = std::env::var_os("TERM").is_none_or(|kind| kind.is_empty() || kind == "dumb");
+        Self {
+            speaker: match person {
+                true if terminal && !dumb && format == Format::Text => Speaker::Keyboard,
+                true => Speaker::Person,
+                false => Speaker::Program,
+            },
+            show: match format {
+                Format::Json => Show::Json,
+                Format::Text if terminal => Show::Lines,
+                Format::Text => Show::Exact,
+            },
+        }
+    }
+}
+
+fn run(
+    args: &Args,
+    place: &Place,
+    streams: Streams,
+    reporter: &Reporter,
+    conversation: Output,
+) -> Result<ExitCode> {
     let settings = Settings {
         limits: Limits { connect: args.connect_timeout.0, ..Limits::default() },
         drain: args.drain,
@@ -111,8 +153,16 @@ fn run(args: &Args, place: &Place, reporter: &Reporter, conversation: Output) ->
         Place::Call { host, port } => (cli::addresses_of(host, *port)?, None),
         Place::Listen(local) => (Vec::new(), Some(listen(args, *local, &mut event_loop, reporter)?)),
     };
-    let mut talk = Talk::new(plan(args, remotes, listening));
-    event_loop.converse(conversation)?;
+    let mut talk = Talk::new(TalkPlan {
+        remotes,
+        listening,
+        name: args.name.clone(),
+        bye: bye(&args.bye, streams.speaker),
+        turns: args.turns,
+        speaker: streams.speaker,
+        show: streams.show,
+    });
+    event_loop.converse(conversation, streams.speaker == Speaker::Keyboard)?;
     let ended = event_loop.run(&mut talk);
     let remote = talk.remote();
     let ended = ended.and_then(|ended| talk.outcome().map(|()| ended));
@@ -149,20 +199,10 @@ fn listen(
 /// More than one, so that a second caller is told that we are busy.
 const BACKLOG: i32 = 128;
 
-fn plan(args: &Args, remotes: Vec<SocketAddr>, listening: Option<SocketAddr>) -> TalkPlan {
-    let person = std::io::stdin().is_terminal();
-    let show = match args.output.format {
-        Format::Json => Show::Json,
-        Format::Text if std::io::stdout().is_terminal() => Show::Lines,
-        Format::Text => Show::Exact,
-    };
-    TalkPlan { remotes, listening, name: args.name.clone(), bye: bye(&args.bye, person), person, show }
-}
-
 /// The keywords: `none` for none; on a terminal three if none is named.
-fn bye(words: &[String], person: bool) -> Vec<String> {
+fn bye(words: &[String], speaker: Speaker) -> Vec<String> {
     match words {
-        [] if person => ["revoir", "quit", "exit"].map(str::to_owned).to_vec(),
+        [] if speaker != Speaker::Program => ["revoir", "quit", "exit"].map(str::to_owned).to_vec(),
         [none] if none == "none" => Vec::new(),
         words => words.to_vec(),
     }

@@ -14,6 +14,7 @@ use super::connections::{Connections, Settings};
 use super::memory::map_large_blocks;
 use super::signals::{Heard, Signals};
 use super::standard::Standard;
+use super::terminal::RawTerminal;
 use crate::error::{Error, Result};
 use crate::report::{Event, Output, Reporter};
 use crate::service::{Io, Service, Signal};
@@ -80,13 +81,21 @@ impl EventLoop {
 
     /// Takes from standard input and writes to `output`, as the service asks.
     ///
+    /// With `keys`, standard input is a terminal that hands over each key at once. Its settings are as before when the
+    /// loop has ended, however it ends.
+    ///
     /// # Errors
     ///
-    /// `EMFILE` and `ENFILE` from `eventfd`.
-    pub fn converse(&mut self, output: Output) -> Result<()> {
+    /// `EMFILE` and `ENFILE` from `eventfd`, `ENOTTY` and `EIO` from `tcgetattr`.
+    pub fn converse(&mut self, output: Output, keys: bool) -> Result<()> {
         let waker = Waker::new(self.poll.registry(), STREAMS);
         let waker = waker.map_err(|error| Error::new("eventfd", "for standard input", error))?;
-        self.connections.take_streams(Standard::new(waker, output));
+        let mut standard = Standard::new(waker, output);
+        if keys {
+            self.signals.catch_terminal()?;
+            standard.read_keys(RawTerminal::take()?);
+        }
+        self.connections.take_streams(standard);
         Ok(())
     }
 
@@ -188,6 +197,7 @@ impl EventLoop {
         for heard in self.signals.heard() {
             match heard {
                 Heard::Tell(signal) => service.signal(&mut self.connections, signal),
+                Heard::Terminal => self.connections.note_terminal(),
                 Heard::EndAtOnce(number) => return Some(number),
             }
         }

@@ -1,10 +1,11 @@
 //! Signals as a source of events.
 
+use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use mio::{Interest, Registry, Token};
-use nix::libc::{SIGINT, SIGTERM, SIGUSR1, SIGUSR2};
+use nix::libc::{SIGCONT, SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2, SIGWINCH};
 use signal_hook::flag;
 use signal_hook_mio::v1_0::Signals as Source;
 
@@ -24,6 +25,8 @@ pub struct Signals {
 pub enum Heard {
     /// The service is to be told.
     Tell(Signal),
+    /// The terminal has another width, or other settings than ours.
+    Terminal,
     /// SIGINT or SIGTERM again, this number: end at once.
     EndAtOnce(i32),
 }
@@ -35,16 +38,25 @@ impl Signals {
     ///
     /// `EMFILE` and `ENFILE` from `socketpair`; `ENOMEM` and `ENOSPC` from `epoll_ctl`.
     pub fn catch(registry: &Registry, token: Token, asked: &[Signal]) -> Result<Self> {
-        let failed = |call| move |error| Error::new(call, "for signals", error);
         let mut source = Source::new::<[i32; 0], i32>([]).map_err(failed("socketpair"))?;
-        let came = Arc::default();
-        let numbers = asked.iter().copied().flat_map(numbers_of);
-        for &signal in numbers_of(Signal::Stop).iter().chain(numbers) {
-            source.add_signal(signal).map_err(failed("sigaction"))?;
-            flag::register(signal, Arc::clone(&came)).map_err(failed("sigaction"))?;
-        }
         registry.register(&mut source, token, Interest::READABLE).map_err(failed("epoll_ctl"))?;
-        Ok(Self { source, came, stopping: false })
+        let signals = Self { source, came: Arc::default(), stopping: false };
+        let numbers = asked.iter().copied().flat_map(numbers_of);
+        signals.add(numbers_of(Signal::Stop).iter().chain(numbers))?;
+        Ok(signals)
+    }
+
+    /// Catches what a terminal sends, too: nothing may end us before its settings are as they were.
+    pub fn catch_terminal(&self) -> Result<()> {
+        self.add([SIGHUP, SIGQUIT, SIGWINCH, SIGCONT].iter())
+    }
+
+    fn add<'a>(&self, numbers: impl Iterator<Item = &'a i32>) -> Result<()> {
+        for &signal in numbers {
+            self.source.add_signal(signal).map_err(failed("sigaction"))?;
+            flag::register(signal, Arc::clone(&self.came)).map_err(failed("sigaction"))?;
+        }
+        Ok(())
     }
 
     /// What arrived since the last call.
@@ -57,11 +69,17 @@ impl Signals {
         let heard = self.source.pending().map(|number| match number {
             SIGUSR1 => Heard::Tell(Signal::Goodbye),
             SIGUSR2 => Heard::Tell(Signal::Status),
+            SIGWINCH | SIGCONT => Heard::Terminal,
+            SIGQUIT => Heard::EndAtOnce(SIGQUIT),
             _ if std::mem::replace(stopping, true) => Heard::EndAtOnce(number),
             _ => Heard::Tell(Signal::Stop),
         });
         heard.collect()
     }
+}
+
+fn failed(call: &'static str) -> impl Fn(io::Error) -> Error {
+    move |error| Error::new(call, "for signals", error)
 }
 
 fn numbers_of(signal: Signal) -> &'static [i32] {

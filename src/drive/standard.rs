@@ -15,6 +15,7 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::SigSet;
 use nix::unistd::read;
 
+use super::terminal::RawTerminal;
 use crate::error::{Error, Result};
 use crate::report::Output;
 
@@ -39,6 +40,9 @@ pub struct Standard {
     paused: bool,
     /// A chunk may be there.
     ready: bool,
+    terminal: Option<RawTerminal>,
+    /// How wide the terminal is has not been told since it may have changed.
+    width_due: bool,
 }
 
 impl Standard {
@@ -56,7 +60,29 @@ impl Standard {
             ended: false,
             paused: true,
             ready: false,
+            terminal: None,
+            width_due: false,
         }
+    }
+
+    /// Reads keys from a terminal, until this is dropped.
+    pub fn read_keys(&mut self, terminal: RawTerminal) {
+        self.terminal = Some(terminal);
+        self.width_due = true;
+    }
+
+    /// The terminal may have another width, or other settings than ours.
+    pub fn note_terminal(&mut self) {
+        if let Some(terminal) = &self.terminal {
+            terminal.set_again();
+            self.width_due = true;
+        }
+    }
+
+    /// How wide the terminal is, where that is to be told.
+    pub fn columns(&mut self) -> Option<usize> {
+        let due = std::mem::take(&mut self.width_due);
+        self.terminal.as_ref().filter(|_| due).map(RawTerminal::columns)
     }
 
     /// The waker was heard.
@@ -66,7 +92,7 @@ impl Standard {
 
     /// Whether there is something to pass on without waiting for the waker.
     pub fn ready(&self) -> bool {
-        self.ready && !self.paused
+        self.width_due || (self.ready && !self.paused)
     }
 
     pub fn pause(&mut self) {

@@ -230,7 +230,7 @@ impl Service for Heartbeat {
                 let words = format!("no answer within {limit} (--receive-timeout)");
                 self.give_up(io, id, words);
             }
-            Timer::Input | Timer::Line | Timer::Leave => {}
+            Timer::Input | Timer::Line | Timer::Leave | Timer::Turn => {}
         }
     }
 

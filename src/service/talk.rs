@@ -1,11 +1,17 @@
 //! A conversation with one other side: what standard input brings is sent, what arrives is shown.
 
+mod calls;
+mod edit;
+mod keys;
 mod keyword;
 mod lines;
+mod outgoing;
+mod screen;
+mod turns;
 mod view;
 
 use std::io;
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use nix::errno::Errno;
@@ -13,8 +19,13 @@ use nix::errno::Errno;
 use super::{Closed, ConnectionId, Input, Io, Service, Signal, Timer};
 use crate::error::{Error, Result};
 use crate::net::FourTuple;
-use crate::report::{CloseReason, Event, Refusal};
+use crate::report::{CloseReason, Event, Refusal, Short};
+use calls::{Calls, any_address};
+use edit::Typed;
 use keyword::Keyword;
+use outgoing::Outgoing;
+use screen::Screen;
+use turns::Turns;
 use view::View;
 
 pub use view::Show;
@@ -27,6 +38,8 @@ const LEAVE: Duration = Duration::from_secs(1);
 const SILENCE: Duration = Duration::from_secs(1);
 /// How long the end of a line is waited for before its beginning is shown.
 const UNFINISHED: Duration = Duration::from_millis(200);
+/// How long the other side may keep its turn before that is said.
+const TURN: Duration = Duration::from_secs(5);
 
 /// With whom to talk, and how.
 #[derive(Clone, Debug)]
@@ -39,10 +52,23 @@ pub struct TalkPlan {
     pub name: Option<String>,
     /// A line that is one of these ends the conversation, whoever says it.
     pub bye: Vec<String>,
-    /// Standard input is a person at a terminal: nobody is there to go on once the other side has ended.
-    pub person: bool,
+    /// Each side says a line in turn, the caller first.
+    pub turns: bool,
+    /// Who speaks for us.
+    pub speaker: Speaker,
     /// How the other side's words are shown.
     pub show: Show,
+}
+
+/// What standard input is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Speaker {
+    /// A file, a pipe: what it brings is sent even after the other side has ended.
+    Program,
+    /// A terminal that edits lines by itself.
+    Person,
+    /// A terminal that hands over each key; the line is edited here.
+    Keyboard,
 }
 
 /// Where a conversation stands.
@@ -72,46 +98,41 @@ impl State {
 #[derive(Debug)]
 pub struct Talk {
     plan: TalkPlan,
-    /// How many of the plan's remotes have been tried, and the call that has not been answered yet.
-    tried: usize,
-    calling: Option<ConnectionId>,
+    calls: Calls,
     state: State,
     partner: Option<(ConnectionId, FourTuple)>,
-    /// In what we say, and in what we hear.
-    keywords: [Keyword; 2],
+    outgoing: Outgoing,
+    /// In what we hear.
+    keyword: Keyword,
     view: View,
-    input_ended: bool,
+    screen: Option<Screen>,
     partner_ended: bool,
     received: u64,
-    /// Bytes given to the driver, and how many of them the kernel has not taken.
-    given: u64,
-    unsent: usize,
     failure: Option<Error>,
 }
 
 impl Talk {
     /// A conversation that has not begun.
     pub fn new(plan: TalkPlan) -> Self {
+        let turns = plan.turns.then(|| Turns::new(plan.listening.is_none()));
         Self {
-            tried: 0,
-            calling: None,
+            calls: Calls::to(plan.remotes.clone()),
             state: State::Waiting,
             partner: None,
-            keywords: [Keyword::new(&plan.bye), Keyword::new(&plan.bye)],
+            outgoing: Outgoing::new(Keyword::new(&plan.bye), turns),
+            keyword: Keyword::new(&plan.bye),
             view: View::new(plan.show, plan.name.is_some()),
-            input_ended: false,
+            screen: (plan.speaker == Speaker::Keyboard).then(Screen::new),
             partner_ended: false,
             received: 0,
-            given: 0,
-            unsent: 0,
             failure: None,
             plan,
         }
     }
 
-    /// The address tried last.
+    /// The address called last.
     pub fn remote(&self) -> Option<SocketAddr> {
-        self.plan.remotes.get(self.tried.checked_sub(1)?).copied()
+        self.calls.remote()
     }
 
     /// How it ended.
@@ -123,29 +144,6 @@ impl Talk {
         self.failure.map_or(Ok(()), Err)
     }
 
-    /// Opens to the first remote not tried yet that does not fail at once.
-    fn call(&mut self, io: &mut dyn Io) -> Result<()> {
-        while let Some(&remote) = self.plan.remotes.get(self.tried) {
-            self.tried += 1;
-            match io.open(any_address(remote), remote) {
-                Ok(id) => {
-                    self.calling = Some(id);
-                    return Ok(());
-                }
-                Err(error) => self.failed_call(error),
-            }
-        }
-        self.failure.take().map_or(Ok(()), Err)
-    }
-
-    /// Keeps the latest failure, with the ones before it as notes.
-    fn failed_call(&mut self, error: Error) {
-        self.failure = Some(match self.failure.take() {
-            Some(before) => error.note(format_args!("and before: {before}")),
-            None => error,
-        });
-    }
-
     fn is_partner(&self, id: ConnectionId) -> bool {
         self.partner.is_some_and(|(partner, _)| partner == id)
     }
@@ -153,37 +151,105 @@ impl Talk {
     fn begin(&mut self, io: &mut dyn Io, id: ConnectionId, tuple: FourTuple) {
         self.partner = Some((id, tuple));
         self.state = State::Talking;
-        self.calling = None;
-        self.failure = None;
+        self.calls.end();
         let FourTuple { local, remote } = tuple;
         io.report(&match self.plan.listening {
             Some(_) => Event::Accepted { local, remote },
             None => Event::Established { local, remote },
         });
+        self.greet(io, remote);
         if let Some(name) = &self.plan.name {
             let line = format!("/name {name}\n");
-            self.send(io, id, line.as_bytes());
+            self.outgoing.send(io, id, line.as_bytes());
         }
-        io.resume_input();
+        self.outgoing.send_in_turn(io, id);
+        self.expect_turn(io, id);
     }
 
-    fn send(&mut self, io: &mut dyn Io, id: ConnectionId, bytes: &[u8]) {
-        self.given += bytes.len() as u64;
-        self.unsent = io.send(id, bytes);
-        if self.unsent > 0 {
-            io.pause_input();
+    fn greet(&mut self, io: &mut dyn Io, remote: SocketAddr) {
+        self.say_here(io, &format!("Connected to {remote}"));
+        if self.plan.speaker != Speaker::Program {
+            let words = match self.plan.bye.as_slice() {
+                [] => "Ctrl-C ends the talk, Ctrl-D your part of it".to_owned(),
+                words => format!("A line {} ends the talk, and so does Ctrl-C", words.join(" or ")),
+            };
+            self.say_here(io, &words);
+        }
+        match &self.outgoing.turns {
+            Some(turns) if turns.ours() => self.notice(io, "Line by line in turns: yours is the first"),
+            Some(_) => self.notice(io, "Line by line in turns: the caller's is the first, yours wait for it"),
+            None => {}
+        }
+        if let Some(screen) = &mut self.screen {
+            io.write(screen.open().as_bytes());
         }
     }
 
-    /// What standard input brought, up to a keyword.
+    /// Shows lines that are harmless, above the one being typed; how many bytes are unwritten.
+    fn show(&self, io: &mut dyn Io, lines: &[u8]) -> usize {
+        match &self.screen {
+            Some(screen) if !lines.is_empty() => io.write(&screen.above(lines)),
+            _ => io.write(lines),
+        }
+    }
+
+    /// Says something on the terminal, where standard output is one.
+    fn say_here(&self, io: &mut dyn Io, words: &str) {
+        if self.plan.show == Show::Lines {
+            self.show(io, format!("{words}\n").as_bytes());
+        }
+    }
+
+    /// Says something on the terminal, or else as an event.
+    fn notice(&self, io: &mut dyn Io, words: &str) {
+        self.say_here(io, words);
+        if self.plan.show != Show::Lines {
+            io.report(&Event::Notice { words });
+        }
+    }
+
+    fn type_in(&mut self, io: &mut dyn Io, id: ConnectionId, keys: &[u8]) {
+        let Some(screen) = &mut self.screen else { return self.say(io, id, keys) };
+        if self.outgoing.has_ended() {
+            return;
+        }
+        let (typed, shown) = screen.type_in(keys);
+        io.write(&shown);
+        for ended in typed {
+            match ended {
+                _ if self.state != State::Talking => {}
+                Typed::Line(line) => self.say(io, id, format!("{line}\n").as_bytes()),
+                Typed::End => self.end_input(io, id),
+            }
+        }
+    }
+
     fn say(&mut self, io: &mut dyn Io, id: ConnectionId, bytes: &[u8]) {
-        let [said, _] = &mut self.keywords;
-        let end = said.find(bytes);
-        self.send(io, id, bytes.get(..end.unwrap_or(bytes.len())).unwrap_or_default());
-        if end.is_some() {
-            self.leave(io);
-        } else {
-            self.expect_input(io, id);
+        if self.outgoing.say(io, id, bytes) {
+            return self.leave(io);
+        }
+        self.expect_turn(io, id);
+        self.expect_input(io, id);
+    }
+
+    fn end_input(&mut self, io: &mut dyn Io, id: ConnectionId) {
+        self.outgoing.end(io, id);
+        self.close_screen(io);
+        if self.plan.speaker != Speaker::Program {
+            self.say_here(io, "You have ended your part; Ctrl-C ends the talk");
+        }
+    }
+
+    fn close_screen(&mut self, io: &mut dyn Io) {
+        if let Some(screen) = &mut self.screen {
+            io.write(screen.close().as_bytes());
+        }
+    }
+
+    /// Tells, in a while, that the other side keeps the turn.
+    fn expect_turn(&self, io: &mut dyn Io, id: ConnectionId) {
+        if self.outgoing.turns.as_ref().is_some_and(|turns| !turns.ours()) {
+            io.after(id, Timer::Turn, TURN);
         }
     }
 
@@ -196,30 +262,43 @@ impl Talk {
 
     /// What arrived, up to a keyword.
     fn hear(&mut self, io: &mut dyn Io, id: ConnectionId, bytes: &[u8]) {
-        let [_, heard] = &mut self.keywords;
-        let end = heard.find(bytes);
-        let shown = self.view.arrived(bytes.get(..end.unwrap_or(bytes.len())).unwrap_or_default());
-        if io.write(&shown) > MUCH_UNWRITTEN {
+        let end = self.keyword.find(bytes);
+        let bytes = bytes.get(..end.unwrap_or(bytes.len())).unwrap_or_default();
+        let shown = self.view.arrived(bytes);
+        if self.show(io, &shown) > MUCH_UNWRITTEN {
             io.pause(id);
         }
         if end.is_some() {
             return self.leave(io);
         }
-        if self.view.waits() {
-            io.after(id, Timer::Line, UNFINISHED);
-        } else {
-            io.cancel(id, Timer::Line);
+        match self.view.waits() {
+            true => io.after(id, Timer::Line, UNFINISHED),
+            false => io.cancel(id, Timer::Line),
         }
+        self.hear_turn(io, id, bytes);
+    }
+
+    fn hear_turn(&mut self, io: &mut dyn Io, id: ConnectionId, bytes: &[u8]) {
+        let Some(turns) = &mut self.outgoing.turns else { return };
+        let echoed = turns.hear(bytes);
+        if turns.ours() {
+            io.cancel(id, Timer::Turn);
+        }
+        if echoed {
+            self.notice(io, "Your first line came back as it was: an echo server? It takes a turn with each line");
+        }
+        self.outgoing.send_in_turn(io, id);
+        self.expect_turn(io, id);
     }
 
     /// Ends the conversation from our side; what the other side still says is thrown away.
     fn leave(&mut self, io: &mut dyn Io) {
-        if let Some(id) = self.calling.take() {
-            self.failure = None;
+        if let Some(id) = self.calls.end() {
             io.close(id);
         }
         if let Some((id, _)) = self.partner.filter(|_| self.state == State::Talking) {
             self.state = State::Leaving;
+            self.close_screen(io);
             io.finish(id);
             io.after(id, Timer::Leave, LEAVE);
         }
@@ -260,23 +339,18 @@ impl Talk {
             Some((_, tuple)) => (tuple.local, Some(tuple.remote)),
             None => (self.plan.listening.or_else(|| self.remote().map(any_address))?, self.remote()),
         };
-        let sent = self.given - self.unsent as u64;
+        let (sent, unsent) = self.outgoing.counts();
         let state = self.state.word();
-        Some(Event::Conversation { state, local, remote, received: self.received, sent, unsent: self.unsent })
-    }
-}
-
-/// The wildcard address of the same family, and any port.
-fn any_address(remote: SocketAddr) -> SocketAddr {
-    match remote {
-        SocketAddr::V4(_) => (Ipv4Addr::UNSPECIFIED, 0).into(),
-        SocketAddr::V6(_) => (Ipv6Addr::UNSPECIFIED, 0).into(),
+        Some(Event::Conversation { state, local, remote, received: self.received, sent, unsent })
     }
 }
 
 impl Service for Talk {
     fn start(&mut self, io: &mut dyn Io) -> Result<()> {
-        self.call(io)
+        if let Some(local) = self.plan.listening {
+            self.say_here(io, &format!("Waiting for a caller on {local}"));
+        }
+        self.calls.next(io)
     }
 
     fn opened(&mut self, io: &mut dyn Io, id: ConnectionId, tuple: FourTuple) {
@@ -294,13 +368,20 @@ impl Service for Talk {
     }
 
     fn finished(&mut self, io: &mut dyn Io, id: ConnectionId) {
-        match self.state {
-            State::Talking if self.is_partner(id) && self.plan.person => self.leave(io),
-            State::Talking if self.is_partner(id) => {
-                self.partner_ended = true;
-                self.expect_input(io, id);
+        if !self.is_partner(id) || self.state != State::Talking {
+            return io.finish(id);
+        }
+        self.partner_ended = true;
+        // No turn comes any more.
+        self.outgoing.send_all(io, id);
+        match self.plan.speaker {
+            Speaker::Program => self.expect_input(io, id),
+            Speaker::Person | Speaker::Keyboard => {
+                let rest = self.view.rest();
+                self.show(io, &rest);
+                self.say_here(io, "The other side has ended the talk");
+                self.leave(io);
             }
-            _ => io.finish(id),
         }
     }
 
@@ -308,34 +389,48 @@ impl Service for Talk {
         if !self.is_partner(id) {
             return;
         }
-        self.unsent = 0;
-        if self.state == State::Talking {
-            io.resume_input();
-            self.expect_input(io, id);
+        self.outgoing.drained();
+        match self.state {
+            State::Talking => {
+                self.outgoing.send_in_turn(io, id);
+                self.expect_input(io, id);
+            }
+            State::Leaving => io.after(id, Timer::Leave, LEAVE),
+            State::Waiting | State::Over => {}
         }
     }
 
     fn timer(&mut self, io: &mut dyn Io, id: ConnectionId, timer: Timer) {
         match timer {
-            Timer::Leave | Timer::Input if self.is_partner(id) && self.unsent > 0 => {}
+            Timer::Leave | Timer::Input if self.is_partner(id) && !self.outgoing.is_idle() => {}
             Timer::Leave => io.close(id),
             Timer::Input => io.finish(id),
             Timer::Line => {
                 let shown = self.view.so_far();
-                io.write(&shown);
+                self.show(io, &shown);
+            }
+            Timer::Turn => {
+                let waiting = self.outgoing.turns.as_ref().map_or(0, Turns::waiting);
+                let words = format!(
+                    "It is the other side's turn, and it has ended no line for {}; yours that wait: {waiting}. \
+                     Does it take turns? If not, talk without --turns",
+                    Short(TURN)
+                );
+                self.notice(io, &words);
             }
             Timer::Interval | Timer::Answer => {}
         }
     }
 
     fn input(&mut self, io: &mut dyn Io, input: Input<'_>) {
+        if let (Input::Columns(columns), Some(screen)) = (&input, &mut self.screen) {
+            io.write(screen.resize(*columns).as_bytes());
+        }
         let Some((id, _)) = self.partner.filter(|_| self.state == State::Talking) else { return };
         match input {
-            Input::Bytes(bytes) => self.say(io, id, bytes),
-            Input::End => {
-                self.input_ended = true;
-                io.finish(id);
-            }
+            Input::Bytes(bytes) => self.type_in(io, id, bytes),
+            Input::Columns(_) => {}
+            Input::End => self.end_input(io, id),
             Input::Failed(error) => {
                 self.failure = Some(error);
                 self.leave(io);
@@ -362,8 +457,8 @@ impl Service for Talk {
     }
 
     fn failed(&mut self, io: &mut dyn Io, _: ConnectionId, error: Error) {
-        self.failed_call(error);
-        if let Err(error) = self.call(io) {
+        self.calls.failed(error);
+        if let Err(error) = self.calls.next(io) {
             self.failure = Some(error);
             io.stop();
         }
@@ -371,10 +466,15 @@ impl Service for Talk {
 
     fn signal(&mut self, io: &mut dyn Io, signal: Signal) {
         match signal {
-            Signal::Stop | Signal::Goodbye => self.leave(io),
+            Signal::Stop => self.leave(io),
+            Signal::Goodbye => {
+                self.notice(io, "The conversation ends (SIGUSR1)");
+                self.leave(io);
+            }
             Signal::Status => {
                 if let Some(status) = self.status() {
                     io.report(&status);
+                    self.say_here(io, &status.text());
                 }
             }
         }
@@ -387,8 +487,11 @@ impl Service for Talk {
         io.report(&account.event());
         self.judge(&account);
         self.state = State::Over;
+        self.close_screen(io);
         let rest = self.view.rest();
-        if io.write(&rest) == 0 {
+        self.show(io, &rest);
+        self.say_here(io, "Disconnected");
+        if io.write(&[]) == 0 {
             io.stop();
         }
     }

@@ -18,6 +18,13 @@ impl<S: Stream> Connections<S> {
         }
     }
 
+    /// The terminal may have another width, or other settings than ours.
+    pub fn note_terminal(&mut self) {
+        if let Some(standard) = &mut self.standard {
+            standard.note_terminal();
+        }
+    }
+
     /// Whether bytes wait for standard output.
     pub fn writes(&self) -> bool {
         self.standard.as_ref().is_some_and(|standard| standard.writes())
@@ -32,6 +39,9 @@ impl<S: Stream> Connections<S> {
     pub fn serve_streams(&mut self, service: &mut dyn Service) {
         if let Some(outcome) = self.standard.as_mut().and_then(|standard| standard.written()) {
             service.written(self, outcome);
+        }
+        if let Some(columns) = self.standard.as_mut().and_then(|standard| standard.columns()) {
+            service.input(self, Input::Columns(columns));
         }
         match self.standard.as_mut().and_then(|standard| standard.chunk()) {
             None => {}
