@@ -111,6 +111,11 @@ pub enum Event<'a> {
     Notice {
         words: &'a str,
     },
+    Test {
+        name: &'a str,
+        sent: usize,
+        outcome: TestOutcome<'a>,
+    },
     Conversation {
         state: &'a str,
         local: SocketAddr,
@@ -141,6 +146,17 @@ pub enum Event<'a> {
     Call(Call<'a>),
     // A load run.
     Load(Load),
+}
+
+/// What came of sending something to see what is replied.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TestOutcome<'a> {
+    /// The reply was as expected, its last byte there after this time.
+    Passed(Duration),
+    /// It was not, as these words tell.
+    Failed(&'a [u8]),
+    /// An earlier one failed.
+    NotRun,
 }
 
 /// What a program did, summed over its connections.
@@ -405,6 +421,15 @@ impl Event<'_> {
             Self::Notice { words } => {
                 line = new("notice");
                 line.text("words", words.as_bytes());
+            }
+            Self::Test { name, sent, outcome } => {
+                line = new("test");
+                line.field("name", name).number("sent", *sent as u64);
+                match outcome {
+                    TestOutcome::Passed(rtt) => line.field("outcome", "passed").duration("rtt", *rtt),
+                    TestOutcome::Failed(words) => line.field("outcome", "failed").text("words", words),
+                    TestOutcome::NotRun => line.field("outcome", "not-run"),
+                };
             }
             Self::Conversation { state, local, remote, received, sent, unsent } => {
                 line = new("conversation");

@@ -13,7 +13,7 @@ use fourtuple::error::Result;
 use fourtuple::evidence::advice::explain;
 use fourtuple::net::{SocketOptions, bind};
 use fourtuple::report::{Escaped, Event, Format, Output, Reporter};
-use fourtuple::service::{Show, Signal, Speaker, Talk, TalkPlan};
+use fourtuple::service::{Ack, Echo, Prefix, Reply, Script, Show, Signal, Speaker, Talk, TalkPlan};
 
 /// A conversation over TCP: what you type is sent, what arrives is shown, at the same time
 ///
@@ -41,6 +41,15 @@ struct Args {
     /// Say a line each in turn, the caller first; what is typed out of turn waits
     #[arg(long, conflicts_with = "name")]
     turns: bool,
+    /// Send a built-in set of lines, check each reply, and end
+    #[arg(long, conflicts_with_all = ["listen", "name", "turns", "bye"])]
+    test: bool,
+    /// What a reply to --test is: echo, ack or prefix:TEXT
+    #[arg(long, default_value = "echo", value_parser = expect, value_name = "REPLY", hide_short_help = true)]
+    expect: Expect,
+    /// How long a reply to --test may take
+    #[arg(long, default_value = "5s", value_parser = cli::positive_duration, value_name = "DURATION", hide_short_help = true)]
+    reply_timeout: Duration,
     /// How long a call may go unanswered, or none
     #[arg(long, default_value = "10s", value_parser = cli::limit, value_name = "DURATION")]
     connect_timeout: Limit,
@@ -85,6 +94,14 @@ Signals:
 Exit status: 0 ended by either side, by a keyword or by a signal; 1 nobody answered, the other side sent RST, or
 standard input or output failed; 2 wrong usage; 130 or 143 after a second SIGINT or SIGTERM.";
 
+/// What a server replies.
+#[derive(Clone)]
+enum Expect {
+    Echo,
+    Ack,
+    Prefix(String),
+}
+
 /// Where to call, or where to wait for a caller.
 enum Place {
     Call { host: String, port: u16 },
@@ -96,6 +113,9 @@ fn main() -> ExitCode {
     let place = place(&args).unwrap_or_else(|words| {
         Args::command().error(ErrorKind::ValueValidation, words).exit();
     });
+    if args.test {
+        return cli::run("talk", &args.output, |reporter| test(&args, &place, reporter));
+    }
     let streams = Streams::look(args.output.format);
     let conversation = Output::stdout(args.output.format);
     let events = match streams.show {
@@ -104,9 +124,7 @@ fn main() -> ExitCode {
         Show::Lines if stderr().is_terminal() => None,
         Show::Exact | Show::Lines => Some(Output::stderr(Format::Text)),
     };
-    cli::run_on("talk", &args.output, events, |reporter| {
-        run(&args, &place, streams, reporter, conversation)
-    })
+    cli::run_on("talk", &args.output, events, |reporter| run(&args, &place, streams, reporter, conversation))
 }
 
 /// What standard input and output are.
@@ -142,13 +160,8 @@ fn run(
     reporter: &Reporter,
     conversation: Output,
 ) -> Result<ExitCode> {
-    let settings = Settings {
-        limits: Limits { connect: args.connect_timeout.0, ..Limits::default() },
-        drain: args.drain,
-        options: SocketOptions { no_delay: true, bind_address_no_port: true, ..SocketOptions::default() },
-        ..Settings::default()
-    };
-    let mut event_loop = EventLoop::new(reporter.clone(), settings, &[Signal::Goodbye, Signal::Status])?;
+    let mut event_loop =
+        EventLoop::new(reporter.clone(), settings(args), &[Signal::Goodbye, Signal::Status])?;
     let (remotes, listening) = match place {
         Place::Call { host, port } => (cli::addresses_of(host, *port)?, None),
         Place::Listen(local) => (Vec::new(), Some(listen(args, *local, &mut event_loop, reporter)?)),
@@ -165,7 +178,35 @@ fn run(
     event_loop.converse(conversation, streams.speaker == Speaker::Keyboard)?;
     let ended = event_loop.run(&mut talk);
     let remote = talk.remote();
-    let ended = ended.and_then(|ended| talk.outcome().map(|()| ended));
+    status(ended.and_then(|ended| talk.outcome().map(|()| ended)), remote)
+}
+
+fn test(args: &Args, place: &Place, reporter: &Reporter) -> Result<ExitCode> {
+    match &args.expect {
+        Expect::Echo => test_with(Echo, args, place, reporter),
+        Expect::Ack => test_with(Ack::default(), args, place, reporter),
+        Expect::Prefix(text) => test_with(Prefix::new(text), args, place, reporter),
+    }
+}
+
+fn test_with(reply: impl Reply, args: &Args, place: &Place, reporter: &Reporter) -> Result<ExitCode> {
+    let Place::Call { host, port } = place else { return Ok(ExitCode::FAILURE) };
+    let mut script = Script::new(cli::addresses_of(host, *port)?, reply, args.reply_timeout);
+    let ended = EventLoop::new(reporter.clone(), settings(args), &[])?.run(&mut script);
+    let remote = script.remote();
+    status(ended.and_then(|ended| script.outcome().map(|()| ended)), remote)
+}
+
+fn settings(args: &Args) -> Settings {
+    Settings {
+        limits: Limits { connect: args.connect_timeout.0, ..Limits::default() },
+        drain: args.drain,
+        options: SocketOptions { no_delay: true, bind_address_no_port: true, ..SocketOptions::default() },
+        ..Settings::default()
+    }
+}
+
+fn status(ended: Result<Ended>, remote: Option<SocketAddr>) -> Result<ExitCode> {
     let local = SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), 0);
     Ok(match ended.map_err(|error| explain(error, local, remote))? {
         Ended::Stopped => ExitCode::SUCCESS,
@@ -250,5 +291,15 @@ fn word(text: &str) -> Parsed<String> {
         "" => Err("a keyword has at least one character".to_owned()),
         _ if text.contains(['\r', '\n']) => Err("a keyword is one line".to_owned()),
         _ => Ok(text.to_owned()),
+    }
+}
+
+/// Reads what a reply is.
+fn expect(text: &str) -> Parsed<Expect> {
+    match (text, text.strip_prefix("prefix:")) {
+        ("echo", _) => Ok(Expect::Echo),
+        ("ack", _) => Ok(Expect::Ack),
+        (_, Some(text)) => Ok(Expect::Prefix(text.to_owned())),
+        _ => Err("not echo, ack or prefix:TEXT".to_owned()),
     }
 }

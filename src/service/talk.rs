@@ -7,6 +7,7 @@ mod keyword;
 mod lines;
 mod outgoing;
 mod screen;
+mod script;
 mod turns;
 mod view;
 
@@ -28,6 +29,7 @@ use screen::Screen;
 use turns::Turns;
 use view::View;
 
+pub use script::Script;
 pub use view::Show;
 
 /// With so many bytes unwritten on standard output, nothing more is read from the other side.
@@ -285,7 +287,10 @@ impl Talk {
             io.cancel(id, Timer::Turn);
         }
         if echoed {
-            self.notice(io, "Your first line came back as it was: an echo server? It takes a turn with each line");
+            self.notice(
+                io,
+                "Your first line came back as it was: an echo server? It takes a turn with each line",
+            );
         }
         self.outgoing.send_in_turn(io, id);
         self.expect_turn(io, id);
@@ -496,3 +501,6 @@ impl Service for Talk {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -52,7 +52,8 @@ impl Edit {
             Key::KillRight => self.after.clear(),
             Key::KillLeft => self.before.clear(),
             Key::KillWord => {
-                let kept = self.before.trim_end().trim_end_matches(|character: char| !character.is_whitespace());
+                let kept =
+                    self.before.trim_end().trim_end_matches(|character: char| !character.is_whitespace());
                 self.before.truncate(kept.len());
             }
         }

@@ -67,13 +67,14 @@ impl Outgoing {
         while let Some(line) = self.turns.as_mut().and_then(Turns::next) {
             self.send(io, id, &line);
         }
-        let (waiting, full) = self.turns.as_ref().map_or((0, false), |turns| (turns.waiting(), turns.is_full()));
+        let (waiting, full) =
+            self.turns.as_ref().map_or((0, false), |turns| (turns.waiting(), turns.is_full()));
         if self.ended && waiting == 0 {
             io.finish(id);
         }
         if self.unsent > 0 || full {
             io.pause_input();
-        } else {
+        } else if !self.ended {
             io.resume_input();
         }
     }

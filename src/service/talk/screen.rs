@@ -120,3 +120,123 @@ fn fitting<'a>(cells: impl Iterator<Item = &'a Cell>, room: usize) -> Vec<&'a Ce
     };
     cells.take_while(fits).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A terminal that understands what we write, and panics at anything else.
+    struct Terminal {
+        columns: usize,
+        rows: Vec<Vec<char>>,
+        column: usize,
+    }
+
+    impl Terminal {
+        fn new(columns: usize) -> Self {
+            Self { columns, rows: vec![Vec::new()], column: 0 }
+        }
+
+        fn show(&mut self, written: impl AsRef<[u8]>) {
+            let mut text = std::str::from_utf8(written.as_ref()).unwrap().chars();
+            while let Some(character) = text.next() {
+                let row = self.rows.last_mut().unwrap();
+                match character {
+                    '\r' => self.column = 0,
+                    '\n' => {
+                        self.rows.push(Vec::new());
+                        self.column = 0;
+                    }
+                    '\x1b' => {
+                        assert_eq!(text.next(), Some('['));
+                        let sequence: String =
+                            text.by_ref().take_while(|last| *last != 'K' && *last != 'D').collect();
+                        match sequence.parse() {
+                            Err(_) => row.truncate(self.column),
+                            Ok(back) => self.column = self.column.checked_sub(back).unwrap(),
+                        }
+                    }
+                    _ => {
+                        // A wide character takes two cells.
+                        let cells = [character, '\0'].into_iter().take(character.width().unwrap());
+                        for cell in cells {
+                            row.resize(row.len().max(self.column), ' ');
+                            row.splice(self.column..(self.column + 1).min(row.len()), [cell]);
+                            self.column += 1;
+                        }
+                        assert!(self.column < self.columns, "the line wraps");
+                    }
+                }
+            }
+        }
+
+        fn rows(&self) -> Vec<String> {
+            let row = |row: &Vec<char>| row.iter().filter(|cell| **cell != '\0').collect();
+            self.rows.iter().map(row).collect()
+        }
+    }
+
+    fn opened(columns: usize) -> (Screen, Terminal) {
+        let (mut screen, mut terminal) = (Screen::new(), Terminal::new(columns));
+        terminal.show(screen.resize(columns));
+        terminal.show(screen.open());
+        (screen, terminal)
+    }
+
+    fn type_in(screen: &mut Screen, terminal: &mut Terminal, keys: &str) -> Vec<Typed> {
+        let (typed, shown) = screen.type_in(keys.as_bytes());
+        terminal.show(shown);
+        typed
+    }
+
+    #[test]
+    fn lines_that_arrive_stand_above_the_line_being_typed() {
+        let (mut screen, mut terminal) = opened(40);
+        for (number, key) in "où ça?".chars().enumerate() {
+            terminal.show(screen.above(format!("remote: {number}\n").as_bytes()));
+            type_in(&mut screen, &mut terminal, &key.to_string());
+        }
+        let arrived: Vec<String> = (0..6).map(|number| format!("remote: {number}")).collect();
+        assert_eq!(terminal.rows(), [arrived.clone(), vec!["> où ça?".to_owned()]].concat());
+        assert_eq!(type_in(&mut screen, &mut terminal, "\n"), [Typed::Line("où ça?".to_owned())]);
+        assert_eq!(terminal.rows(), [arrived, vec!["> où ça?".to_owned(), "> ".to_owned()]].concat());
+    }
+
+    #[test]
+    fn a_long_line_shows_what_is_around_the_cursor_and_never_wraps() {
+        let (mut screen, mut terminal) = opened(20);
+        type_in(&mut screen, &mut terminal, "0123456789abcdefghijklmnopqrst");
+        assert_eq!(terminal.rows(), ["> defghijklmnopqrst"]);
+        type_in(&mut screen, &mut terminal, "\x01");
+        assert_eq!((terminal.rows(), terminal.column), (vec!["> 0123456789abcdefg".to_owned()], 2));
+        type_in(&mut screen, &mut terminal, "世界🦀\x05世界");
+        assert_eq!(terminal.rows(), ["> hijklmnopqrst世界"]);
+        terminal.columns = 3;
+        terminal.show(screen.resize(3));
+        terminal.show(screen.resize(1));
+    }
+
+    #[test]
+    fn what_a_terminal_would_obey_is_shown_and_not_sent_to_it() {
+        let (mut screen, mut terminal) = opened(40);
+        type_in(&mut screen, &mut terminal, "a\tb\u{202e}");
+        assert_eq!(terminal.rows(), ["> a\\tb\\u{202e}"]);
+    }
+
+    #[test]
+    fn a_closed_screen_shows_no_prompt() {
+        let (mut screen, mut terminal) = opened(40);
+        type_in(&mut screen, &mut terminal, "half");
+        terminal.show(screen.close());
+        terminal.show(screen.above(b"remote: more\n"));
+        assert_eq!(terminal.rows(), ["remote: more", ""]);
+    }
+
+    #[test]
+    fn several_lines_in_one_piece_are_several() {
+        let (mut screen, mut terminal) = opened(40);
+        let typed = type_in(&mut screen, &mut terminal, "one\rtwo\rthr");
+        assert_eq!(typed, ["one", "two"].map(|line| Typed::Line(line.to_owned())));
+        assert_eq!(terminal.rows(), ["> one", "> two", "> thr"]);
+    }
+}

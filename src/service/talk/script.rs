@@ -1,0 +1,231 @@
+//! A conversation without anybody: lines that have been hard on servers, and the replies they should get.
+
+use std::io;
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use super::LEAVE;
+use super::calls::Calls;
+use crate::error::{Error, Result};
+use crate::net::FourTuple;
+use crate::report::{Escaped, Event, Short, TestOutcome};
+use crate::service::{Closed, ConnectionId, Io, Reply, Service, Signal, Timer};
+
+/// How many foreign bytes a failure shows.
+const EXCERPT: usize = 40;
+
+/// What is sent in one write.
+#[derive(Debug)]
+struct Case {
+    name: &'static str,
+    sent: Vec<u8>,
+}
+
+/// The built-in cases. Each ends a line: some servers answer lines alone.
+fn cases() -> Vec<Case> {
+    let hundred: String = (1..=100).map(|number| format!("line {number}\n")).collect();
+    [
+        ("one-byte", "x\n".into()),
+        ("utf-8", "Grüße, 世界 🦀\n".into()),
+        ("empty-line", "\n".into()),
+        ("64KiB-line", format!("{}\n", "x".repeat(64 * 1024 - 1))),
+        ("100-lines-in-one-write", hundred),
+    ]
+    .map(|(name, sent): (_, String)| Case { name, sent: sent.into_bytes() })
+    .into()
+}
+
+/// Sends the built-in cases one by one, and checks each reply byte by byte.
+#[derive(Debug)]
+pub struct Script<R> {
+    calls: Calls,
+    reply: R,
+    reply_timeout: Duration,
+    cases: std::vec::IntoIter<Case>,
+    all: usize,
+    passed: usize,
+    waiting: Option<Waiting>,
+    connection: Option<(ConnectionId, FourTuple)>,
+    failure: Option<Error>,
+}
+
+/// A case that was sent.
+#[derive(Debug)]
+struct Waiting {
+    case: Case,
+    expected: Vec<u8>,
+    heard: usize,
+    since: Instant,
+}
+
+impl<R: Reply> Script<R> {
+    /// A script that expects what `reply` answers, each time within `reply_timeout`, from the first of `remotes` that
+    /// takes the call.
+    pub fn new(remotes: Vec<SocketAddr>, reply: R, reply_timeout: Duration) -> Self {
+        let cases = cases();
+        Self {
+            calls: Calls::to(remotes),
+            reply,
+            reply_timeout,
+            all: cases.len(),
+            cases: cases.into_iter(),
+            passed: 0,
+            waiting: None,
+            connection: None,
+            failure: None,
+        }
+    }
+
+    /// The address called last.
+    pub fn remote(&self) -> Option<SocketAddr> {
+        self.calls.remote()
+    }
+
+    /// How it ended.
+    ///
+    /// # Errors
+    ///
+    /// Where nobody could be reached, or a reply was not as expected.
+    pub fn outcome(self) -> Result<()> {
+        if let Some(error) = self.failure {
+            return Err(error);
+        }
+        match self.connection {
+            Some((_, tuple)) if self.passed < self.all => {
+                let words = format!("{} of {} replies were as expected", self.passed, self.all);
+                let error = Error::new("test", tuple, io::Error::other(words));
+                Err(error.hint("--expect echo, ack or prefix:TEXT says what a reply should be"))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn send_next(&mut self, io: &mut dyn Io, id: ConnectionId) {
+        let Some(case) = self.cases.next() else { return self.end(io, id) };
+        let mut expected = Vec::new();
+        self.reply.clone().reply(&case.sent, &mut |piece| expected.extend_from_slice(piece));
+        let since = Instant::now();
+        io.send(id, &case.sent);
+        io.after(id, Timer::Answer, self.reply_timeout);
+        self.waiting = Some(Waiting { case, expected, heard: 0, since });
+    }
+
+    fn end(&mut self, io: &mut dyn Io, id: ConnectionId) {
+        io.cancel(id, Timer::Answer);
+        io.finish(id);
+        io.after(id, Timer::Leave, LEAVE);
+    }
+
+    /// Bytes came behind the last reply.
+    fn surplus(&mut self, bytes: &[u8]) {
+        if let Some((_, tuple)) = self.connection {
+            let words = Escaped(&with_excerpt("more came than the last reply: ", bytes)).to_string();
+            self.failure.get_or_insert_with(|| Error::new("test", tuple, io::Error::other(words)));
+        }
+    }
+
+    /// The reply is not what it should be: the rest would be compared with the wrong bytes.
+    fn fail(&mut self, io: &mut dyn Io, words: impl AsRef<[u8]>) {
+        let Some(Waiting { case: failed, .. }) = self.waiting.take() else { return };
+        let mut tell = |case: &Case, outcome| {
+            io.report(&Event::Test { name: case.name, sent: case.sent.len(), outcome });
+        };
+        tell(&failed, TestOutcome::Failed(words.as_ref()));
+        self.cases.by_ref().for_each(|case| tell(&case, TestOutcome::NotRun));
+        if let Some((id, _)) = self.connection {
+            // What is on its way is of no use any more.
+            io.abort(id);
+            io.stop();
+        }
+    }
+}
+
+impl Waiting {
+    /// What the bytes that arrived make of the reply: whole, still a part, or in words what is wrong.
+    fn check(&mut self, bytes: &[u8]) -> std::result::Result<bool, Vec<u8>> {
+        let rest = self.expected.get(self.heard..).unwrap_or_default();
+        let equal = rest.iter().zip(bytes).take_while(|(expected, came)| expected == came).count();
+        let at = self.heard + equal;
+        self.heard = at;
+        match (rest.get(equal), bytes.get(equal..)) {
+            (_, None | Some([])) => Ok(at == self.expected.len()),
+            (Some(_), Some(came)) => Err(with_excerpt(&format!("byte {} is another: ", at + 1), came)),
+            (None, Some(more)) => Err(with_excerpt(&format!("more than the {at} bytes expected: "), more)),
+        }
+    }
+}
+
+fn with_excerpt(words: &str, bytes: &[u8]) -> Vec<u8> {
+    [words.as_bytes(), bytes.get(..EXCERPT).unwrap_or(bytes)].concat()
+}
+
+impl<R: Reply> Service for Script<R> {
+    fn start(&mut self, io: &mut dyn Io) -> Result<()> {
+        self.calls.next(io)
+    }
+
+    fn opened(&mut self, io: &mut dyn Io, id: ConnectionId, tuple: FourTuple) {
+        self.calls.end();
+        self.connection = Some((id, tuple));
+        io.report(&Event::Established { local: tuple.local, remote: tuple.remote });
+        self.send_next(io, id);
+    }
+
+    fn received(&mut self, io: &mut dyn Io, id: ConnectionId, bytes: &[u8]) {
+        let Some(waiting) = &mut self.waiting else { return self.surplus(bytes) };
+        match waiting.check(bytes) {
+            Ok(false) => {}
+            Err(words) => self.fail(io, words),
+            Ok(true) => {
+                let rtt = waiting.since.elapsed();
+                let (name, sent) = (waiting.case.name, waiting.case.sent.len());
+                io.report(&Event::Test { name, sent, outcome: TestOutcome::Passed(rtt) });
+                self.passed += 1;
+                self.waiting = None;
+                self.send_next(io, id);
+            }
+        }
+    }
+
+    fn finished(&mut self, io: &mut dyn Io, id: ConnectionId) {
+        match self.waiting {
+            Some(_) => self.fail(io, "the other side ended (FIN) instead of replying"),
+            None => io.finish(id),
+        }
+    }
+
+    fn timer(&mut self, io: &mut dyn Io, id: ConnectionId, timer: Timer) {
+        if timer == Timer::Leave {
+            io.close(id);
+        }
+        if let (Timer::Answer, Some(waiting)) = (timer, &self.waiting) {
+            let (heard, expected) = (waiting.heard, waiting.expected.len());
+            let limit = Short(self.reply_timeout);
+            self.fail(io, format!("{heard} of {expected} bytes came within {limit} (--reply-timeout)"));
+        }
+    }
+
+    fn failed(&mut self, io: &mut dyn Io, _: ConnectionId, error: Error) {
+        self.calls.failed(error);
+        if let Err(error) = self.calls.next(io) {
+            self.failure = Some(error);
+            io.stop();
+        }
+    }
+
+    fn signal(&mut self, io: &mut dyn Io, signal: Signal) {
+        if signal == Signal::Status {
+            return;
+        }
+        if let Some(id) = self.calls.end().or(self.connection.map(|(id, _)| id)) {
+            io.close(id);
+        }
+        io.stop();
+    }
+
+    fn closed(&mut self, io: &mut dyn Io, _: ConnectionId, account: Closed) {
+        self.fail(io, format!("the connection ended: {}", account.reason));
+        io.report(&account.event());
+        io.stop();
+    }
+}
