@@ -15,10 +15,12 @@ use fourtuple::net::{SocketOptions, bind};
 use fourtuple::report::{Escaped, Event, Format, Output, Reporter};
 use fourtuple::service::{Ack, Echo, Prefix, Reply, Script, Show, Signal, Speaker, Talk, TalkPlan};
 
-/// A conversation over TCP: what you type is sent, what arrives is shown, at the same time
+/// A conversation over TCP: both sides speak at any time
 ///
-/// Calls HOST, or with --listen waits for one caller. On a pipe any bytes pass as they are, both ways, and the end of
-/// input is a half-close: standard output is what the other side sent, and nothing else.
+/// Calls HOST, or with --listen waits for one caller. On a terminal you type lines, and what arrives is shown above
+/// the one being typed; Ctrl-D ends your part, Ctrl-C the talk. On a pipe any bytes pass as they are, both ways, and
+/// the end of input is a half-close: standard output is what the other side sent and nothing else, events go to
+/// standard error. With --format json everything is an event on standard output.
 #[derive(Parser)]
 #[command(name = "talk", version, after_help = EXAMPLES, after_long_help = LONG_EXAMPLES)]
 #[command(override_usage = "talk [OPTIONS] [HOST] [PORT]\n       talk [OPTIONS] --listen [PORT] [IP]")]
@@ -35,10 +37,12 @@ struct Args {
     /// Call a relay under this name
     #[arg(long, value_parser = name, conflicts_with = "listen")]
     name: Option<String>,
-    /// A line that ends the conversation, or none; may be repeated [default on a terminal: revoir, quit, exit]
+    /// A line that ends the talk, whoever says it; or none
+    ///
+    /// The whole line, exactly. May be given several times. [default: on a terminal revoir, quit and exit, else none]
     #[arg(long, value_parser = word, value_name = "WORD")]
     bye: Vec<String>,
-    /// Say a line each in turn, the caller first; what is typed out of turn waits
+    /// A line each in turn, the caller first; what comes early waits
     #[arg(long, conflicts_with = "name")]
     turns: bool,
     /// Send a built-in set of lines, check each reply, and end
@@ -51,7 +55,7 @@ struct Args {
     #[arg(long, default_value = "5s", value_parser = cli::positive_duration, value_name = "DURATION", hide_short_help = true)]
     reply_timeout: Duration,
     /// How long a call may go unanswered, or none
-    #[arg(long, default_value = "10s", value_parser = cli::limit, value_name = "DURATION")]
+    #[arg(long, default_value = "10s", value_parser = cli::limit, value_name = "DURATION", hide_short_help = true)]
     connect_timeout: Limit,
     /// How long unsent bytes may take to leave at the end
     #[arg(long, default_value = "5s", value_parser = cli::duration, value_name = "DURATION", hide_short_help = true)]
@@ -74,25 +78,27 @@ const EXAMPLES: &str = "\
 Signals and exit status: talk --help
 
 Examples:
-  talk --listen 5000           wait for a caller
-  talk 127.0.0.1 5000          call it
-  talk --name alice            call a relay
-  talk 127.0.0.1 5000 <in >out any bytes, both ways";
+  talk --listen 5000             wait for a caller
+  talk 127.0.0.1 5000            call it
+  talk --name alice              call a relay
+  talk 127.0.0.1 5000 <in >out   any bytes, both ways";
 
 const LONG_EXAMPLES: &str = "\
 Examples:
-  talk --listen 5000           wait for a caller
-  talk 127.0.0.1 5000          call it
-  talk --name alice            call a relay
-  talk 127.0.0.1 5000 <in >out any bytes, both ways
+  talk --listen 5000             wait for a caller
+  talk 127.0.0.1 5000            call it
+  talk --name alice              call a relay
+  talk 127.0.0.1 5000 <in >out   any bytes, both ways
+  talk --test 127.0.0.1 8888 --expect 'prefix:Server received: '
 
 Signals:
   SIGINT, SIGTERM  end the conversation, within --drain; again: at once
   SIGUSR1          the same, but said to be a goodbye
   SIGUSR2          tell how the conversation stands
 
-Exit status: 0 ended by either side, by a keyword or by a signal; 1 nobody answered, the other side sent RST, or
-standard input or output failed; 2 wrong usage; 130 or 143 after a second SIGINT or SIGTERM.";
+Exit status: 0 ended by either side, a keyword or a signal; 1 nobody answered,
+the other side sent RST, a reply to --test was another, or standard input or
+output failed; 2 wrong usage; 130 or 143 after a second SIGINT or SIGTERM.";
 
 /// What a server replies.
 #[derive(Clone)]

@@ -1,7 +1,7 @@
 //! What the kernel says of a connection: its row in /proc/net/tcp (proc_net_tcp in the kernel's documentation).
 
 use std::fs;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 
 use fourtuple::net::TcpState;
 use socket2::{Domain, Socket, Type};
@@ -20,6 +20,8 @@ pub struct Row {
     pub timer: u8,
     /// Bytes that were sent and not acknowledged, or not sent yet.
     pub unsent: u32,
+    /// Bytes that have arrived and were not read yet.
+    pub unread: u32,
 }
 
 /// All rows.
@@ -35,6 +37,7 @@ fn parse(line: &str) -> Option<Row> {
         remote: address(columns.get(2)?)?,
         state: TcpState::from_number(number(columns.get(3)?)?)?,
         unsent: u32::from_str_radix(columns.get(4)?.split(':').next()?, 16).ok()?,
+        unread: u32::from_str_radix(columns.get(4)?.split(':').nth(1)?, 16).ok()?,
         timer: number(columns.get(5)?.split(':').next()?)?,
     })
 }
@@ -54,6 +57,16 @@ pub fn row_of(local: SocketAddr, remote: SocketAddr) -> Option<Row> {
 /// The bytes in the send queue of the connection with this four-tuple.
 pub fn unsent(local: SocketAddr, remote: SocketAddr) -> u32 {
     row_of(local, remote).map_or(0, |row| row.unsent)
+}
+
+/// Waits until the other end, on this host too, has read all that was sent on `stream`.
+#[track_caller]
+pub fn wait_until_read(stream: &TcpStream) {
+    let (local, remote) = (stream.local_addr().unwrap(), stream.peer_addr().unwrap());
+    until("all to be read", || {
+        let unread = row_of(remote, local).map_or(0, |row| row.unread);
+        (unsent(local, remote) == 0 && unread == 0).then_some(())
+    });
 }
 
 /// Waits until the connection with this four-tuple is in `wanted`.

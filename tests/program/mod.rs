@@ -5,6 +5,7 @@
 pub mod client;
 pub mod kernel;
 pub mod namespace;
+pub mod terminal;
 
 use std::io::Read;
 use std::net::{SocketAddr, TcpStream};

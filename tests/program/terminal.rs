@@ -1,0 +1,93 @@
+//! A program at a terminal: its keys, what it shows, and the settings it leaves behind.
+
+use std::fs::File;
+use std::io::Write;
+use std::os::fd::OwnedFd;
+use std::process::{Child, Command, Stdio};
+
+use nix::pty::{Winsize, openpty};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
+use super::{PATIENCE, Record, path, until};
+
+/// A program whose standard streams are a terminal of 80 columns; it is killed when this is dropped.
+pub struct Terminal {
+    child: Child,
+    keyboard: File,
+    screen: Record,
+    line: OwnedFd,
+    before: String,
+}
+
+impl Terminal {
+    /// Starts one of this package's programs.
+    #[track_caller]
+    pub fn start(program: &str, arguments: &[&str]) -> Self {
+        let size = Winsize { ws_row: 24, ws_col: 80, ws_xpixel: 0, ws_ypixel: 0 };
+        let pair = openpty(Some(&size), None).unwrap();
+        let stream = || Stdio::from(pair.slave.try_clone().unwrap());
+        let before = settings(&pair.slave);
+        // Only the terminal that controls a session sends its signals.
+        let mut command = Command::new("setsid");
+        command.args(["--ctty", path(program)]).args(arguments).env("TERM", "xterm");
+        let child = command.stdin(stream()).stdout(stream()).stderr(stream()).spawn().unwrap();
+        let keyboard = File::from(pair.master);
+        let screen = Record::of(keyboard.try_clone().unwrap());
+        Self { child, keyboard, screen, line: pair.slave, before }
+    }
+
+    /// Types.
+    pub fn press(&self, keys: &str) {
+        (&self.keyboard).write_all(keys.as_bytes()).unwrap();
+    }
+
+    /// Waits until the program has written this.
+    #[track_caller]
+    pub fn shows(&self, text: &str) {
+        let shown = self.screen.wait(|bytes| String::from_utf8_lossy(bytes).contains(text).then_some(()));
+        assert!(shown.is_some(), "no {text:?} within {PATIENCE:?}:\n{}", self.shown());
+    }
+
+    /// All that the program has written so far.
+    pub fn shown(&self) -> String {
+        self.screen.text()
+    }
+
+    /// Sends a signal.
+    pub fn signal(&self, signal: Signal) {
+        kill(Pid::from_raw(self.child.id() as i32), signal).unwrap();
+    }
+
+    /// The process's number.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Waits until the terminal's settings are others than before.
+    #[track_caller]
+    pub fn is_taken(&self) {
+        until("other settings of the terminal", || (settings(&self.line) != self.before).then_some(()));
+    }
+
+    /// Waits for the end; fails unless the terminal's settings are as before. The status, `None` for a signal's.
+    #[track_caller]
+    pub fn end(&mut self) -> Option<i32> {
+        let status = until("the end of the program", || self.child.try_wait().unwrap());
+        assert_eq!(settings(&self.line), self.before, "{}", self.shown());
+        status.code()
+    }
+}
+
+impl Drop for Terminal {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn settings(line: &OwnedFd) -> String {
+    let output = Command::new("stty").arg("-a").stdin(line.try_clone().unwrap()).output().unwrap();
+    assert!(output.status.success(), "{output:?}");
+    String::from_utf8(output.stdout).unwrap()
+}
