@@ -184,8 +184,7 @@ impl EventLoop {
                         acceptor.note_ready();
                     }
                 }
-                // Whatever woke the loop, it looks for signals.
-                SIGNALS => {}
+                SIGNALS => self.signals.note(),
                 STREAMS => self.connections.note_streams(),
                 _ => self.connections.note(event),
             }

@@ -15,7 +15,8 @@ use crate::service::Signal;
 /// The signals that the loop hears of.
 pub struct Signals {
     source: Source,
-    /// Set by the handler. The byte that it sends to wake the loop may be lost for want of memory.
+    /// Set by the handler, and by the byte that it sends to wake the loop. That byte may be lost for want of memory;
+    /// but where another thread runs the handler, it may also be here before the handler has set this.
     came: Arc<AtomicBool>,
     stopping: bool,
 }
@@ -57,6 +58,11 @@ impl Signals {
             flag::register(signal, Arc::clone(&self.came)).map_err(failed("sigaction"))?;
         }
         Ok(())
+    }
+
+    /// The handler's byte has come.
+    pub fn note(&self) {
+        self.came.store(true, Ordering::Release);
     }
 
     /// What arrived since the last call.
