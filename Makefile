@@ -4,7 +4,7 @@ CARGO  ?= cargo
 PREFIX ?= /usr/local
 PROGRAMS = listener connector talk relay fourtuple
 
-.PHONY: all build help test test-browser lint soak stress experiments report install clean
+.PHONY: all build help test test-browser lint soak stress experiments report million install clean
 
 all: build
 	@echo
@@ -26,6 +26,7 @@ help:
 	@echo 'make lint            rustfmt, clippy, rustdoc, floors, shellcheck, shfmt'
 	@echo 'make soak            the long runs that make test leaves out'
 	@echo 'make stress          the event loop under stress, soundness, and a fuzzer at the escaping'
+	@echo 'make million         hold 1,000,000 connections from one source address; COUNT=100000 for fewer'
 	@echo 'make install         programs, man pages and completions: PREFIX=$(PREFIX), DESTDIR for packagers'
 	@echo 'make clean           remove target/ and out/'
 	@echo
@@ -63,6 +64,9 @@ stress: build
 	scripts/inject-faults
 	scripts/check-soundness
 	scripts/fuzz
+
+million: build
+	@scripts/million
 
 install: build
 	install -d '$(DESTDIR)$(PREFIX)/bin'

@@ -1,6 +1,7 @@
 //! What the programs' command lines share, and how an outcome becomes an exit status.
 
 mod pages;
+mod remote;
 mod socket_args;
 mod stop;
 mod values;
@@ -18,10 +19,11 @@ use crate::error::{Error, Result};
 use crate::evidence::scratch;
 use crate::report::{Escaped, Event, Format, Output, Reporter, Verbosity, say};
 
+pub use remote::{Remote, remote, remotes};
 pub use socket_args::SocketArgs;
 pub use stop::Stop;
 pub use values::{
-    Limit, Parsed, Switch, duration, limit, local_ip, port, port_range, positive, positive_duration,
+    Limit, Parsed, Switch, count, duration, limit, local_ip, port, port_range, positive, positive_duration,
     positive_size, remote_port, size,
 };
 
@@ -158,19 +160,6 @@ pub fn resolve(host: &str, port: u16, local: SocketAddr) -> Result<Vec<SocketAdd
         return Err(unresolved(host, error).hint("both addresses of one family"));
     }
     Ok(addresses)
-}
-
-/// The first address of `HOST:PORT`, a name or a literal, `[::1]:3000` for IPv6.
-///
-/// # Errors
-///
-/// What getaddrinfo(3) says.
-pub fn remote(text: &str) -> Result<SocketAddr> {
-    let failed = |error| Error::new("getaddrinfo", Escaped(text.as_bytes()), error);
-    let found = text.to_socket_addrs().map_err(|error| {
-        failed(error).hint("an address or a name and a port, such as 127.0.0.1:3000 or [::1]:3000")
-    })?;
-    found.into_iter().next().ok_or_else(|| failed(io::Error::other("the name has no address")))
 }
 
 /// All addresses of `host`, in the resolver's order.

@@ -8,6 +8,7 @@ pub mod conversation;
 pub mod cpu;
 pub mod holders;
 pub mod inet_diag;
+pub mod memory;
 pub mod namespace;
 pub mod owners;
 pub mod packets;

@@ -55,6 +55,22 @@ pub fn positive(text: &str) -> Parsed<usize> {
     if number == 0 { Err("must be at least 1".to_owned()) } else { Ok(number) }
 }
 
+/// Reads a count of at least one, in thousands (`100k`) or millions (`1M`) where it says so.
+pub fn count(text: &str) -> Parsed<usize> {
+    let (digits, unit) = match text.split_at_checked(text.len().saturating_sub(1)) {
+        Some((digits, "k")) => (digits, 1_000),
+        Some((digits, "M")) => (digits, 1_000_000),
+        _ => (text, 1),
+    };
+    let words = || "not a whole number, such as 500, 100k or 1M".to_owned();
+    let number: usize = digits.parse().map_err(|_| words())?;
+    match number.checked_mul(unit) {
+        Some(0) => Err("must be at least 1".to_owned()),
+        Some(number) => Ok(number),
+        None => Err(words()),
+    }
+}
+
 /// Reads a duration with its unit.
 pub fn duration(text: &str) -> Parsed<Duration> {
     humantime::parse_duration(text)
@@ -144,6 +160,14 @@ mod tests {
         assert!(size("64").is_err());
         assert!(size("4GiB").is_err());
         assert_eq!(size("64KiB"), Ok(65_536));
+    }
+
+    #[test]
+    fn a_count_may_be_in_thousands_or_millions() {
+        assert_eq!((count("7"), count("100k"), count("1M")), (Ok(7), Ok(100_000), Ok(1_000_000)));
+        for wrong in ["", "k", "0", "0k", "1.5M", "-1", "1kk", "99999999999999999M", "1µ"] {
+            assert!(count(wrong).is_err(), "{wrong}");
+        }
     }
 
     #[test]

@@ -23,6 +23,11 @@ pub struct Holder {
 }
 
 impl Holder {
+    /// Whether the socket's local address overlaps this one.
+    pub fn covers(&self, address: SocketAddr) -> bool {
+        overlap(address, &self.row)
+    }
+
     /// The socket's four-tuple, where it has a remote end.
     fn four_tuple(&self) -> Option<FourTuple> {
         let SocketRow { state, local, remote, .. } = self.row;
@@ -86,6 +91,15 @@ pub fn listeners_on(local: SocketAddr) -> Result<Vec<u32>> {
     let pids: BTreeSet<u32> =
         holders.iter().flat_map(|holder| &holder.processes).map(|process| process.pid).collect();
     Ok(pids.into_iter().filter(|&pid| pid != std::process::id()).collect())
+}
+
+/// The sockets that listen at any of these addresses, on the wildcard address too.
+///
+/// # Errors
+///
+/// As [`sockets`].
+pub fn listeners_at(addresses: &[SocketAddr]) -> Result<Vec<Holder>> {
+    select(|row| row.state == TcpState::Listen && addresses.iter().any(|&address| overlap(address, row)))
 }
 
 fn select(wanted: impl Fn(&SocketRow) -> bool) -> Result<Vec<Holder>> {

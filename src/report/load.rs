@@ -1,7 +1,9 @@
 //! What a load run tells.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
 
 use super::line::{Format, Line};
 
@@ -60,12 +62,45 @@ pub enum Load {
         /// Bytes of them.
         bytes: u64,
     },
+    /// How connections that are to be held are spread.
+    Spread {
+        /// How many.
+        connections: usize,
+        /// Their source address.
+        source: IpAddr,
+        /// Their source ports.
+        ports: usize,
+        /// Their destinations.
+        destinations: usize,
+        /// The most connections that share a source port.
+        owners: usize,
+        /// Processes that hold them.
+        processes: usize,
+    },
+    /// The connections that are held.
+    Held {
+        /// How many stand.
+        connections: usize,
+        /// How many of them have answered as they should, where that was asked for.
+        verified: Option<usize>,
+        /// How long it took.
+        elapsed: Duration,
+    },
+    /// Memory that held connections have added.
+    Memory {
+        /// Whose: `kernel`, `kernel-buffers`, `listeners`, `holders`.
+        of: &'static str,
+        /// How much.
+        bytes: u64,
+        /// How many connections.
+        connections: usize,
+    },
     /// Connections that came to nothing.
     Failures(Failures),
 }
 
 /// Connections that came to nothing, by what became of them.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Failures {
     /// RST answered the SYN.
     pub refused: u64,
@@ -137,6 +172,30 @@ impl Load {
                     .duration("system", system)
                     .nanoseconds("per-request", each(user + system, requests))
                     .nanoseconds("per-KiB", each(user + system, bytes / 1024));
+            }
+            Self::Spread { connections, source, ports, destinations, owners, processes } => {
+                line = new("spread");
+                line.number("connections", connections as u64)
+                    .field("source", source)
+                    .number("source-ports", ports as u64)
+                    .number("destinations", destinations as u64)
+                    .number("owners-per-port", owners as u64)
+                    .number("processes", processes as u64);
+            }
+            Self::Held { connections, verified, elapsed } => {
+                line = new("held");
+                line.number("connections", connections as u64);
+                if let Some(verified) = verified {
+                    line.number("verified", verified as u64);
+                }
+                line.duration("elapsed", elapsed)
+                    .number("connections-per-second", per_second(connections as u64, elapsed));
+            }
+            Self::Memory { of, bytes, connections } => {
+                line = new("memory");
+                line.field("of", of)
+                    .number("bytes", bytes)
+                    .number("per-connection", bytes / connections.max(1) as u64);
             }
             Self::Failures(Failures { refused, reset, closed, timed_out, wrong, other }) => {
                 line = new("failures");

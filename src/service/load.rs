@@ -3,9 +3,11 @@
 mod connect;
 mod course;
 mod exchange;
+mod hold;
 mod measure;
 mod pattern;
 mod ports;
+mod spread;
 mod tally;
 
 use std::net::SocketAddr;
@@ -16,7 +18,9 @@ use crate::net::FourTuple;
 pub use connect::Connects;
 pub use course::Course;
 pub use exchange::Exchange;
+pub use hold::{Hold, HoldPlan, Holding};
 pub use ports::SourcePorts;
+pub use spread::{MOST_OWNERS, Spread};
 pub use tally::Tally;
 
 /// What the clients of one thread do.

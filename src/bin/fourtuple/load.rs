@@ -2,6 +2,7 @@
 
 mod connect;
 mod exchange;
+mod hold;
 mod outcome;
 mod run;
 
@@ -22,6 +23,9 @@ enum Mode {
     Rr(exchange::RrArgs),
     Bulk(exchange::BulkArgs),
     Connect(connect::ConnectArgs),
+    Hold(hold::HoldArgs),
+    #[command(hide = true)]
+    Share(hold::ShareArgs),
 }
 
 /// Runs the load that was asked for.
@@ -30,5 +34,7 @@ pub fn run(args: &LoadArgs) -> Result<ExitCode> {
         Mode::Rr(args) => exchange::rr(args),
         Mode::Bulk(args) => exchange::bulk(args),
         Mode::Connect(args) => connect::run(args),
+        Mode::Hold(args) => hold::run(args),
+        Mode::Share(args) => hold::run_share(args),
     }
 }

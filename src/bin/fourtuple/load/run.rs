@@ -7,7 +7,7 @@ use std::thread::{self, ScopedJoinHandle};
 use std::time::{Duration, Instant};
 
 use clap::Args;
-use fourtuple::cli;
+use fourtuple::cli::{self, Remote};
 use fourtuple::drive::{Ended, EventLoop, Limits, Settings};
 use fourtuple::error::Result;
 use fourtuple::net::SocketOptions;
@@ -28,8 +28,8 @@ const DRAIN: Duration = Duration::from_secs(1);
 #[derive(Args)]
 pub struct Common {
     /// The server: address or host name, and port, such as 127.0.0.1:3000 or [::1]:3000
-    #[arg(value_name = "REMOTE")]
-    remote: String,
+    #[arg(value_name = "REMOTE", value_parser = cli::remote)]
+    remote: Remote,
     /// How long to measure
     #[arg(long, default_value = "5s", value_parser = cli::positive_duration, value_name = "DURATION")]
     duration: Duration,
@@ -53,7 +53,7 @@ pub struct Common {
 impl Common {
     /// The server's address.
     pub fn remote(&self) -> Result<SocketAddr> {
-        cli::remote(&self.remote)
+        self.remote.first()
     }
 
     /// How many of all connections each thread has.

@@ -1,0 +1,132 @@
+//! `fourtuple load hold`: very many connections from few source ports, opened and kept.
+
+mod account;
+mod crew;
+mod preflight;
+mod share;
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+use clap::{Args, ValueEnum};
+use fourtuple::cli::{self, Remote, Stop};
+use fourtuple::error::Result;
+use fourtuple::report::{Event, Format, Load, Reporter, Verbosity};
+use fourtuple::service::load::Spread;
+
+use account::Account;
+use crew::Crew;
+pub use share::{ShareArgs, run as run_share};
+
+/// How long to wait for a signal before looking at the holders again.
+const LOOK: Duration = Duration::from_millis(20);
+
+/// Open very many connections, and keep them
+///
+/// Each is a four-tuple of its own: one source address, the source ports and the destinations in turn, so that every
+/// port has as many owners as the next, 100 at most. They are held by as many processes as the limit on descriptors
+/// demands; these end with this one. Before it begins it computes whether descriptors, ports and memory suffice. Then
+/// it tells how fast they were opened, and what they cost the kernel and the listeners in memory. It ends them when
+/// DURATION is over, or at SIGINT or SIGTERM.
+#[derive(Args)]
+pub struct HoldArgs {
+    /// How many, such as 500, 100k or 1M
+    #[arg(long, value_parser = cli::count, value_name = "N")]
+    count: usize,
+    /// A server, or several on a range of ports, such as 127.0.0.1:3000-3050; may be repeated
+    #[arg(long, required = true, value_parser = cli::remotes, value_name = "HOST:PORT[-HIGH]")]
+    remote: Vec<Remote>,
+    /// Source address [default: the loopback address for servers there, else the route's]
+    #[arg(long, value_parser = cli::local_ip, value_name = "IP")]
+    source: Option<IpAddr>,
+    /// Source ports; those that a socket has already are left out
+    #[arg(long, default_value = "20000-59999", value_parser = cli::port_range, value_name = "LOW-HIGH")]
+    source_ports: (u16, u16),
+    /// Send a request over each connection, and compare its answer
+    #[arg(long)]
+    verify: bool,
+    /// How long to hold them [default: until SIGINT or SIGTERM]
+    #[arg(long, value_parser = cli::duration, value_name = "DURATION")]
+    duration: Option<Duration>,
+    /// How to end them: by RST, which leaves nothing, or by FIN, which leaves TIME-WAIT
+    #[arg(long, value_enum, default_value = "rst", value_name = "rst|fin", hide_possible_values = true)]
+    close: Close,
+    /// How long a handshake may take
+    #[arg(long, default_value = "30s", value_parser = cli::positive_duration, value_name = "DURATION")]
+    connect_timeout: Duration,
+    /// How long an answer may take
+    #[arg(long, default_value = "30s", value_parser = cli::positive_duration, value_name = "DURATION")]
+    reply_timeout: Duration,
+    /// How events are written: text, or one JSON object a line
+    #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]
+    format: Format,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Close {
+    Rst,
+    Fin,
+}
+
+/// Runs it.
+pub fn run(args: &HoldArgs) -> Result<ExitCode> {
+    cli::raise_descriptor_limit();
+    let stop = Stop::on_signal()?;
+    let reporter = Reporter::stdout(args.format, Verbosity::Quiet);
+    let mut remotes = Vec::new();
+    for remote in &args.remote {
+        remotes.extend(remote.all()?);
+    }
+    let source = args.source.unwrap_or_else(|| source_for(&remotes));
+    let spread = Spread { source, ports: preflight::free_ports(source, args.source_ports), remotes };
+    let preflight = preflight::check(args.count, &spread, args.source_ports)?;
+    reporter.report(&Event::Load(Load::Spread {
+        connections: args.count,
+        source,
+        ports: spread.ports.len().min(args.count),
+        destinations: spread.remotes.len(),
+        owners: spread.owners(args.count),
+        processes: preflight.processes,
+    }));
+    let account = Account::open(preflight.listeners)?;
+    let begin = Instant::now();
+    let mut crew = Crew::start(args, &spread, preflight.processes)?;
+    while !crew.is_settled() && !stop.wait(LOOK)? {
+        crew.listen();
+    }
+    reporter.report(&Event::Load(Load::Held {
+        connections: crew.open(),
+        verified: args.verify.then(|| crew.verified()),
+        elapsed: begin.elapsed(),
+    }));
+    account.tell(&reporter, &crew.pids(), crew.open())?;
+    hold(args.duration, &stop, &mut crew)?;
+    let outcome = crew.end(&reporter);
+    reporter.flush();
+    outcome
+}
+
+/// Waits until the time is over, a signal comes, or no holder is left.
+fn hold(duration: Option<Duration>, stop: &Stop, crew: &mut Crew) -> Result<()> {
+    let begin = Instant::now();
+    while duration.is_none_or(|duration| begin.elapsed() < duration) && !crew.is_gone() {
+        let left = duration.map_or(LOOK, |duration| duration.saturating_sub(begin.elapsed()));
+        if stop.wait(left.min(LOOK))? {
+            break;
+        }
+        crew.listen();
+    }
+    Ok(())
+}
+
+/// The address from which all of them are reached, where that is certain.
+fn source_for(remotes: &[SocketAddr]) -> IpAddr {
+    let loopback = remotes.iter().all(|remote| remote.ip().is_loopback());
+    match (remotes.first().is_some_and(SocketAddr::is_ipv6), loopback) {
+        (false, true) => Ipv4Addr::LOCALHOST.into(),
+        (false, false) => Ipv4Addr::UNSPECIFIED.into(),
+        (true, true) => Ipv6Addr::LOCALHOST.into(),
+        (true, false) => Ipv6Addr::UNSPECIFIED.into(),
+    }
+}

@@ -1,0 +1,125 @@
+//! One of the processes that hold: it opens its share, says how far it is, and dies with the one that started it.
+
+use std::io::{self, BufRead, Write};
+use std::os::fd::AsFd;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::thread;
+use std::time::Duration;
+
+use clap::Args;
+use fourtuple::cli;
+use fourtuple::drive::{EventLoop, Limits, Settings};
+use fourtuple::error::{Error, Result};
+use fourtuple::net::SocketOptions;
+use fourtuple::report::{Failures, Format, Reporter, Verbosity};
+use fourtuple::service::load::{Hold, HoldPlan, Holding};
+use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::prctl::set_pdeathsig;
+use nix::sys::signal::Signal;
+use serde::{Deserialize, Serialize};
+
+/// How often it says how far it is.
+const TELL: Duration = Duration::from_millis(50);
+/// How long connections have to end by FIN.
+const DRAIN: Duration = Duration::from_secs(5);
+
+/// Hold a share of the connections, which standard input tells, for `fourtuple load hold`
+#[derive(Args)]
+pub struct ShareArgs {}
+
+/// What a holder is told, on one line.
+#[derive(Serialize, Deserialize)]
+pub struct Order {
+    pub plan: HoldPlan,
+    pub connect_timeout: Duration,
+}
+
+/// What a holder says, a line at a time.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Progress {
+    pub open: usize,
+    pub verified: usize,
+    pub settled: bool,
+    pub failures: Failures,
+    /// The first failure, in words.
+    pub first: Option<String>,
+}
+
+/// Runs it.
+pub fn run(_: &ShareArgs) -> Result<ExitCode> {
+    cli::raise_descriptor_limit();
+    die_with_parent()?;
+    let Order { plan, connect_timeout } = order()?;
+    let settings = Settings {
+        limits: Limits { connect: Some(connect_timeout), ..Limits::default() },
+        drain: DRAIN,
+        options: options(plan.finish),
+        ..Settings::default()
+    };
+    let silent = Reporter::stdout(Format::Json, Verbosity::Nothing);
+    let event_loop = EventLoop::new(silent, settings, &[])?;
+    let holding = Arc::new(Holding::default());
+    let mut hold = Hold::new(plan, Arc::clone(&holding));
+    thread::scope(|scope| {
+        let thread = scope.spawn(move || event_loop.run(&mut hold).map(|_| hold.tally()));
+        let mut said = Progress::default();
+        while !thread.is_finished() {
+            let progress = Progress {
+                settled: holding.is_settled(),
+                open: holding.open(),
+                verified: holding.verified(),
+                ..Progress::default()
+            };
+            if progress != said {
+                tell(&progress)?;
+                said = progress;
+            }
+            thread::sleep(TELL);
+        }
+        let tally = thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
+        let first = tally.first_failure.map(|(error, _)| error.to_string());
+        tell(&Progress { settled: true, failures: tally.failures, first, ..said })?;
+        Ok(ExitCode::SUCCESS)
+    })
+}
+
+/// Both options, so that source ports are shared, and an end by RST, also where the kernel ends this process.
+fn options(finish: bool) -> SocketOptions {
+    SocketOptions {
+        reuse_address: true,
+        reuse_port: true,
+        no_delay: true,
+        linger: (!finish).then_some(Duration::ZERO),
+        ..SocketOptions::default()
+    }
+}
+
+fn order() -> Result<Order> {
+    let failed = |error| Error::new("read", "standard input", error);
+    let mut line = String::new();
+    io::stdin().lock().read_line(&mut line).map_err(failed)?;
+    serde_json::from_str(&line).map_err(|error| failed(error.into()))
+}
+
+fn tell(progress: &Progress) -> Result<()> {
+    let mut line = serde_json::to_string(progress).unwrap_or_default();
+    line.push('\n');
+    let mut output = io::stdout().lock();
+    let written = output.write_all(line.as_bytes()).and_then(|()| output.flush());
+    written.map_err(|error| Error::new("write", "standard output", error))
+}
+
+/// SIGKILL when the process that started this one ends; where it has ended already, its end of the pipe is closed.
+fn die_with_parent() -> Result<()> {
+    set_pdeathsig(Signal::SIGKILL).map_err(|errno| Error::new("prctl", "PR_SET_PDEATHSIG", errno))?;
+    let stdin = io::stdin();
+    let mut descriptors = [PollFd::new(stdin.as_fd(), PollFlags::empty())];
+    poll(&mut descriptors, PollTimeout::ZERO).map_err(|errno| Error::new("poll", "", errno))?;
+    let [descriptor] = descriptors;
+    match descriptor.revents() {
+        Some(found) if found.contains(PollFlags::POLLHUP) => Err(Error::new("getppid", "", Errno::ESRCH)),
+        _ => Ok(()),
+    }
+}

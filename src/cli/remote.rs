@@ -1,0 +1,96 @@
+//! A server as it is named on a command line: `HOST:PORT`.
+
+use std::io;
+use std::net::{Ipv6Addr, SocketAddr};
+
+use super::values::{Parsed, port_range, remote_port};
+use super::{addresses_of, unresolved};
+use crate::error::Result;
+
+/// A host, by address or name, and ports of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Remote {
+    host: String,
+    low: u16,
+    high: u16,
+}
+
+/// Reads `HOST:PORT`.
+pub fn remote(text: &str) -> Parsed<Remote> {
+    let (host, port) = host_and_rest(text)?;
+    let port = remote_port(port)?;
+    Ok(Remote { host, low: port, high: port })
+}
+
+/// Reads `HOST:PORT`, or `HOST:LOW-HIGH` for every port from LOW to HIGH.
+pub fn remotes(text: &str) -> Parsed<Remote> {
+    let (host, ports) = host_and_rest(text)?;
+    let (low, high) = match remote_port(ports) {
+        Ok(port) => (port, port),
+        Err(_) => port_range(ports)?,
+    };
+    Ok(Remote { host, low, high })
+}
+
+fn host_and_rest(text: &str) -> Parsed<(String, &str)> {
+    let words = || "not HOST:PORT, such as 127.0.0.1:3000 or [::1]:3000".to_owned();
+    let (host, rest) = text.rsplit_once(':').ok_or_else(words)?;
+    let literal = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
+    let host = match literal {
+        Some(literal) => literal.parse::<Ipv6Addr>().map_err(|_| words())?.to_string(),
+        // `::1:3000` could be an address without a port.
+        None if host.is_empty() || host.contains(':') => return Err(words()),
+        None => host.to_owned(),
+    };
+    Ok((host, rest))
+}
+
+impl Remote {
+    /// The first address of the host, with the first of the ports.
+    ///
+    /// # Errors
+    ///
+    /// What getaddrinfo(3) says.
+    pub fn first(&self) -> Result<SocketAddr> {
+        let found = addresses_of(&self.host, self.low)?;
+        let nothing = || unresolved(&self.host, io::Error::other("the name has no address"));
+        found.first().copied().ok_or_else(nothing)
+    }
+
+    /// The same address with each of the ports.
+    ///
+    /// # Errors
+    ///
+    /// What getaddrinfo(3) says.
+    pub fn all(&self) -> Result<Vec<SocketAddr>> {
+        let ip = self.first()?.ip();
+        Ok((self.low..=self.high).map(|port| SocketAddr::new(ip, port)).collect())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_literal_and_its_ports_are_read() {
+        for (text, addresses) in [
+            ("127.0.0.1:3000", &["127.0.0.1:3000"][..]),
+            ("[::1]:3000", &["[::1]:3000"]),
+            ("127.0.0.1:3000-3002", &["127.0.0.1:3000", "127.0.0.1:3001", "127.0.0.1:3002"]),
+        ] {
+            let addresses: Vec<SocketAddr> = addresses.iter().map(|text| text.parse().unwrap()).collect();
+            assert_eq!(remotes(text).unwrap().all().unwrap(), addresses);
+        }
+    }
+
+    #[test]
+    fn what_has_no_port_or_no_host_is_no_server() {
+        for wrong in
+            ["127.0.0.1", ":3000", "::1:3000", "[::1]", "[::1", "a:0", "a:70000", "a:", "[a]:1", "a:1-2"]
+        {
+            assert!(remote(wrong).is_err(), "{wrong}");
+        }
+        assert!(remotes("a:2-1").is_err());
+    }
+}

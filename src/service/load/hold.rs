@@ -1,0 +1,225 @@
+//! Connections that are opened and kept.
+
+use std::collections::HashMap;
+use std::ops::Range;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use serde::{Deserialize, Serialize};
+
+use super::pattern::Pattern;
+use super::{Spread, Tally};
+use crate::error::{Error, Result};
+use crate::net::FourTuple;
+use crate::service::{Closed, ConnectionId, Io, Service, Signal};
+
+/// How many connections may be without their outcome at once: few enough for any accept queue.
+const OPENING: usize = 64;
+/// How often answers that are overdue are looked for.
+const SCAN: Duration = Duration::from_millis(100);
+/// Bytes of the request that verifies a connection.
+const REQUEST: usize = 16;
+/// How far apart in the pattern the requests of two connections begin.
+const APART: usize = 1009;
+
+/// What to hold.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct HoldPlan {
+    /// Where the four-tuples come from.
+    pub spread: Spread,
+    /// The numbers of those to open.
+    pub share: Range<usize>,
+    /// Send one request over each connection and compare its answer.
+    pub verify: bool,
+    /// How long that answer may take.
+    pub timeout: Duration,
+    /// End the connections by FIN; else by RST, which leaves no TIME-WAIT.
+    pub finish: bool,
+}
+
+/// How far it has come, for another thread to look at.
+#[derive(Debug, Default)]
+pub struct Holding {
+    open: AtomicUsize,
+    verified: AtomicUsize,
+    settled: AtomicBool,
+}
+
+impl Holding {
+    /// Connections that stand now, the verified ones where they are to be.
+    pub fn open(&self) -> usize {
+        self.open.load(Ordering::Relaxed)
+    }
+
+    /// Connections whose answer was right.
+    pub fn verified(&self) -> usize {
+        self.verified.load(Ordering::Relaxed)
+    }
+
+    /// Whether every connection of the share has had its outcome.
+    pub fn is_settled(&self) -> bool {
+        self.settled.load(Ordering::Acquire)
+    }
+}
+
+/// Opens its share, and keeps it until it is told to stop.
+#[derive(Debug)]
+pub struct Hold {
+    plan: HoldPlan,
+    pattern: Pattern,
+    /// Connections without their outcome yet.
+    opening: HashMap<ConnectionId, Attempt>,
+    held: Vec<ConnectionId>,
+    holding: Arc<Holding>,
+    over: bool,
+    tally: Tally,
+}
+
+#[derive(Debug)]
+struct Attempt {
+    number: usize,
+    tuple: FourTuple,
+    begun: Instant,
+    received: usize,
+}
+
+impl Hold {
+    /// A share of which nothing is open yet.
+    pub fn new(plan: HoldPlan, holding: Arc<Holding>) -> Self {
+        Self {
+            plan,
+            pattern: Pattern::with_pieces_of(REQUEST),
+            opening: HashMap::new(),
+            held: Vec::new(),
+            holding,
+            over: false,
+            tally: Tally::default(),
+        }
+    }
+
+    /// The account of failures, complete once the driver has ended.
+    pub fn tally(self) -> Tally {
+        self.tally
+    }
+
+    fn open_more(&mut self, io: &mut dyn Io) {
+        while !self.over && self.opening.len() < OPENING {
+            let Some(number) = self.plan.share.next() else { break };
+            let Some(tuple) = self.plan.spread.tuple(number) else { break };
+            match io.open(tuple.local, tuple.remote) {
+                Ok(id) => {
+                    let attempt = Attempt { number, tuple, begun: Instant::now(), received: 0 };
+                    self.opening.insert(id, attempt);
+                }
+                Err(error) => self.tally.not_opened(tuple, error),
+            }
+        }
+        if self.opening.is_empty() {
+            self.holding.settled.store(true, Ordering::Release);
+        }
+    }
+
+    /// The connection is as it should be, and kept from now on.
+    fn keep(&mut self, io: &mut dyn Io, id: ConnectionId) {
+        self.opening.remove(&id);
+        self.held.push(id);
+        self.holding.open.fetch_add(1, Ordering::Relaxed);
+        self.open_more(io);
+    }
+
+    fn end(&mut self, io: &mut dyn Io) {
+        self.over = true;
+        let opening = self.opening.drain().map(|(id, _)| id);
+        for id in self.held.drain(..).chain(opening) {
+            if self.plan.finish {
+                io.finish(id);
+            } else {
+                io.abort(id);
+            }
+        }
+        io.stop();
+    }
+}
+
+impl Service for Hold {
+    fn start(&mut self, io: &mut dyn Io) -> Result<()> {
+        self.open_more(io);
+        io.wake_after(SCAN);
+        Ok(())
+    }
+
+    fn opened(&mut self, io: &mut dyn Io, id: ConnectionId, _: FourTuple) {
+        if !self.plan.verify {
+            return self.keep(io, id);
+        }
+        if let Some(attempt) = self.opening.get(&id) {
+            io.send(id, self.pattern.from(attempt.offset()).get(..REQUEST).unwrap_or_default());
+        }
+    }
+
+    fn failed(&mut self, io: &mut dyn Io, id: ConnectionId, error: Error) {
+        if let Some(attempt) = self.opening.remove(&id) {
+            self.tally.not_opened(attempt.tuple, error);
+            self.open_more(io);
+        }
+    }
+
+    fn received(&mut self, io: &mut dyn Io, id: ConnectionId, bytes: &[u8]) {
+        let Some(attempt) = self.opening.get_mut(&id) else { return };
+        let at = attempt.offset() + attempt.received as u64;
+        attempt.received += bytes.len();
+        if attempt.received > REQUEST || self.pattern.difference(at, bytes).is_some() {
+            self.tally.wrong(attempt.tuple, "the answer is not what was sent".to_owned());
+            self.opening.remove(&id);
+            io.abort(id);
+            return self.open_more(io);
+        }
+        if attempt.received == REQUEST {
+            self.holding.verified.fetch_add(1, Ordering::Relaxed);
+            self.keep(io, id);
+        }
+    }
+
+    fn woken(&mut self, io: &mut dyn Io) {
+        let (now, limit) = (Instant::now(), self.plan.timeout);
+        let overdue = |attempt: &Attempt| now.saturating_duration_since(attempt.begun) > limit;
+        for (id, attempt) in self.opening.extract_if(|_, attempt| overdue(attempt)) {
+            self.tally.unanswered(attempt.tuple, limit);
+            io.abort(id);
+        }
+        self.open_more(io);
+        if !self.opening.is_empty() {
+            io.wake_after(SCAN);
+        }
+    }
+
+    fn signal(&mut self, io: &mut dyn Io, signal: Signal) {
+        if signal == Signal::Stop {
+            self.end(io);
+        }
+    }
+
+    fn closed(&mut self, io: &mut dyn Io, id: ConnectionId, account: Closed) {
+        if self.over {
+            return;
+        }
+        if self.opening.remove(&id).is_some() {
+            self.tally.ended(account.tuple, account.reason);
+            return self.open_more(io);
+        }
+        // Not among those held: it was given up, and is counted already.
+        if let Some(place) = self.held.iter().position(|&held| held == id) {
+            self.held.swap_remove(place);
+            self.holding.open.fetch_sub(1, Ordering::Relaxed);
+            self.tally.ended(account.tuple, account.reason);
+        }
+    }
+}
+
+impl Attempt {
+    /// Where in the pattern its request begins.
+    fn offset(&self) -> u64 {
+        (self.number * APART) as u64
+    }
+}

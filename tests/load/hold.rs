@@ -1,0 +1,181 @@
+//! `fourtuple load hold`: many connections from few ports, and nothing left behind.
+
+use std::collections::HashSet;
+use std::fs;
+use std::process::Command;
+
+use fourtuple::net::TcpState;
+use nix::sys::signal::Signal;
+
+use super::event;
+use super::program::kernel::{Row, table};
+use super::program::namespace::isolated;
+use super::program::{Listener, Program, path, until};
+
+const PORTS: std::ops::RangeInclusive<u16> = 20_000..=20_149;
+
+/// Two listeners of a network of their own.
+fn listeners() -> [Listener; 2] {
+    [3000, 3001].map(|port| Listener::at("127.0.0.1", port, &["--quiet", "--receive-timeout", "none"]))
+}
+
+/// Starts `hold` with so many descriptors a process, so that it takes several.
+fn hold(descriptors: usize, options: &[&str]) -> Program {
+    let script = format!("ulimit -n {descriptors} && exec \"$0\" \"$@\"");
+    let words = ["load", "hold", "--remote", "127.0.0.1:3000-3001", "--source-ports", "20000-20149"];
+    let mut command = Command::new("sh");
+    command.args(["-c", &script, path("fourtuple")]).args(words).args(["--format", "json"]).args(options);
+    Program::spawn(&mut command)
+}
+
+/// The rows of its own ends.
+fn held() -> Vec<Row> {
+    table().into_iter().filter(|row| PORTS.contains(&row.local.port())).collect()
+}
+
+fn children(program: &Program) -> Vec<String> {
+    let list = fs::read_to_string(format!("/proc/{0}/task/{0}/children", program.pid())).unwrap();
+    list.split_whitespace().map(str::to_owned).collect()
+}
+
+#[test]
+fn every_four_tuple_is_held_once_and_echoed_and_ctrl_c_leaves_nothing() {
+    if !isolated("hold::every_four_tuple_is_held_once_and_echoed_and_ctrl_c_leaves_nothing") {
+        return;
+    }
+    let listeners = listeners();
+    let mut hold = hold(132, &["--count", "300", "--verify"]);
+    hold.line_with(&["\"event\":\"memory\"", "holders"]);
+    let rows = held();
+    let tuples: HashSet<_> = rows.iter().map(|row| (row.local, row.remote)).collect();
+    assert_eq!((rows.len(), tuples.len()), (300, 300));
+    assert!(rows.iter().all(|row| row.state == TcpState::Established));
+    assert_eq!(rows.iter().map(|row| row.local).collect::<HashSet<_>>().len(), 150, "two owners a port");
+    for listener in &listeners {
+        listener.signal(Signal::SIGUSR2);
+        listener.line("connections open=150");
+    }
+    assert_eq!(children(&hold).len(), 3);
+    hold.signal(Signal::SIGINT);
+    let end = hold.end().well();
+    let held_line = event(&end, "held");
+    assert_eq!((&held_line["connections"], &held_line["verified"]), (&300.into(), &300.into()));
+    let spread = event(&end, "spread");
+    assert_eq!((&spread["owners_per_port"], &spread["processes"]), (&2.into(), &3.into()));
+    until("no row", || held().is_empty().then_some(()));
+}
+
+#[test]
+fn killed_it_takes_its_holders_and_their_connections_with_it() {
+    if !isolated("hold::killed_it_takes_its_holders_and_their_connections_with_it") {
+        return;
+    }
+    let _listeners = listeners();
+    let mut hold = hold(132, &["--count", "300"]);
+    hold.line_with(&["\"event\":\"memory\"", "holders"]);
+    let holders = children(&hold);
+    assert_eq!(holders.len(), 3);
+    hold.signal(Signal::SIGKILL);
+    assert_eq!(hold.end().status, None);
+    until("no holder", || holders.iter().all(|pid| !runs(pid)).then_some(()));
+    until("no row", || held().is_empty().then_some(()));
+}
+
+/// Whether a process is there and no zombie.
+fn runs(pid: &str) -> bool {
+    fs::read_to_string(format!("/proc/{pid}/stat")).is_ok_and(|stat| !stat.contains(") Z "))
+}
+
+#[test]
+fn a_holder_that_is_killed_is_missed() {
+    if !isolated("hold::a_holder_that_is_killed_is_missed") {
+        return;
+    }
+    let _listeners = listeners();
+    let mut hold = hold(132, &["--count", "300"]);
+    hold.line_with(&["\"event\":\"memory\"", "holders"]);
+    let victim: i32 = children(&hold)[0].parse().unwrap();
+    nix::sys::signal::kill(nix::unistd::Pid::from_raw(victim), Signal::SIGKILL).unwrap();
+    until("200 rows", || (held().len() == 200).then_some(()));
+    hold.signal(Signal::SIGINT);
+    let end = hold.end().with_status(1);
+    assert_eq!(event(&end, "failures")["other"], 100);
+    assert!(end.stderr.contains("a holder of 100 connections ended by itself: signal: 9"), "{}", end.stderr);
+}
+
+#[test]
+fn an_end_by_fin_leaves_time_wait() {
+    if !isolated("hold::an_end_by_fin_leaves_time_wait") {
+        return;
+    }
+    let _listeners = listeners();
+    let mut hold = hold(1000, &["--count", "50", "--close", "fin", "--duration", "1ms"]);
+    hold.end().well();
+    until("50 in TIME-WAIT", || {
+        let rows = held();
+        (rows.len() == 50 && rows.iter().all(|row| row.state == TcpState::TimeWait)).then_some(())
+    });
+}
+
+#[test]
+fn a_connection_lost_while_it_is_held_is_told() {
+    if !isolated("hold::a_connection_lost_while_it_is_held_is_told") {
+        return;
+    }
+    let [mut first, _second] = listeners();
+    let mut hold = hold(1000, &["--count", "50"]);
+    hold.line_with(&["\"event\":\"memory\"", "holders"]);
+    first.signal(Signal::SIGTERM);
+    first.end().well();
+    hold.signal(Signal::SIGTERM);
+    let end = hold.end().with_status(1);
+    assert_eq!(event(&end, "failures")["closed"], 25, "{}", end.stdout);
+}
+
+#[test]
+fn a_port_that_somebody_has_is_left_out() {
+    if !isolated("hold::a_port_that_somebody_has_is_left_out") {
+        return;
+    }
+    let _listeners = listeners();
+    let _taken = Listener::at("127.0.0.1", 20_007, &["--quiet", "--reuse-port", "off"]);
+    let mut hold = hold(1000, &["--count", "298", "--verify", "--duration", "0s"]);
+    let end = hold.end().well();
+    assert_eq!(event(&end, "spread")["source_ports"], 149);
+}
+
+/// What is said of a run that cannot succeed: on standard error, and nothing was opened.
+#[track_caller]
+fn refused(mut hold: Program) -> String {
+    let end = hold.end().with_status(1);
+    assert_eq!(end.stdout, "");
+    end.stderr
+}
+
+#[test]
+fn what_does_not_suffice_is_said_before_anything_is_opened() {
+    if !isolated("hold::what_does_not_suffice_is_said_before_anything_is_opened") {
+        return;
+    }
+    let _listeners = listeners();
+    let said = refused(hold(1000, &["--count", "301"]));
+    assert!(said.contains("150 free source ports from 20000 to 20149 and 2 destinations"), "{said}");
+    assert!(said.contains("hint: 3 destinations"), "{said}");
+    let said = refused(hold(32, &["--count", "30"]));
+    assert!(said.contains("a process may open 32 descriptors"), "{said}");
+    assert!(said.contains("hint: a hard limit of 33 at least"), "{said}");
+    let said = refused(hold(1000, &["--count", "3", "--remote", "127.0.0.1:3002"]));
+    assert!(said.contains("nothing listens on 127.0.0.1:3002"), "{said}");
+}
+
+#[test]
+fn a_listener_that_may_not_open_its_share_is_named() {
+    if !isolated("hold::a_listener_that_may_not_open_its_share_is_named") {
+        return;
+    }
+    let small = Listener::with_descriptors("-n", 64, &["--quiet"]);
+    let words = ["load", "hold", "--count", "100", "--remote", &small.address.to_string()];
+    let end = Program::run("fourtuple", &words).with_status(1);
+    assert!(end.stderr.contains(&format!("100 of them go to {}", small.address)), "{}", end.stderr);
+    assert!(end.stderr.contains("hint: 2 destinations"), "{}", end.stderr);
+}

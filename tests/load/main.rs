@@ -1,0 +1,76 @@
+//! `fourtuple load`: what it measures, and what it says of a server that does not do its part.
+
+#![cfg(test)]
+
+mod faults;
+mod hold;
+#[path = "../program/mod.rs"]
+mod program;
+
+use program::{End, Listener, Program, field};
+use serde_json::Value;
+
+/// Runs a load in JSON to its end.
+fn load(mode: &str, remote: impl ToString, options: &[&str]) -> End {
+    let remote = remote.to_string();
+    let words = [&["load", mode, &remote, "--format", "json"], options].concat();
+    Program::run("fourtuple", &words)
+}
+
+/// The lines with this word.
+fn events(stdout: &str, word: &str) -> Vec<Value> {
+    let values = stdout.lines().map(|line| serde_json::from_str::<Value>(line).expect(line));
+    values.filter(|value| value["event"] == word).collect()
+}
+
+/// The one line with this word.
+#[track_caller]
+fn event(end: &End, word: &str) -> Value {
+    let found = events(&end.stdout, word);
+    assert_eq!(found.len(), 1, "{word} in {}", end.stdout);
+    found[0].clone()
+}
+
+#[test]
+fn rr_counts_what_the_listener_has_echoed() {
+    let mut listener = Listener::start(&["--quiet"]);
+    let pid = listener.pid().to_string();
+    let options =
+        ["--size", "100B", "--duration", "200ms", "--verify", "--connections", "7", "--server-pid", &pid];
+    let end = load("rr", listener.address, &options).well();
+    let result = event(&end, "result");
+    let requests = result["requests"].as_u64().unwrap();
+    assert_eq!(result["bytes"], requests * 100);
+    let totals = listener.stop().well();
+    let echoed: u64 = field(totals.lines("stopped ")[0], "sent").parse().unwrap();
+    // Beside those counted: one a connection that was under way at the end.
+    assert!((requests * 100..=(requests + 7) * 100).contains(&echoed), "{requests} counted, {echoed} bytes");
+    let latency = event(&end, "latency");
+    let quantiles = ["p50_ns", "p90_ns", "p99_ns", "p99.9_ns", "max_ns"].map(|key| latency[key].as_u64());
+    assert!(quantiles.is_sorted() && quantiles[0] > Some(0), "{latency}");
+    for (cpu, of) in events(&end.stdout, "cpu").iter().zip(["self", "server"]) {
+        assert_eq!(cpu["of"], of);
+        let spent = cpu["user_us"].as_u64().unwrap() + cpu["system_us"].as_u64().unwrap();
+        assert!((1..=200_000 * 2).contains(&spent), "{cpu}");
+    }
+}
+
+#[test]
+fn bulk_verifies_every_byte_of_many_requests_under_way() {
+    let listener = Listener::start(&["--quiet"]);
+    let end = load("bulk", listener.address, &["--duration", "200ms", "--verify", "--connections", "2"]);
+    let result = event(&end.well(), "result");
+    assert!(result["bytes"].as_u64() > Some(1024 * 1024), "{result}");
+    assert_eq!(result["bytes"], result["requests"].as_u64().unwrap() * 64 * 1024);
+}
+
+#[test]
+fn connect_makes_a_connection_for_each_request() {
+    let mut listener = Listener::start(&["--quiet"]);
+    let options = ["--duration", "200ms", "--connections", "5", "--threads", "2"];
+    let end = load("connect", listener.address, &options).well();
+    let requests = event(&end, "result")["requests"].as_u64().unwrap();
+    let totals = listener.stop().well();
+    let accepted: u64 = field(totals.lines("stopped ")[0], "accepted").parse().unwrap();
+    assert!(requests > 10 && (requests..=requests + 5).contains(&accepted), "{requests} {accepted}");
+}
