@@ -9,8 +9,8 @@ use std::net::{TcpListener, TcpStream};
 
 use nix::sys::signal::Signal;
 use program::client::{accept, reset};
-use program::terminal::Terminal;
 use program::kernel;
+use program::terminal::Terminal;
 
 /// A `talk` on a terminal that has called, and the other end of its connection.
 #[track_caller]
@@ -59,7 +59,8 @@ fn hostile_bytes_are_shown_and_not_obeyed() {
     }
     terminal.shows("1m\r\n");
     // Where the machine was slow, a piece was shown before the next one came.
-    let shown = terminal.shown().replace("\r\x1b[K> ", "").replace("\r\x1b[K", "").replace("\r\nremote: ", "");
+    let shown =
+        terminal.shown().replace("\r\x1b[K> ", "").replace("\r\x1b[K", "").replace("\r\nremote: ", "");
     assert!(shown.contains("a日b\\x1b[31m\r\n"), "{shown}");
 }
 

@@ -82,9 +82,10 @@ mod tests {
     #[test]
     fn what_a_process_takes_is_its_own() {
         let before = of_process(std::process::id()).unwrap();
-        let taken = std::hint::black_box(vec![1_u8; 32 << 20]);
+        let taken = std::hint::black_box(vec![1_u8; 64 << 20]);
         let after = of_process(std::process::id()).unwrap();
-        assert!(after - before >= taken.len() as u64, "{before} {after}");
+        // Other tests of this process give memory back meanwhile.
+        assert!(after > before + taken.len() as u64 / 2, "{before} {after}");
         assert!(available().unwrap() > 0 && KernelMemory::now().unwrap().slab > 0);
     }
 }

@@ -10,7 +10,7 @@ use super::program::{Listener, Program};
 use super::{event, events, load};
 
 /// A server that does this to each connection.
-fn server(behave: fn(TcpStream)) -> SocketAddr {
+fn server(behave: Behave) -> SocketAddr {
     let listening = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listening.local_addr().unwrap();
     thread::spawn(move || {
@@ -51,8 +51,10 @@ fn say_too_much(mut stream: TcpStream) {
     read_to_fin(&stream);
 }
 
+type Behave = fn(TcpStream);
+
 /// Every server, what its connections are counted as, and the words for it.
-const FAULTS: [(fn(TcpStream), &str, &str); 5] = [
+const FAULTS: [(Behave, &str, &str); 5] = [
     (close, "closed", "the remote side sent FIN"),
     (send_rst, "reset", "ECONNRESET"),
     (say_nothing, "timed_out", "no answer within 200ms (--reply-timeout)"),
