@@ -8,9 +8,9 @@ use std::io::Write;
 use std::net::{TcpListener, TcpStream};
 
 use nix::sys::signal::Signal;
-use program::client::{accept, reset};
-use program::kernel;
+use program::client::{accept, read_to_fin, reset};
 use program::terminal::Terminal;
+use program::{Listener, kernel};
 
 /// A `talk` on a terminal that has called, and the other end of its connection.
 #[track_caller]
@@ -89,15 +89,113 @@ fn the_terminal_is_as_before_after_every_end() {
     ];
     for (name, end, status) in ends {
         let (mut terminal, stream) = calling(&[]);
-        let other_end = stream.try_clone().unwrap();
+        let by_us = !["the other side's end", "RST", "their keyword", "SIGQUIT"].contains(&name);
+        let other_end = by_us.then(|| stream.try_clone().unwrap());
         end(&terminal, stream);
-        if name != "RST" {
-            let _ = other_end.shutdown(std::net::Shutdown::Write);
+        if let Some(other_end) = other_end {
+            read_to_fin(&other_end);
         }
-        drop(other_end);
         assert_eq!(terminal.end(), status, "{name}: {}", terminal.shown());
         if status == Some(0) {
             terminal.shows("Disconnected\r\n");
         }
     }
+}
+
+#[test]
+fn a_second_signal_ends_it_at_once_and_the_terminal_is_as_before() {
+    let (mut terminal, stream) = calling(&[]);
+    terminal.signal(Signal::SIGTERM);
+    read_to_fin(&stream);
+    terminal.signal(Signal::SIGTERM);
+    assert_eq!(terminal.end(), Some(143));
+}
+
+#[test]
+fn a_call_that_nobody_answers_leaves_the_terminal_as_it_was() {
+    let port = kernel::ReservedPort::new();
+    let port = port.address().port().to_string();
+    let mut terminal = Terminal::start("talk", &["127.0.0.1", &port]);
+    assert_eq!(terminal.end(), Some(1));
+    terminal.shows("ECONNREFUSED (Connection refused)\r\n");
+}
+
+#[test]
+fn a_keyword_is_a_whole_line() {
+    let (mut terminal, mut stream) = calling(&[]);
+    terminal.press("revoirez\r revoir\rquit\r");
+    stream.write_all(b"exited\n").unwrap();
+    assert_eq!(read(&stream, 22), "revoirez\n revoir\nquit\n");
+    assert_eq!(read_to_fin(&stream), b"");
+    drop(stream);
+    assert_eq!(terminal.end(), Some(0));
+
+    let (terminal, stream) = calling(&["--bye", "none"]);
+    terminal.press("revoir\rquit\r");
+    assert_eq!(read(&stream, 12), "revoir\nquit\n");
+    terminal.shows("Ctrl-C ends the talk, Ctrl-D your part of it\r\n");
+}
+
+#[test]
+fn after_ctrl_d_the_other_side_is_still_heard() {
+    let (mut terminal, mut stream) = calling(&[]);
+    terminal.press("last words\r\x04");
+    assert_eq!(read_to_fin(&stream), b"last words\n");
+    terminal.shows("You have ended your part; Ctrl-C ends the talk\r\n");
+    terminal.press("nobody\r");
+    stream.write_all(b"still here\n").unwrap();
+    terminal.shows("remote: still here\r\n");
+    drop(stream);
+    assert_eq!(terminal.end(), Some(0));
+}
+
+#[test]
+fn two_terminals_take_turns() {
+    let mut server = Terminal::start("talk", &["--listen", "0", "127.0.0.1", "--turns"]);
+    server.shows("Waiting for a caller on 127.0.0.1:");
+    let address = server.shown().split("Waiting for a caller on ").nth(1).unwrap().trim().to_owned();
+    let (ip, port) = address.split_once(':').unwrap();
+    let mut client = Terminal::start("talk", &[ip, port, "--turns"]);
+    client.shows("Line by line in turns: yours is the first\r\n");
+    server.shows("Line by line in turns: the caller's is the first, yours wait for it\r\n");
+    server.press("two\r");
+    server.shows("> two\r\n");
+    client.press("one\r");
+    server.shows("remote: one\r\n");
+    client.shows("remote: two\r\n");
+    client.press("revoir\r");
+    assert_eq!((client.end(), server.end()), (Some(0), Some(0)));
+}
+
+#[test]
+fn a_window_of_another_width_shows_what_fits() {
+    let (terminal, _stream) = calling(&[]);
+    terminal.press("0123456789012345678901234567890123456789");
+    terminal.shows("> 0123456789012345678901234567890123456789");
+    terminal.resize(20);
+    terminal.shows("\r\x1b[K> 34567890123456789");
+}
+
+#[test]
+fn in_a_file_of_its_own_standard_error_has_the_events() {
+    let listener = Listener::start(&[]);
+    let directory = tempfile::tempdir().unwrap();
+    let events = directory.path().join("events");
+    let port = listener.address.port().to_string();
+    let mut terminal = Terminal::start("talk", &["127.0.0.1", &port, "--events", events.to_str().unwrap()]);
+    terminal.shows("> ");
+    terminal.press("hello\r");
+    terminal.shows("remote: hello\r\n");
+    terminal.press("revoir\r");
+    assert_eq!(terminal.end(), Some(0));
+    assert!(!terminal.shown().contains("established "), "{}", terminal.shown());
+    let events = std::fs::read_to_string(&events).unwrap();
+    let words: Vec<String> = events
+        .lines()
+        .map(|line| {
+            serde_json::from_str::<serde_json::Value>(line).unwrap()["event"].as_str().unwrap().to_owned()
+        })
+        .collect();
+    assert_eq!(words.first().map(String::as_str), Some("established"), "{events}");
+    assert_eq!(words.last().map(String::as_str), Some("closed"), "{events}");
 }

@@ -37,6 +37,17 @@ pub fn path(program: &str) -> &'static str {
     }
 }
 
+/// Whether a tool that a test goes without is installed; it is asked for its version.
+#[track_caller]
+pub fn has(tool: &str, version: &str) -> bool {
+    let has = Command::new(tool).arg(version).output().is_ok();
+    if !has {
+        assert!(std::env::var_os("REQUIRE_ALL").is_none(), "{tool} is not installed");
+        eprintln!("skipped: {tool} is not installed");
+    }
+    has
+}
+
 /// Asks again and again until there is an answer.
 #[track_caller]
 pub fn until<T>(what: &str, mut ask: impl FnMut() -> Option<T>) -> T {

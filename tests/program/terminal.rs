@@ -42,6 +42,15 @@ impl Terminal {
         (&self.keyboard).write_all(keys.as_bytes()).unwrap();
     }
 
+    /// Makes the window so many columns wide, which the kernel tells the program by SIGWINCH.
+    pub fn resize(&self, columns: u16) {
+        let stty = Command::new("stty")
+            .args(["cols", &columns.to_string()])
+            .stdin(self.line.try_clone().unwrap())
+            .status();
+        assert!(stty.unwrap().success());
+    }
+
     /// Waits until the program has written this.
     #[track_caller]
     pub fn shows(&self, text: &str) {
