@@ -6,6 +6,8 @@ mod named_option;
 mod open;
 mod options;
 #[cfg(target_os = "linux")]
+mod owner;
+#[cfg(target_os = "linux")]
 mod poll;
 #[cfg(target_os = "linux")]
 mod segments;
@@ -18,6 +20,8 @@ pub use four_tuple::FourTuple;
 pub use named_option::{NamedOption, OptionValue, Takes};
 pub use open::{BoundSocket, bind, local_address, socket};
 pub use options::SocketOptions;
+#[cfg(target_os = "linux")]
+pub use owner::set_owner;
 #[cfg(target_os = "linux")]
 pub use poll::poll;
 #[cfg(target_os = "linux")]

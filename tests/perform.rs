@@ -9,6 +9,7 @@ use std::time::Instant;
 
 use fourtuple::net::TcpState;
 use nix::sys::signal::Signal;
+use nix::unistd::geteuid;
 use program::kernel::{self, FullServer};
 use program::{End, Program, path};
 use serde_json::Value;
@@ -469,6 +470,31 @@ fn events_are_calls_with_their_addresses() {
 }
 
 #[test]
+fn a_socket_is_the_users_that_setfsuid_has_named_before_it_was_opened() {
+    let end = perform_apart(
+        "a: socket; setsockopt SO_REUSEPORT 1; bind 127.0.0.1:3000; setfsuid 1; b: socket; \
+         setsockopt SO_REUSEPORT 1; bind 127.0.0.1:3000; setfsuid 0; b: bind 127.0.0.1:3000; \
+         c: socket; setsockopt SO_REUSEPORT 1; bind 127.0.0.1:3000",
+    );
+    if end.status == Some(125) {
+        eprintln!("skipped: {}", end.stderr);
+        return;
+    }
+    let told = relevant(&end.well());
+    let calls: Vec<&str> =
+        told.iter().map(String::as_str).filter(|line| !line.contains("setsockopt")).collect();
+    let in_use = "b: bind 127.0.0.1:3000 = -1 EADDRINUSE";
+    match geteuid().is_root() {
+        true => assert_eq!(calls, ["setfsuid 1 = 0", in_use, "setfsuid 0 = 1", in_use]),
+        // Root of a user namespace has no other user there. The second bind is of a socket that has an address.
+        false => assert_eq!(
+            calls,
+            ["setfsuid 1 = -1 EPERM", "setfsuid 0 = 0", "b: bind 127.0.0.1:3000 = -1 EINVAL"]
+        ),
+    }
+}
+
+#[test]
 fn help_fits_a_screen_and_long_help_has_every_step() {
     let short = Program::run("fourtuple", &["perform", "-h"]).well().stdout;
     assert!(short.lines().count() <= 40, "{short}");
@@ -489,7 +515,7 @@ fn help_fits_a_screen_and_long_help_has_every_step() {
                 "getpeername",
                 "hide segments",
             ])
-            .chain(["show segments", "wait", "pause", "MSG_OOB", "POLLRDHUP", "@NAME"])
+            .chain(["show segments", "wait", "pause", "setfsuid", "MSG_OOB", "POLLRDHUP", "@NAME"])
     {
         assert!(long.lines().any(|line| line.contains(step)), "no {step}");
     }

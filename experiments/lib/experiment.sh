@@ -2,7 +2,7 @@
 # The vocabulary of the experiments. An experiment sources this file, says `experiment TITLE`, then starts
 # programs, expects facts, and ends with `conclude`. Every word and its arguments: experiments/README.md.
 #
-#   lib/experiment.sh   experiment, conclude, require; where the programs, the addresses and the evidence are
+#   lib/experiment.sh   experiment, conclude, require_*; where the programs, the addresses and the evidence are
 #   lib/namespace.sh    the same script again, in a network namespace of its own
 #   lib/verdict.sh      one TAP line a check; leaving early; the exit status
 #   lib/evidence.sh     the bundle: notes for its JSON, written under a temporary name, published when whole
@@ -120,6 +120,14 @@ require() {
 	for program; do
 		command -v "$program" >/dev/null || skip "$program is not installed"
 	done
+}
+
+# require_another_user: skips the experiment where no socket can be another user's.
+require_another_user() {
+	arguments 0 0 "no argument" "$@"
+	local said
+	said=$("$programs/fourtuple" perform 'setfsuid 1' 2>/dev/null </dev/null) || true
+	[[ $said != *EPERM* ]] || skip "a socket of another user takes root"
 }
 
 # set_sysctl KEY VALUE: from here on, in this namespace. In the caller's own network nothing is changed, and the experiment

@@ -5,6 +5,7 @@ mod cell;
 mod file;
 mod named;
 mod outcome;
+mod pair;
 mod rule;
 mod states;
 mod trial;
@@ -18,8 +19,9 @@ use super::scratch::{self, Question};
 use crate::error::Result;
 use crate::net::{self, SocketOptions};
 
-pub use cell::{Cell, Options, Pair, Place, State, User};
+pub use cell::{Cell, Options, State, User};
 pub use outcome::{Failing, Missing, Outcome};
+pub use pair::{Pair, Place};
 pub use rule::Rule;
 pub use trial::Step;
 

@@ -49,6 +49,7 @@ Steps, with `;` or a new line between them:
                            close too, such as TIME-WAIT
   pause TIME               such as 100ms
   pause                    until SIGINT or SIGTERM; then it goes on
+  setfsuid UID             sockets opened from here on are this user's; takes root
 
 FLAGS: MSG_OOB, MSG_PEEK, MSG_WAITALL, MSG_DONTWAIT, MSG_TRUNC, several with | between them.
 

@@ -9,7 +9,8 @@ use nix::errno::Errno;
 use nix::libc::POLLIN;
 use socket2::Socket;
 
-use super::cell::{Options, Place, State};
+use super::cell::{Options, State};
+use super::pair::Place;
 use super::trial::Trial;
 use crate::error::{Error, Result};
 use crate::evidence::inet_diag;

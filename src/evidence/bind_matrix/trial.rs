@@ -3,12 +3,13 @@
 use std::fmt;
 
 use nix::errno::Errno;
-use nix::unistd::{Uid, setfsuid};
+use nix::unistd::Uid;
 use serde::{Deserialize, Serialize};
 use socket2::Socket;
 
-use super::cell::{Cell, Options, Place, User};
+use super::cell::{Cell, Options, User};
 use super::outcome::{Failing, Missing, Outcome};
+use super::pair::Place;
 use super::states::First;
 use crate::error::{Error, Result, errno_name};
 use crate::evidence::namespace::die_with_parent;
@@ -99,26 +100,21 @@ impl Trial<'_> {
         listening
     }
 
-    /// Writes a call down.
+    /// Writes a call down; the name of its socket is empty where it is about none.
     pub(super) fn note(&mut self, name: &str, call: impl fmt::Display, error: Option<&Error>) {
         let errno = error.and_then(Error::errno).map(errno_name);
-        self.steps.push(Step { call: format!("{name}: {call}"), errno });
+        let prefix = if name.is_empty() { String::new() } else { format!("{name}: ") };
+        self.steps.push(Step { call: format!("{prefix}{call}"), errno });
     }
 
     /// What `open` makes belongs to another user, if this process may do that.
-    ///
-    /// The kernel gives a socket to the user that setfsuid(2) names, and compares that one (`sk_uid`).
     fn as_other_user<T>(&mut self, open: impl FnOnce(&mut Self) -> T) -> Result<Option<T>> {
-        let own = setfsuid(OTHER);
-        // The only way to learn whether it did: -1 is nobody, so this changes nothing.
-        let possible = setfsuid(Uid::from_raw(u32::MAX)) == OTHER;
-        let opened = possible.then(|| {
-            self.note("second", format_args!("setfsuid {OTHER}"), None);
-            open(self)
-        });
-        setfsuid(own);
+        let Ok(own) = net::set_owner(OTHER) else { return Ok(None) };
+        self.note("", format_args!("setfsuid {OTHER}"), None);
+        let opened = open(self);
+        net::set_owner(own).map_err(|error| Error::new("setfsuid", own, error))?;
         die_with_parent()?;
-        Ok(opened)
+        Ok(Some(opened))
     }
 }
 

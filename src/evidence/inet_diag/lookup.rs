@@ -65,3 +65,44 @@ fn read(socket: &Socket) -> io::Result<Option<SocketRow>> {
         (other, _) => Err(malformed(format_args!("message type {other}"))),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::net::SocketAddr;
+
+    use super::*;
+    use crate::net::{SocketOptions, TcpState, bind, local_address};
+
+    #[test]
+    fn each_end_of_a_connection_is_found_and_one_that_never_was_is_not() {
+        let bound = |local: &str| bind(local.parse().unwrap(), &SocketOptions::default()).unwrap();
+        for (server, mapped) in [("127.0.0.1:0", false), ("127.0.0.1:0", true), ("[::1]:0", false)] {
+            if server.starts_with('[') && std::net::TcpListener::bind(server).is_err() {
+                eprintln!("skipped: ::1 cannot be bound here");
+                continue;
+            }
+            let server = bound(server);
+            let mut remote = server.local();
+            let _listening = server.listen(1).unwrap();
+            let client =
+                if mapped { bound("[::ffff:127.0.0.1]:0") } else { bound(&format!("{}:0", show(remote))) };
+            if mapped {
+                remote = format!("[::ffff:127.0.0.1]:{}", remote.port()).parse().unwrap();
+            }
+            let client = client.connect(remote).unwrap();
+            let local = local_address(&client).unwrap();
+            for (local, remote) in [(local, remote), (remote, local)] {
+                let row = lookup(FourTuple { local, remote }).unwrap().unwrap();
+                assert_eq!(row.state, TcpState::Established);
+                assert_eq!((row.local.port(), row.remote.port()), (local.port(), remote.port()));
+            }
+            let nobody = FourTuple { local, remote: SocketAddr::new(remote.ip(), 1) };
+            assert_eq!(lookup(nobody).unwrap(), None);
+        }
+    }
+
+    /// As an address is written before its port.
+    fn show(address: SocketAddr) -> String {
+        address.to_string().rsplit_once(':').unwrap().0.to_owned()
+    }
+}

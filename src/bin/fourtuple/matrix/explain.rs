@@ -30,7 +30,7 @@ fn object(cell: Cell, proof: &Proof) -> String {
         "rule": Rule::expected(cell),
         "why": why(cell).iter().map(|line| line.trim()).collect::<Vec<_>>(),
         "calls": proof.steps,
-        "again": again(cell, &proof.steps),
+        "again": again(cell, proof),
     });
     format!("{object}\n")
 }
@@ -41,7 +41,7 @@ fn text(cell: Cell, proof: &Proof) -> String {
     lines.extend(disobedience(cell, proof));
     lines.extend([String::new(), format!("The calls, made now on Linux {}:", proof.kernel)]);
     lines.extend(calls(&proof.steps));
-    if let Some(again) = again(cell, &proof.steps) {
+    if let Some(again) = again(cell, proof) {
         lines.extend([String::new(), "Again:".to_owned(), again]);
     }
     lines.join("\n") + "\n"
@@ -167,16 +167,17 @@ fn calls(steps: &[Step]) -> Vec<String> {
     steps.iter().map(line).collect()
 }
 
-/// The command that makes the calls again. `fourtuple perform` makes them all as one user.
-fn again(cell: Cell, steps: &[Step]) -> Option<String> {
+/// The command that makes the calls again.
+fn again(cell: Cell, proof: &Proof) -> Option<String> {
     let mut named = "";
     let mut calls = Vec::new();
-    for step in steps {
-        let (name, call) = step.call.split_once(": ")?;
+    for step in &proof.steps {
+        let (name, call) = step.call.split_once(": ").unwrap_or(("", &step.call));
         calls.push(if name == named { call } else { &step.call });
         // The socket that is accepted is the one that the next call without a name is about.
         named = if call.starts_with("accept") { "" } else { name };
     }
-    (cell.user == User::Same && !calls.is_empty())
-        .then(|| format!("fourtuple isolate -- fourtuple perform '{}'", calls.join("; ")))
+    let root = if cell.user == User::Other { "sudo " } else { "" };
+    let command = format!("{root}fourtuple isolate -- fourtuple perform '{}'", calls.join("; "));
+    proof.outcome.is_measured().then_some(command)
 }

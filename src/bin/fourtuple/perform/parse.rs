@@ -14,7 +14,7 @@ use super::words::{self, Kind, Mistake, Word};
 /// The most that one `send` or `recv` may move.
 const LARGEST: usize = 64 << 20;
 
-const CALLS: [&str; 19] = [
+const CALLS: [&str; 20] = [
     "socket",
     "setsockopt",
     "getsockopt",
@@ -34,6 +34,7 @@ const CALLS: [&str; 19] = [
     "show",
     "wait",
     "pause",
+    "setfsuid",
 ];
 
 type Parsed<T> = Result<T, Mistake>;
@@ -79,8 +80,9 @@ impl Reader {
         }
         let call = call(&word, at.clone(), &mut words)?;
         words.nothing_more()?;
-        if let (Call::Pause(_), true) = (&call, named) {
-            return Err(Mistake::new(at, "`pause` is about no socket; expected no name before it"));
+        if named && !call.has_socket() {
+            let why = format!("`{}` is about no socket; expected no name before it", call.name());
+            return Err(Mistake::new(at, why));
         }
         let socket = self.named.clone();
         self.account(&socket, &call, at)?;
@@ -93,7 +95,8 @@ impl Reader {
         let open = self.sockets.get(socket).copied();
         let called = called(socket.as_deref());
         let expected = match (call, open) {
-            (Call::Pause(_), _) | (Call::WaitFor(_), Some(false)) => return Ok(()),
+            (Call::WaitFor(_), Some(false)) => return Ok(()),
+            (call, _) if !call.has_socket() => return Ok(()),
             (Call::Socket(_), Some(true)) => {
                 "is open already; expected another name before it, as in `b: socket`"
             }
@@ -215,6 +218,7 @@ fn call(word: &str, at: Range<usize>, words: &mut Words) -> Parsed<Call> {
         }
         "wait" => Call::WaitFor(state(words)?),
         "pause" => pause(words)?,
+        "setfsuid" => Call::SetOwner(words.read("the number of a user", user)?),
         _ => return Err(Mistake::new(at, format!("no such call; expected one of {}", CALLS.join(", ")))),
     })
 }
@@ -319,6 +323,11 @@ fn message_flags(words: &mut Words) -> Parsed<MsgFlags> {
         let flag = |name: &str| MESSAGE_FLAGS.iter().find(|(known, _)| *known == name).map(|(_, flag)| *flag);
         word.split('|').map(flag).sum_flags()
     })
+}
+
+fn user(word: &str) -> Option<u32> {
+    // -1 is nobody.
+    word.parse().ok().filter(|&user| user != u32::MAX)
 }
 
 fn direction(word: &str) -> Option<Shutdown> {
@@ -481,6 +490,9 @@ mod tests {
             ("socket; wait«»", 2, "ESTABLISHED"),
             ("pause «1»", 1, "with its unit"),
             ("a: «pause» 1s", 1, "no name"),
+            ("a: «setfsuid» 1", 1, "no name"),
+            ("setfsuid «root»", 1, "number of a user"),
+            ("setfsuid «4294967295»", 1, "number of a user"),
             ("«connect» 127.0.0.1:1", 1, "not there yet"),
             ("«wait» CLOSED", 1, "not there yet"),
             ("a: socket; b:«close»", 2, "socket b is not there yet"),

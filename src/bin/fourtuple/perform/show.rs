@@ -162,10 +162,7 @@ impl Calls {
             Call::Accept(name) if matches!(outcome, Outcome::Words(..)) => &Some(name.clone()),
             _ => &step.socket,
         };
-        let (local, remote) = match step.call {
-            Call::Pause(_) => (None, None),
-            _ => self.stage.addresses(about),
-        };
+        let (local, remote) = if step.call.has_socket() { self.stage.addresses(about) } else { (None, None) };
         let instead;
         let returned = match outcome {
             Outcome::Number(number) => Returned::Number(*number, Shown::Nothing),
@@ -200,7 +197,7 @@ fn stay_on_this_processor() {
 
 /// The name that the step's line begins with.
 fn named(step: &Step) -> Option<&str> {
-    step.socket.as_deref().filter(|_| !matches!(step.call, Call::Pause(_)))
+    step.socket.as_deref().filter(|_| step.call.has_socket())
 }
 
 fn prefix(step: &Step) -> String {

@@ -12,7 +12,7 @@ use fourtuple::net::{self, TcpState};
 use nix::errno::Errno;
 use nix::libc::{POLLIN, POLLOUT, POLLPRI, POLLRDHUP};
 use nix::sys::socket::{MsgFlags, recv, send};
-use nix::unistd::close;
+use nix::unistd::{Uid, close};
 use socket2::{Domain, Socket};
 
 use super::steps::{Address, Call, Family, Payload, Step, poll_names};
@@ -132,6 +132,10 @@ impl Stage {
             Call::Pause(Some(time)) => {
                 thread::sleep(*time);
                 Ok(Outcome::Number(0))
+            }
+            Call::SetOwner(user) => {
+                let before = net::set_owner(Uid::from_raw(*user))?;
+                Ok(Outcome::Number(before.as_raw().into()))
             }
             call => simple(self.socket(&step.socket)?, call),
         }

@@ -44,6 +44,8 @@ pub enum Call {
     WaitFor(TcpState),
     /// For so long, or until a signal.
     Pause(Option<Duration>),
+    /// The user whose the sockets are that are opened from then on.
+    SetOwner(u32),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -115,6 +117,11 @@ fn names<T: Copy>(table: &[(&'static str, T)], set: impl Fn(T) -> bool) -> Optio
 }
 
 impl Call {
+    /// Whether there is a socket that it is about.
+    pub fn has_socket(&self) -> bool {
+        !matches!(self, Self::Pause(_) | Self::SetOwner(_))
+    }
+
     /// The word that the step begins with.
     pub fn name(&self) -> &'static str {
         match self {
@@ -137,6 +144,7 @@ impl Call {
             Self::Show => "show",
             Self::WaitFor(_) => "wait",
             Self::Pause(_) => "pause",
+            Self::SetOwner(_) => "setfsuid",
         }
     }
 
@@ -166,6 +174,7 @@ impl Call {
             Self::Hide(None) | Self::Show => "segments".to_owned(),
             Self::WaitFor(state) => state.to_string(),
             Self::Pause(Some(time)) => Short(*time).to_string(),
+            Self::SetOwner(user) => user.to_string(),
             Self::Socket(Family::Inet)
             | Self::Close
             | Self::LocalName
