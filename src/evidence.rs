@@ -16,5 +16,7 @@ pub mod pcapng;
 pub mod report;
 pub mod scratch;
 pub mod segment;
+pub mod sharing;
 pub mod timeline;
 pub mod transitions;
+pub mod why;

@@ -95,14 +95,15 @@ fn main() -> ExitCode {
 
 fn run(args: &Args, reporter: &Reporter) -> Result<ExitCode> {
     let local = SocketAddr::new(args.local_ip, args.local_port);
+    let options = SocketOptions {
+        bind_address_no_port: args.bind_address_no_port,
+        local_port_range: args.local_port_range,
+        ..args.socket.options(args.receive_timeout)
+    };
     let settings = Settings {
         limits: Limits { connect: args.connect_timeout.0, send: args.socket.send_timeout.0, receive: None },
         drain: args.drain,
-        options: SocketOptions {
-            bind_address_no_port: args.bind_address_no_port,
-            local_port_range: args.local_port_range,
-            ..args.socket.options(args.receive_timeout)
-        },
+        options: options.clone(),
         ..Settings::default()
     };
     let mut heartbeat = Heartbeat::new(HeartbeatPlan {
@@ -119,7 +120,7 @@ fn run(args: &Args, reporter: &Reporter) -> Result<ExitCode> {
     }
     let remote = heartbeat.remote();
     let ended = ended.and_then(|ended| heartbeat.outcome().map(|()| ended));
-    Ok(match ended.map_err(|error| explain(error, local, remote))? {
+    Ok(match ended.map_err(|error| explain(error, local, remote, &options))? {
         Ended::Stopped => ExitCode::SUCCESS,
         Ended::AtOnce(signal) => cli::signalled(signal),
     })

@@ -164,7 +164,7 @@ fn open_loops(args: &Args, reporter: &Reporter) -> Result<Vec<EventLoop>> {
         let mut event_loop = EventLoop::new(reporter.clone(), settings.clone(), asked)?;
         let listening = bind(local, &options)
             .and_then(|bound| bound.listen(args.backlog))
-            .map_err(|error| explain(error, local, None))?;
+            .map_err(|error| explain(error, local, None, &options))?;
         // The first may have been given a port.
         local = event_loop.accept_from(listening)?;
         loops.push(event_loop);

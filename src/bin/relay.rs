@@ -100,7 +100,7 @@ fn run(args: &Args, reporter: &Reporter) -> Result<ExitCode> {
     let local = SocketAddr::new(args.ip, args.port);
     let listening = bind(local, &options)
         .and_then(|bound| bound.listen(args.backlog))
-        .map_err(|error| explain(error, local, None))?;
+        .map_err(|error| explain(error, local, None, &options))?;
     let local = event_loop.accept_from(listening)?;
     reporter.report(&Event::Listening {
         local,

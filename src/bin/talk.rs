@@ -207,14 +207,19 @@ fn settings(args: &Args) -> Settings {
     Settings {
         limits: Limits { connect: args.connect_timeout.0, ..Limits::default() },
         drain: args.drain,
-        options: SocketOptions { no_delay: true, bind_address_no_port: true, ..SocketOptions::default() },
+        options: calling(),
         ..Settings::default()
     }
 }
 
+/// The options of a socket that calls.
+fn calling() -> SocketOptions {
+    SocketOptions { no_delay: true, bind_address_no_port: true, ..SocketOptions::default() }
+}
+
 fn status(ended: Result<Ended>, remote: Option<SocketAddr>) -> Result<ExitCode> {
     let local = SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), 0);
-    Ok(match ended.map_err(|error| explain(error, local, remote))? {
+    Ok(match ended.map_err(|error| explain(error, local, remote, &calling()))? {
         Ended::Stopped => ExitCode::SUCCESS,
         Ended::AtOnce(signal) => cli::signalled(signal),
     })
@@ -233,7 +238,7 @@ fn listen(
         ..SocketOptions::default()
     };
     let listening = bind(local, &options).and_then(|bound| bound.listen(BACKLOG));
-    let local = event_loop.accept_from(listening.map_err(|error| explain(error, local, None))?)?;
+    let local = event_loop.accept_from(listening.map_err(|error| explain(error, local, None, &options))?)?;
     reporter.report(&Event::Listening {
         local,
         reuse_address: options.reuse_address,

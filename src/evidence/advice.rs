@@ -1,58 +1,42 @@
 //! What to do about a failed bind, listen or connect: the facts behind its errno, and the next step.
 
 use std::fmt::Display;
-use std::fs;
 use std::net::SocketAddr;
 
 use nix::errno::Errno;
 use nix::sys::resource::{Resource, getrlimit};
 
-use super::holders::{Holder, holders, holders_of_four_tuple};
-use super::inet_diag::TimerKind;
+use super::why::{Answer, Goal, Question, Step, Verdict, why};
 use crate::error::Error;
-use crate::net::TcpState;
+use crate::net::SocketOptions;
 
 /// How many sockets that stand in the way are told one by one.
 const SHOWN: usize = 5;
-const NO_HOLDER: &str =
-    "the socket table has no row of it any more, or of a socket that is only bound (before Linux 6.8)";
 
-/// The same failure with notes on what caused it and, where one is sure, a hint what to do.
+/// The same failure with notes on what caused it and, where one is sure, a hint what to do: [`why`] in short.
 ///
-/// `local` and `remote` are what the socket was to be bound and connected to. Say it soon after the
-/// failure: the socket table is read now. A failure of which nothing is known comes back as it is,
-/// and a hint that is there already stays.
-pub fn explain(error: Error, local: SocketAddr, remote: Option<SocketAddr>) -> Error {
+/// `local`, `remote` and `options` are what the socket was to be bound and connected to, and set to. Say it soon after
+/// the failure: the socket table is read now. A failure of which nothing is known comes back as it is, and a hint that
+/// is there already stays.
+pub fn explain(
+    error: Error,
+    local: SocketAddr,
+    remote: Option<SocketAddr>,
+    options: &SocketOptions,
+) -> Error {
     let Some(errno) = error.errno() else { return error };
-    match (error.call(), errno, remote) {
-        ("bind" | "listen", Errno::EADDRINUSE, _) => address_in_use(error, local),
-        ("bind", Errno::EADDRNOTAVAIL, _) => hint(error, "`ip -br addr` lists the addresses of this host"),
-        ("bind", Errno::EACCES, _) => privileged_port(error, local.port()),
-        ("connect", Errno::EADDRNOTAVAIL, Some(remote)) => four_tuple_taken(error, local, remote),
-        ("connect", Errno::ECONNREFUSED, Some(remote)) => {
-            let (port, ip) = (remote.port(), remote.ip());
-            hint(error, format_args!("nothing listens on {remote}: `listener {port} {ip}` does"))
+    let goal = match (error.call(), errno, remote) {
+        (_, Errno::EMFILE, _) => return too_many_files(error),
+        ("bind" | "listen", _, _) => Goal::Listen(local),
+        ("connect", _, Some(remote)) => {
+            let is_bound = local.port() != 0 || !local.ip().is_unspecified();
+            Goal::Connect { local: is_bound.then_some(local), remote }
         }
-        ("connect", Errno::ENETUNREACH, Some(remote)) => hint(
-            error,
-            format_args!("no route leads to {}: `ip route` and `ip -br addr` list what is up", remote.ip()),
-        ),
-        ("connect", Errno::EHOSTUNREACH, Some(remote)) => hint(
-            error,
-            format_args!(
-                "nobody answers for {}: `ip route get {}` shows the way there",
-                remote.ip(),
-                remote.ip()
-            ),
-        ),
-        ("connect", Errno::EINVAL, Some(remote))
-            if local.ip().is_loopback() && !remote.ip().is_loopback() =>
-        {
-            let step = "a socket bound to loopback reaches loopback alone: bind the wildcard address, or one of `ip -br addr`";
-            hint(error, step)
-        }
-        (_, Errno::EMFILE, _) => too_many_files(error),
-        _ => error,
+        _ => return error,
+    };
+    match why(&Question { goal, options: options.clone() }) {
+        Ok(answer) => explained(error, errno, goal, &answer),
+        Err(why) => error.note(unknown(&why)),
     }
 }
 
@@ -60,91 +44,38 @@ fn hint(error: Error, step: impl Display) -> Error {
     if error.has_hint() { error } else { error.hint(step) }
 }
 
-fn address_in_use(error: Error, local: SocketAddr) -> Error {
-    if local.port() == 0 {
-        return no_port_left(error);
+/// What the answer says, where it is one to this failure.
+fn explained(error: Error, failure: Errno, goal: Goal, answer: &Answer) -> Error {
+    match answer.verdict {
+        Verdict::Fails { errno, .. } if errno == failure => {}
+        // It may work by now, or another host has refused it.
+        _ => return far_away(error, failure, goal),
     }
-    let found = holders(local).map(|mut found| {
-        // A listen(2) fails because of another that listens: the address itself was shared by bind(2).
-        found.retain(|holder| error.call() != "listen" || holder.row.state == TcpState::Listen);
-        found
-    });
-    match found {
-        Ok(found) if found.is_empty() => error.note(NO_HOLDER),
-        Ok(found) => {
-            let step = ways_out(&found);
-            hint(note_holders(error, &found), step)
-        }
-        Err(why) => error.note(unknown(&why)),
-    }
-}
-
-fn note_holders(error: Error, found: &[Holder]) -> Error {
-    let shown = found.iter().take(SHOWN);
-    let error = shown.fold(error, |error, holder| error.note(format_args!("held by {holder}")));
-    match found.len().saturating_sub(SHOWN) {
+    let holders = answer.in_the_way.iter().map(|found| &found.holder);
+    let error = holders.take(SHOWN).fold(error, |error, holder| error.note(format_args!("held by {holder}")));
+    let error = match answer.in_the_way.len().saturating_sub(SHOWN) {
         0 => error,
         more => error.note(format_args!("and {more} more")),
-    }
+    };
+    // Another address is seldom what somebody wants who has named one.
+    let is_told = |step: &&Step| !matches!(step, Step::Address(_)) || answer.in_the_way.is_empty();
+    let steps = answer.advice.iter().map(|advice| &advice.step).filter(is_told);
+    let steps: Vec<String> = steps.map(Step::to_string).collect();
+    if steps.is_empty() { error } else { hint(error, steps.join("; or ")) }
 }
 
-/// What frees an address, or shares it, given who has it.
-fn ways_out(found: &[Holder]) -> String {
-    let sharing = "SO_REUSEPORT on both sockets and the same user";
-    let listening = found.iter().any(|holder| holder.row.state == TcpState::Listen);
-    if !listening {
-        let seconds = found.iter().map(time_wait_left).collect::<Option<Vec<_>>>();
-        if let Some(longest) = seconds.and_then(|all| all.into_iter().reduce(f64::max)) {
-            return format!(
-                "another port; or wait {longest:.1}s; or SO_REUSEADDR on the old socket and on this one"
-            );
+/// What this host's own tables do not tell.
+fn far_away(error: Error, failure: Errno, goal: Goal) -> Error {
+    let Goal::Connect { remote, .. } = goal else { return error };
+    let ip = remote.ip();
+    match failure {
+        Errno::ECONNREFUSED => hint(error, format_args!("nothing listens on {remote}")),
+        Errno::ENETUNREACH => {
+            hint(error, format_args!("no route leads to {ip}: `ip route get {ip}` shows why"))
         }
-    }
-    let holder = found.iter().flat_map(|holder| &holder.processes).map(|process| process.pid);
-    match holder.into_iter().find(|&pid| pid != std::process::id()) {
-        Some(pid) => format!("another port; or stop pid {pid}; or {sharing}"),
-        None => format!("another port; or {sharing}"),
-    }
-}
-
-fn time_wait_left(holder: &Holder) -> Option<f64> {
-    let timer = holder.row.timer.filter(|timer| timer.kind == TimerKind::TimeWait)?;
-    Some(timer.remaining.as_secs_f64())
-}
-
-fn four_tuple_taken(error: Error, local: SocketAddr, remote: SocketAddr) -> Error {
-    if local.port() == 0 {
-        return no_port_left(error);
-    }
-    match holders_of_four_tuple(local, remote) {
-        Ok(found) if found.is_empty() => error,
-        Ok(found) => hint(
-            note_holders(error, &found),
-            "another local port or another remote address: a four-tuple exists once",
-        ),
-        Err(why) => error.note(unknown(&why)),
-    }
-}
-
-fn no_port_left(error: Error) -> Error {
-    let error = error.note("no port is left that the kernel may pick");
-    match setting("ip_local_port_range") {
-        Some(range) => {
-            let range = range.split_whitespace().collect::<Vec<_>>().join("-");
-            hint(error, format_args!("net.ipv4.ip_local_port_range is {range}: widen it, or name a port"))
+        Errno::EHOSTUNREACH => {
+            hint(error, format_args!("nobody answers for {ip}: `ip route get {ip}` shows the way there"))
         }
-        None => error,
-    }
-}
-
-fn privileged_port(error: Error, port: u16) -> Error {
-    match setting("ip_unprivileged_port_start") {
-        Some(start) if start.parse().is_ok_and(|start: u16| port < start) => hint(
-            error,
-            format_args!(
-                "a port from {start} up (net.ipv4.ip_unprivileged_port_start), or CAP_NET_BIND_SERVICE"
-            ),
-        ),
         _ => error,
     }
 }
@@ -159,12 +90,6 @@ fn too_many_files(error: Error) -> Error {
         ),
         Err(_) => error,
     }
-}
-
-/// A setting of this network namespace, as sysctl(8) shows it.
-fn setting(name: &str) -> Option<String> {
-    let value = fs::read_to_string(format!("/proc/sys/net/ipv4/{name}")).ok()?;
-    Some(value.trim().to_owned())
 }
 
 fn unknown(why: &Error) -> String {
@@ -184,7 +109,11 @@ mod tests {
     }
 
     fn lines(error: Error, local: SocketAddr, remote: Option<SocketAddr>) -> Vec<String> {
-        explain(error, local, remote).to_string().lines().map(str::to_owned).collect()
+        explain(error, local, remote, &SocketOptions::default())
+            .to_string()
+            .lines()
+            .map(str::to_owned)
+            .collect()
     }
 
     #[test]
@@ -196,7 +125,8 @@ mod tests {
         let pid = std::process::id();
         assert_eq!(lines[0], format!("bind {local}: EADDRINUSE (Address already in use)"));
         assert!(lines[1].starts_with(&format!("held by LISTEN {local} pid={pid} (")), "{}", lines[1]);
-        assert_eq!(lines[2], "hint: another port; or SO_REUSEPORT on both sockets and the same user");
+        assert!(lines[1].ends_with("), SO_REUSEADDR off, SO_REUSEPORT off"), "{}", lines[1]);
+        assert!(lines[2].starts_with("hint: another port: "), "{}", lines[2]);
     }
 
     #[test]
@@ -218,7 +148,9 @@ mod tests {
         let local = first.local();
         let twin = bound(&local.to_string(), true).unwrap();
         let _connected = first.connect(remote).unwrap();
-        let lines = lines(twin.connect(remote).unwrap_err(), local, Some(remote));
+        let options = SocketOptions { reuse_address: true, ..SocketOptions::default() };
+        let said = explain(twin.connect(remote).unwrap_err(), local, Some(remote), &options).to_string();
+        let lines: Vec<&str> = said.lines().collect();
         assert!(lines[0].contains("EADDRNOTAVAIL"), "{}", lines[0]);
         assert!(
             lines[1].starts_with(&format!("held by ESTABLISHED {local} -> {remote} pid=")),
@@ -229,38 +161,46 @@ mod tests {
 
     #[test]
     fn each_errno_has_its_next_step() {
-        let local: SocketAddr = "127.0.0.1:1".parse().unwrap();
-        let remote: SocketAddr = "127.0.0.1:3000".parse().unwrap();
-        for (call, errno, step) in [
-            ("bind", Errno::EADDRNOTAVAIL, "`ip -br addr` lists the addresses of this host"),
+        let nobody: SocketAddr = "127.0.0.1:0".parse().unwrap();
+        let plain = SocketOptions::default();
+        for (call, errno, local, remote, step) in [
+            ("bind", Errno::EADDRNOTAVAIL, "192.0.2.1:7", None, "`sudo ip addr add 192.0.2.1/32 dev lo`"),
             (
                 "connect",
                 Errno::ECONNREFUSED,
-                "nothing listens on 127.0.0.1:3000: `listener 3000 127.0.0.1` does",
+                "127.0.0.1:0",
+                Some("127.0.0.1:9"),
+                "`listener 9 127.0.0.1` does",
             ),
             (
                 "connect",
-                Errno::ENETUNREACH,
-                "no route leads to 127.0.0.1: `ip route` and `ip -br addr` list what is up",
+                Errno::ECONNREFUSED,
+                "0.0.0.0:0",
+                Some("192.0.2.1:9"),
+                "nothing listens on 192.0.2.1:9",
             ),
             (
                 "connect",
                 Errno::EHOSTUNREACH,
-                "nobody answers for 127.0.0.1: `ip route get 127.0.0.1` shows the way there",
+                "127.0.0.1:0",
+                Some("127.0.0.1:9"),
+                "`ip route get 127.0.0.1` shows",
             ),
         ] {
-            let error = explain(Error::new(call, local, errno), local, Some(remote));
-            assert!(error.to_string().ends_with(&format!("hint: {step}")), "{error}");
+            let (local, remote) = (local.parse().unwrap(), remote.map(|remote| remote.parse().unwrap()));
+            let said = explain(Error::new(call, local, errno), local, remote, &plain).to_string();
+            assert!(said.contains("\nhint: ") && said.contains(step), "{said}");
         }
-        let files = explain(Error::new("socket", local, Errno::EMFILE), local, None).to_string();
+        let files = explain(Error::new("socket", nobody, Errno::EMFILE), nobody, None, &plain).to_string();
         assert!(files.contains("hint: this process may open "), "{files}");
     }
 
     #[test]
     fn a_hint_that_is_there_stays_and_an_unknown_failure_is_left_alone() {
-        let local: SocketAddr = "127.0.0.1:1".parse().unwrap();
+        let local: SocketAddr = "192.0.2.1:1".parse().unwrap();
+        let plain = SocketOptions::default();
         let error = Error::new("bind", local, Errno::EADDRNOTAVAIL).hint("first");
-        assert!(explain(error, local, None).to_string().ends_with("hint: first"));
-        assert!(!explain(Error::new("bind", local, Errno::EPERM), local, None).has_hint());
+        assert!(explain(error, local, None, &plain).to_string().ends_with("hint: first"));
+        assert!(!explain(Error::new("bind", local, Errno::EPERM), local, None, &plain).has_hint());
     }
 }

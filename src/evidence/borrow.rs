@@ -10,16 +10,48 @@ use socket2::{Domain, Socket, Type};
 
 use crate::error::{Error, Result};
 
+/// A process that lends its sockets.
+pub struct Lender {
+    pid: i32,
+    process: OwnedFd,
+}
+
+impl Lender {
+    /// The process `pid`.
+    ///
+    /// # Errors
+    ///
+    /// `ESRCH` where there is no such process; `ENOSYS` before Linux 5.3.
+    pub fn open(pid: i32) -> Result<Self> {
+        let process = descriptor(libc::SYS_pidfd_open, [pid, 0, 0])
+            .map_err(|error| Error::new("pidfd_open", format_args!("of process {pid}"), error))?;
+        Ok(Self { pid, process })
+    }
+
+    /// The socket that it has open as `number`, as a descriptor of our own: what is set on it is set for both.
+    ///
+    /// # Errors
+    ///
+    /// `EBADF` where it has no such descriptor; `EPERM` without the right to trace it (ptrace(2)); `ENOSYS` before
+    /// Linux 5.6.
+    pub fn socket(&self, number: i32) -> Result<Socket> {
+        let borrowed = descriptor(libc::SYS_pidfd_getfd, [self.process.as_raw_fd(), number, 0]);
+        borrowed.map(Socket::from).map_err(|error| self.failed("pidfd_getfd", error))
+    }
+
+    fn failed(&self, call: &'static str, error: io::Error) -> Error {
+        Error::new(call, format_args!("of process {}", self.pid), error)
+    }
+}
+
 /// The TCP sockets that process `pid` has open, as descriptors of our own: what is set on them is set for both.
 ///
 /// # Errors
 ///
-/// `ESRCH` and `ENOENT` where there is no such process; `EPERM` and `EACCES` without the right to trace it (ptrace(2));
-/// `ENOSYS` before Linux 5.6.
+/// As [`Lender`]; `ENOENT` where there is no such process, `EACCES` where it may not be looked into.
 pub fn tcp_sockets(pid: i32) -> Result<Vec<Socket>> {
-    let failed = |call| move |error| Error::new(call, format_args!("of process {pid}"), error);
-    let process = descriptor(libc::SYS_pidfd_open, [pid, 0, 0]).map_err(failed("pidfd_open"))?;
-    let entries = fs::read_dir(format!("/proc/{pid}/fd")).map_err(failed("open"))?;
+    let lender = Lender::open(pid)?;
+    let entries = fs::read_dir(format!("/proc/{pid}/fd")).map_err(|error| lender.failed("open", error))?;
     let numbers = entries.filter_map(|entry| {
         let entry = entry.ok()?;
         let link = fs::read_link(entry.path()).ok()?;
@@ -28,8 +60,7 @@ pub fn tcp_sockets(pid: i32) -> Result<Vec<Socket>> {
     });
     let mut sockets = Vec::new();
     for number in numbers {
-        let borrowed = descriptor(libc::SYS_pidfd_getfd, [process.as_raw_fd(), number, 0]);
-        let socket = Socket::from(borrowed.map_err(failed("pidfd_getfd"))?);
+        let socket = lender.socket(number)?;
         if is_tcp(&socket) {
             sockets.push(socket);
         }

@@ -2,15 +2,18 @@
 
 use std::collections::BTreeSet;
 use std::fmt;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
+use std::num::NonZeroU16;
 
-use super::inet_diag::{SocketRow, TimerKind, sockets};
-use super::owners::{Process, owners};
+use super::inet_diag::{SocketRow, TimerKind, sockets, sockets_on};
+use super::owners::{Descriptor, Owners, Process, descriptors, owners};
+use super::sharing::{self, Sharing};
+use super::why::rules::reaches;
 use crate::error::Result;
 use crate::net::{FourTuple, TcpState};
 use crate::report::Escaped;
 
-/// A socket that has an address, and the processes known to have the socket.
+/// A socket that has an address, what is known of its options, and the processes known to have it.
 ///
 /// Displays as `LISTEN 127.0.0.1:3001 pid=4711 (listener)`, as
 /// `TIME-WAIT 127.0.0.1:3001 -> 127.0.0.1:50000 for another 58.2s`, or with `pid unknown (uid 1000)`.
@@ -20,16 +23,51 @@ pub struct Holder {
     pub row: SocketRow,
     /// Who has it open, as far as we may see.
     pub processes: Vec<Process>,
+    /// The options that decide whether it shares its address.
+    pub sharing: Sharing,
+    /// How these are known.
+    pub source: Source,
+}
+
+/// How the options of another's socket are known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Source {
+    /// Its process let us ask: getsockopt(2).
+    Read,
+    /// bind(2) beside it answered as it does where they are so.
+    Inferred,
+    /// They are not.
+    Unknown,
 }
 
 impl Holder {
-    /// Whether the socket's local address overlaps this one.
+    /// The sockets of these rows, with who has them and their options where we may look.
+    pub fn of(rows: Vec<SocketRow>) -> Vec<Self> {
+        let descriptors = descriptors(&rows.iter().map(|row| row.inode).collect());
+        let sharing = sharing::read(&descriptors);
+        let mut owners = Owners::new();
+        for Descriptor { inode, process, .. } in descriptors {
+            owners.entry(inode).or_default().push(process);
+        }
+        let holder = |row: SocketRow| Self {
+            processes: owners.get(&row.inode).cloned().unwrap_or_default(),
+            source: if sharing.contains_key(&row.inode) { Source::Read } else { Source::Unknown },
+            sharing: sharing
+                .get(&row.inode)
+                .copied()
+                .unwrap_or(Sharing { v6_only: row.v6_only, ..Sharing::default() }),
+            row,
+        };
+        rows.into_iter().map(holder).collect()
+    }
+
+    /// Whether a connection to this address would reach the socket if it listens.
     pub fn covers(&self, address: SocketAddr) -> bool {
-        overlap(address, &self.row)
+        covers(&self.row, address)
     }
 
     /// The socket's four-tuple, where it has a remote end.
-    fn four_tuple(&self) -> Option<FourTuple> {
+    pub fn four_tuple(&self) -> Option<FourTuple> {
         let SocketRow { state, local, remote, .. } = self.row;
         let connected = !matches!(state, TcpState::Listen | TcpState::BoundInactive);
         connected.then_some(FourTuple { local, remote })
@@ -42,41 +80,27 @@ impl fmt::Display for Holder {
             Some(tuple) => write!(f, "{} {tuple}", self.row.state)?,
             None => write!(f, "{} {}", self.row.state, self.row.local)?,
         }
-        if let Some(timer) = self.row.timer.filter(|timer| timer.kind == TimerKind::TimeWait) {
-            return write!(f, " for another {:.1}s", timer.remaining.as_secs_f64());
+        match self.row.timer.filter(|timer| timer.kind == TimerKind::TimeWait) {
+            Some(timer) => write!(f, " for another {:.1}s", timer.remaining.as_secs_f64())?,
+            None if self.row.inode == 0 => {
+                f.write_str(", which no process has: not accepted yet, or closed")?
+            }
+            None if self.processes.is_empty() => write!(f, " pid unknown (uid {})", self.row.uid)?,
+            None => self
+                .processes
+                .iter()
+                .try_for_each(|Process { pid, name }| write!(f, " pid={pid} ({})", Escaped(name)))?,
         }
-        if self.row.inode == 0 {
-            return f.write_str(", which no process has: not accepted yet, or closed");
+        let inferred = if self.source == Source::Inferred { " (inferred)" } else { "" };
+        for (name, value) in
+            [("SO_REUSEADDR", self.sharing.reuse_address), ("SO_REUSEPORT", self.sharing.reuse_port)]
+        {
+            if let Some(on) = value {
+                write!(f, ", {name} {}{inferred}", if on { "on" } else { "off" })?;
+            }
         }
-        if self.processes.is_empty() {
-            return write!(f, " pid unknown (uid {})", self.row.uid);
-        }
-        self.processes
-            .iter()
-            .try_for_each(|Process { pid, name }| write!(f, " pid={pid} ({})", Escaped(name)))
+        Ok(())
     }
-}
-
-/// The sockets whose local address overlaps `local`, so that bind(2) may refuse it: LISTEN and BOUND first.
-///
-/// Whether one of them did refuse it depends on SO_REUSEADDR and SO_REUSEPORT of both sockets, which
-/// the socket table does not tell; and on IPV6_V6ONLY, and where that is not known they count as
-/// overlapping.
-///
-/// # Errors
-///
-/// As [`sockets`].
-pub fn holders(local: SocketAddr) -> Result<Vec<Holder>> {
-    select(|row| overlap(local, row))
-}
-
-/// The sockets connected from `local` to `remote`; more than one only where `local` has the wildcard address.
-///
-/// # Errors
-///
-/// As [`sockets`].
-pub fn holders_of_four_tuple(local: SocketAddr, remote: SocketAddr) -> Result<Vec<Holder>> {
-    select(|row| overlap(local, row) && same_address(remote, row.remote))
 }
 
 /// The processes besides this one that listen on exactly this address and port, sorted.
@@ -87,9 +111,11 @@ pub fn holders_of_four_tuple(local: SocketAddr, remote: SocketAddr) -> Result<Ve
 ///
 /// As [`sockets`].
 pub fn listeners_on(local: SocketAddr) -> Result<Vec<u32>> {
-    let holders = select(|row| row.state == TcpState::Listen && same_address(local, row.local))?;
-    let pids: BTreeSet<u32> =
-        holders.iter().flat_map(|holder| &holder.processes).map(|process| process.pid).collect();
+    let Some(port) = NonZeroU16::new(local.port()) else { return Ok(Vec::new()) };
+    let mut rows = sockets_on(port)?;
+    rows.retain(|row| row.state == TcpState::Listen && same_address(local, row.local));
+    let owners = owners(&rows.iter().map(|row| row.inode).collect());
+    let pids: BTreeSet<u32> = owners.values().flatten().map(|process| process.pid).collect();
     Ok(pids.into_iter().filter(|&pid| pid != std::process::id()).collect())
 }
 
@@ -99,31 +125,13 @@ pub fn listeners_on(local: SocketAddr) -> Result<Vec<u32>> {
 ///
 /// As [`sockets`].
 pub fn listeners_at(addresses: &[SocketAddr]) -> Result<Vec<Holder>> {
-    select(|row| row.state == TcpState::Listen && addresses.iter().any(|&address| overlap(address, row)))
+    let mut rows = sockets()?;
+    rows.retain(|row| row.state == TcpState::Listen && addresses.iter().any(|&address| covers(row, address)));
+    Ok(Holder::of(rows))
 }
 
-fn select(wanted: impl Fn(&SocketRow) -> bool) -> Result<Vec<Holder>> {
-    let rows: Vec<SocketRow> = sockets()?.into_iter().filter(wanted).collect();
-    let owners = owners(&rows.iter().map(|row| row.inode).collect());
-    let processes = |inode| owners.get(&inode).cloned().unwrap_or_default();
-    Ok(rows.into_iter().map(|row| Holder { processes: processes(row.inode), row }).collect())
-}
-
-/// Whether a socket at `local` and this one want the same port of the same address.
-fn overlap(local: SocketAddr, row: &SocketRow) -> bool {
-    local.port() == row.local.port()
-        && (same_address(local, row.local)
-            || covers(local.ip(), None, row.local.ip())
-            || covers(row.local.ip(), row.v6_only, local.ip()))
-}
-
-/// Whether a socket bound to `wildcard` has `ip` too. Only a v6-only `::` has no IPv4 address.
-fn covers(wildcard: IpAddr, v6_only: Option<bool>, ip: IpAddr) -> bool {
-    let ip = ip.to_canonical();
-    match wildcard.to_canonical() {
-        IpAddr::V4(wildcard) => wildcard.is_unspecified() && ip.is_ipv4(),
-        IpAddr::V6(wildcard) => wildcard.is_unspecified() && (ip.is_ipv6() || v6_only != Some(true)),
-    }
+fn covers(row: &SocketRow, address: SocketAddr) -> bool {
+    row.local.port() == address.port() && reaches(address.ip(), row.local.ip(), row.v6_only)
 }
 
 /// Equal where an IPv4 address and the IPv6 address that it is mapped to are one, and scope 0 is any.
@@ -161,21 +169,29 @@ mod tests {
         }
     }
 
+    fn unknown(row: SocketRow) -> Holder {
+        Holder { row, processes: Vec::new(), sharing: Sharing::default(), source: Source::Unknown }
+    }
+
     #[test]
     fn a_holder_is_told_with_what_can_be_done_about_it() {
-        let mut holder =
-            Holder { row: row(TcpState::Listen, "127.0.0.1:3001", "0.0.0.0:0"), processes: Vec::new() };
+        let mut holder = unknown(row(TcpState::Listen, "127.0.0.1:3001", "0.0.0.0:0"));
         assert_eq!(holder.to_string(), "LISTEN 127.0.0.1:3001 pid unknown (uid 1000)");
         holder.processes.push(Process { pid: 4711, name: b"listener".to_vec() });
         assert_eq!(holder.to_string(), "LISTEN 127.0.0.1:3001 pid=4711 (listener)");
         holder.processes.push(Process { pid: 4712, name: b"nc\n".to_vec() });
         assert_eq!(holder.to_string(), r"LISTEN 127.0.0.1:3001 pid=4711 (listener) pid=4712 (nc\n)");
 
+        holder.sharing.reuse_port = Some(false);
+        assert!(holder.to_string().ends_with(r"pid=4712 (nc\n), SO_REUSEPORT off"), "{holder}");
+        holder.source = Source::Inferred;
+        assert!(holder.to_string().ends_with(", SO_REUSEPORT off (inferred)"), "{holder}");
+
         let mut row = row(TcpState::TimeWait, "127.0.0.1:3001", "127.0.0.1:50000");
         row.inode = 0;
         let remaining = Duration::from_millis(58_231);
         row.timer = Some(Timer { kind: TimerKind::TimeWait, remaining, retransmissions: 0 });
-        let mut holder = Holder { row, processes: Vec::new() };
+        let mut holder = unknown(row);
         assert_eq!(holder.to_string(), "TIME-WAIT 127.0.0.1:3001 -> 127.0.0.1:50000 for another 58.2s");
         holder.row.timer = None;
         holder.row.state = TcpState::LastAck;
@@ -187,45 +203,10 @@ mod tests {
     }
 
     #[test]
-    fn addresses_overlap_where_one_of_them_is_the_others_wildcard() {
-        let overlapping = |wanted: &str, held: &str, v6_only| {
-            let row = SocketRow { v6_only, ..row(TcpState::Listen, held, "0.0.0.0:0") };
-            overlap(wanted.parse().unwrap(), &row)
-        };
-        for (wanted, held, v6_only, expected) in [
-            ("127.0.0.1:1", "127.0.0.1:1", None, true),
-            ("127.0.0.1:1", "127.0.0.1:2", None, false),
-            ("127.0.0.1:1", "127.0.0.2:1", None, false),
-            ("127.0.0.1:1", "0.0.0.0:1", None, true),
-            ("0.0.0.0:1", "127.0.0.1:1", None, true),
-            ("[::]:1", "127.0.0.1:1", None, true),
-            ("[::]:1", "[::1]:1", Some(true), true),
-            ("127.0.0.1:1", "[::]:1", None, true),
-            ("127.0.0.1:1", "[::]:1", Some(false), true),
-            ("127.0.0.1:1", "[::]:1", Some(true), false),
-            ("[::1]:1", "[::]:1", Some(true), true),
-            ("0.0.0.0:1", "[::1]:1", None, false),
-            ("[::1]:1", "127.0.0.1:1", None, false),
-            ("127.0.0.1:1", "[::ffff:127.0.0.1]:1", None, true),
-            ("127.0.0.1:1", "[::ffff:0.0.0.0]:1", None, true),
-            ("[fe80::1%2]:1", "[fe80::1%3]:1", None, false),
-            ("[fe80::1]:1", "[fe80::1%3]:1", None, true),
-        ] {
-            assert_eq!(overlapping(wanted, held, v6_only), expected, "{wanted} against {held} {v6_only:?}");
-        }
-    }
-
-    #[test]
-    fn our_own_listening_socket_is_a_holder_and_not_another_listener() {
+    fn our_own_listening_socket_is_not_another_listener() {
         let bound = bind("127.0.0.1:0".parse().unwrap(), &SocketOptions::default()).unwrap();
         let local = bound.local();
         let _listening = bound.listen(1).unwrap();
-        let wildcard = SocketAddr::new("0.0.0.0".parse().unwrap(), local.port());
-        for wanted in [local, wildcard] {
-            let found = holders(wanted).unwrap();
-            assert_eq!(found[0].row.local, local);
-            assert_eq!(found[0].processes[0].pid, std::process::id());
-        }
         assert!(listeners_on(local).unwrap().is_empty());
     }
 }

@@ -24,6 +24,17 @@ pub struct Process {
 /// The processes that have each of the sockets of an inode.
 pub type Owners = BTreeMap<u32, Vec<Process>>;
 
+/// A socket in a process's table of open files.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Descriptor {
+    /// The socket, as the socket table and /proc/PID/fd number it.
+    pub inode: u32,
+    /// Whose table it is.
+    pub process: Process,
+    /// Its number there.
+    pub number: i32,
+}
+
 impl fmt::Display for Process {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for character in Escaped(&self.name).to_string().chars() {
@@ -49,29 +60,43 @@ impl Serialize for Process {
 
 /// The processes that have a socket of `inodes` open, sorted by pid.
 ///
+/// Which are known and which are not is said at [`descriptors`].
+pub fn owners(inodes: &BTreeSet<u32>) -> Owners {
+    let mut owners = Owners::new();
+    for Descriptor { inode, process, .. } in descriptors(inodes) {
+        owners.entry(inode).or_default().push(process);
+    }
+    owners
+}
+
+/// Where the sockets of `inodes` are open, sorted by pid; of several in one process one.
+///
 /// Descriptors are only named, never opened. A process that we may not look into (another user's,
 /// without CAP_SYS_PTRACE) and one that ends meanwhile are passed over, so a socket may have more
 /// owners than are known, or none. Every process is looked at, since many may share one socket.
-pub fn owners(inodes: &BTreeSet<u32>) -> Owners {
-    let mut owners = Owners::new();
+pub fn descriptors(inodes: &BTreeSet<u32>) -> Vec<Descriptor> {
+    let mut found = Vec::new();
     if inodes.iter().all(|&inode| inode == 0) {
-        return owners;
+        return found;
     }
     for pid in pids() {
         let directory = format!("/proc/{pid}");
         let directory = Path::new(&directory);
         let mut held = sockets_of(directory);
-        held.retain(|inode| inodes.contains(inode));
+        held.retain(|inode, _| inodes.contains(inode));
         if held.is_empty() {
             continue;
         }
         let Ok(mut name) = fs::read(directory.join("comm")) else { continue };
         name.pop_if(|byte| *byte == b'\n');
-        for inode in held {
-            owners.entry(inode).or_default().push(Process { pid, name: name.clone() });
-        }
+        let process = Process { pid, name };
+        found.extend(held.into_iter().map(|(inode, number)| Descriptor {
+            inode,
+            process: process.clone(),
+            number,
+        }));
     }
-    owners
+    found
 }
 
 fn pids() -> BTreeSet<u32> {
@@ -79,10 +104,14 @@ fn pids() -> BTreeSet<u32> {
     names.filter_map(|name| name.to_str()?.parse().ok()).collect()
 }
 
-/// The inodes of the sockets that a process has open, each once.
-fn sockets_of(process: &Path) -> BTreeSet<u32> {
+/// The inodes of the sockets that a process has open, each with one of its descriptors.
+fn sockets_of(process: &Path) -> BTreeMap<u32, i32> {
     let descriptors = fs::read_dir(process.join("fd")).into_iter().flatten().flatten();
-    descriptors.filter_map(|descriptor| socket_inode(&fs::read_link(descriptor.path()).ok()?)).collect()
+    let socket = |descriptor: fs::DirEntry| {
+        let inode = socket_inode(&fs::read_link(descriptor.path()).ok()?)?;
+        Some((inode, descriptor.file_name().to_str()?.parse().ok()?))
+    };
+    descriptors.filter_map(socket).collect()
 }
 
 /// `socket:[4711]` names the socket 4711.

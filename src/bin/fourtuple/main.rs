@@ -9,6 +9,7 @@ mod packets;
 mod perform;
 mod report;
 mod sockets;
+mod why;
 
 use std::process::ExitCode;
 
@@ -30,6 +31,7 @@ enum Command {
     Perform(perform::PerformArgs),
     Report(report::ReportArgs),
     Sockets(sockets::SocketsArgs),
+    Why(why::WhyArgs),
 }
 
 fn main() -> ExitCode {
@@ -43,6 +45,7 @@ fn main() -> ExitCode {
         Command::Perform(args) => Ok(perform::run(&args)),
         Command::Report(args) => report::run(&args),
         Command::Sockets(args) => sockets::run(&args),
+        Command::Why(args) => why::run(&args),
     };
     cli::exit("fourtuple", outcome)
 }

@@ -24,13 +24,13 @@ const ATTEMPTS: usize = 8;
 /// The kernel fills datagrams of at most 32 KiB in a dump (`netlink_dump` in net/netlink/af_netlink.c).
 const DATAGRAM: usize = 64 * 1024;
 
-/// All TCP sockets, of both address families.
-pub(super) fn dump() -> Result<Vec<SocketRow>> {
-    let mut outcome = dump_once();
+/// All TCP sockets, of both address families, or those with this local port.
+pub(super) fn dump(port: Option<u16>) -> Result<Vec<SocketRow>> {
+    let mut outcome = dump_once(port);
     for _ in 1..ATTEMPTS {
         match &outcome {
             Err(error) if matches!(error.errno(), Some(Errno::EINTR | Errno::ENOBUFS)) => {
-                outcome = dump_once();
+                outcome = dump_once(port);
             }
             _ => break,
         }
@@ -50,9 +50,9 @@ pub(super) fn open() -> Result<Socket> {
     Ok(socket)
 }
 
-fn dump_once() -> Result<Vec<SocketRow>> {
+fn dump_once(port: Option<u16>) -> Result<Vec<SocketRow>> {
     let socket = open()?;
-    socket.send(&request(), 0).map_err(failed("send"))?;
+    socket.send(&request(port.unwrap_or(0)), 0).map_err(failed("send"))?;
     let mut buffer = vec![0; DATAGRAM];
     let mut rows = Vec::new();
     loop {
@@ -63,18 +63,22 @@ fn dump_once() -> Result<Vec<SocketRow>> {
     }
 }
 
-/// `struct nlmsghdr`, then `struct inet_diag_req`, which asks for no attributes and bounds no address.
+/// `struct nlmsghdr`, then `struct inet_diag_req`, which asks for no attributes and bounds the local port unless it is 0.
 ///
 /// The newer request, `SOCK_DIAG_BY_FAMILY`, takes one family. The kernel walks hundreds of thousands of buckets for
 /// each request, so both families are had for half the time.
-fn request() -> Vec<u8> {
+fn request(port: u16) -> Vec<u8> {
     const LENGTH: u32 = 76;
+    /// Where `id.idiag_sport` stands.
+    const PORT: usize = 20;
     /// Where `idiag_states` stands.
     const STATES: usize = 68;
     let mut message = Vec::new();
     message.extend(LENGTH.to_ne_bytes());
     message.extend(TCPDIAG_GETSOCK.to_ne_bytes());
     message.extend((NLM_F_REQUEST | NLM_F_DUMP).to_ne_bytes());
+    message.resize(PORT, 0);
+    message.extend(port.to_be_bytes());
     message.resize(STATES, 0);
     // Bit 13 asks for bound sockets (Linux 6.8), and unknown bits do no harm.
     message.extend((!0_u32).to_ne_bytes());

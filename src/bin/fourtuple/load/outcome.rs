@@ -6,6 +6,7 @@ use std::time::Duration;
 use fourtuple::error::Result;
 use fourtuple::evidence::advice::explain;
 use fourtuple::evidence::cpu::CpuTime;
+use fourtuple::net::SocketOptions;
 use fourtuple::report::{Event, Load, Reporter};
 use fourtuple::service::load::Tally;
 
@@ -61,7 +62,7 @@ impl Outcome {
     }
 
     /// Prints it; connections that came to nothing are an error.
-    pub fn tell(self, reporter: &Reporter) -> Result<ExitCode> {
+    pub fn tell(self, reporter: &Reporter, options: &SocketOptions) -> Result<ExitCode> {
         let (tally, tell) = (self.tally, |load| reporter.report(&Event::Load(load)));
         let (requests, bytes) = (tally.requests, tally.bytes);
         tell(Load::Result { requests, bytes, elapsed: tally.elapsed });
@@ -81,7 +82,7 @@ impl Outcome {
             None => Ok(ExitCode::SUCCESS),
             Some((error, tuple)) => {
                 let error = error.note(format_args!("{failures} connections failed; this was the first"));
-                Err(explain(error, tuple.local, Some(tuple.remote)))
+                Err(explain(error, tuple.local, Some(tuple.remote), options))
             }
         }
     }

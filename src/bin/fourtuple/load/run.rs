@@ -129,7 +129,7 @@ impl Run<'_> {
             }
             Ok(())
         })?;
-        let status = outcome.tell(&reporter);
+        let status = outcome.tell(&reporter, &self.options);
         reporter.flush();
         match ended {
             Ended::Stopped => status,

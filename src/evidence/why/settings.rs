@@ -1,0 +1,76 @@
+//! The settings of this network namespace that decide who may bind or connect what, ip-sysctl in the kernel's documentation.
+
+use std::fs;
+use std::ops::RangeInclusive;
+
+/// What sysctl(8) shows of them; a setting that cannot be read has the kernel's default.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// `net.ipv4.ip_local_port_range`: the ports that the kernel picks from.
+    pub port_range: RangeInclusive<u16>,
+    /// `net.ipv4.ip_local_reserved_ports`: those of them that it passes over.
+    pub reserved_ports: Vec<RangeInclusive<u16>>,
+    /// `net.ipv4.ip_unprivileged_port_start`: lower ones take CAP_NET_BIND_SERVICE.
+    pub unprivileged_port_start: u16,
+    /// `net.ipv4.tcp_timestamps`: whether a new connection may replace one in TIME-WAIT.
+    pub timestamps: bool,
+    /// `net.ipv4.tcp_tw_reuse`: 0 off, 1 on, 2 on loopback alone.
+    pub time_wait_reuse: u8,
+    /// `net.ipv6.bindv6only`: whether IPV6_V6ONLY is set where nobody sets it.
+    pub v6_only: bool,
+    /// `net.ipv4.ip_nonlocal_bind`, and the same of IPv6.
+    pub nonlocal_bind: [bool; 2],
+}
+
+impl Settings {
+    /// Reads them.
+    pub fn read() -> Self {
+        let range = setting("ipv4/ip_local_port_range");
+        let mut ends = range.split_whitespace().filter_map(|end| end.parse().ok());
+        let (lowest, highest) = (ends.next().unwrap_or(32_768), ends.next().unwrap_or(60_999));
+        let on = |name| !["", "0"].contains(&setting(name).as_str());
+        Self {
+            port_range: lowest..=highest,
+            reserved_ports: ranges(&setting("ipv4/ip_local_reserved_ports")),
+            unprivileged_port_start: setting("ipv4/ip_unprivileged_port_start").parse().unwrap_or(1024),
+            timestamps: on("ipv4/tcp_timestamps"),
+            time_wait_reuse: setting("ipv4/tcp_tw_reuse").parse().unwrap_or(2),
+            v6_only: on("ipv6/bindv6only"),
+            nonlocal_bind: [on("ipv4/ip_nonlocal_bind"), on("ipv6/ip_nonlocal_bind")],
+        }
+    }
+
+    /// Whether the kernel never picks `port` by itself though its range has it.
+    pub fn reserves(&self, port: u16) -> bool {
+        self.reserved_ports.iter().any(|range| range.contains(&port))
+    }
+
+    /// Whether the kernel may pick `port` for a connection.
+    pub fn picks(&self, port: u16) -> bool {
+        self.port_range.contains(&port) && !self.reserves(port)
+    }
+}
+
+fn setting(name: &str) -> String {
+    fs::read_to_string(format!("/proc/sys/net/{name}")).unwrap_or_default().trim().to_owned()
+}
+
+/// Reads `3000,4000-4010`; what is no port is passed over.
+fn ranges(list: &str) -> Vec<RangeInclusive<u16>> {
+    let range = |item: &str| {
+        let (first, last) = item.split_once('-').unwrap_or((item, item));
+        Some(first.parse().ok()?..=last.parse().ok()?)
+    };
+    list.split(',').filter_map(range).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reserved_ports_are_single_ones_and_ranges() {
+        assert_eq!(ranges("3000,4000-4010"), [3000..=3000, 4000..=4010]);
+        assert!(ranges("").is_empty());
+    }
+}
