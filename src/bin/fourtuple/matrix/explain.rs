@@ -11,6 +11,8 @@ use fourtuple::evidence::namespace::Sysctl;
 use fourtuple::report::Format;
 use serde_json::json;
 
+use super::{WIDTH, wrapped};
+
 /// Measures the cell and explains it.
 pub fn run(cell: Cell, sysctls: &[Sysctl], format: Format) -> Result<ExitCode> {
     let proof = bind_matrix::prove(cell, sysctls)?;
@@ -36,19 +38,22 @@ fn object(cell: Cell, proof: &Proof) -> String {
 }
 
 fn text(cell: Cell, proof: &Proof) -> String {
-    let mut lines = vec![situation(cell), said(proof.outcome), String::new()];
+    let [first, second] = situation(cell);
+    let mut lines: Vec<String> =
+        [first, second, said(proof.outcome)].iter().flat_map(|said| wrapped(said, WIDTH)).collect();
+    lines.push(String::new());
     lines.extend(why(cell));
     lines.extend(disobedience(cell, proof));
     lines.extend([String::new(), format!("The calls, made now on Linux {}:", proof.kernel)]);
     lines.extend(calls(&proof.steps));
     if let Some(again) = again(cell, proof) {
-        lines.extend([String::new(), "Again:".to_owned(), again]);
+        lines.extend([String::new(), "To make them again:".to_owned(), again]);
     }
     lines.join("\n") + "\n"
 }
 
 /// Both sockets, in a sentence each.
-fn situation(cell: Cell) -> String {
+fn situation(cell: Cell) -> [String; 2] {
     let [first, second] = cell.pair.places();
     let is = match cell.state {
         State::Bound => format!("is bound to {first}, and does nothing yet"),
@@ -68,11 +73,10 @@ fn situation(cell: Cell) -> String {
     } else {
         format!("the same port of {second}")
     };
-    format!(
-        "The first socket, {}, {is}.\nThe second one, {owner}{}, wants {wants}.",
-        with(cell.first),
-        with(cell.second)
-    )
+    [
+        format!("The first socket, {}, {is}.", with(cell.first)),
+        format!("The second one, {owner}{}, wants {wants}.", with(cell.second)),
+    ]
 }
 
 fn with(options: Options) -> &'static str {
@@ -86,7 +90,7 @@ fn with(options: Options) -> &'static str {
 
 fn said(outcome: Outcome) -> String {
     match outcome {
-        Outcome::Ok => "Both may be: no call fails.".to_owned(),
+        Outcome::Ok => "Both may have the port: no call fails.".to_owned(),
         Outcome::Failed(call, errno) => {
             let errno = errno_name(errno);
             match call {
@@ -109,7 +113,10 @@ fn why(cell: Cell) -> Vec<String> {
             Some(true) => "IPV6_V6ONLY leaves IPv4 to others",
             _ => "they differ, and neither is the wildcard",
         };
-        return vec![format!("There is no address that both have: {reason}. Nothing else matters.")];
+        return vec![
+            format!("There is no address that both have: {reason}."),
+            "Nothing else matters.".to_owned(),
+        ];
     }
     vec![
         "The addresses overlap. Such sockets share a port only if".to_owned(),
@@ -180,4 +187,23 @@ fn again(cell: Cell, proof: &Proof) -> Option<String> {
     let root = if cell.user == User::Other { "sudo " } else { "" };
     let command = format!("{root}fourtuple isolate -- fourtuple perform '{}'", calls.join("; "));
     proof.outcome.is_measured().then_some(command)
+}
+
+#[cfg(test)]
+mod tests {
+    use nix::errno::Errno;
+
+    use super::*;
+
+    #[test]
+    fn a_kernel_that_does_something_else_than_the_rule_is_told_of() {
+        let cell: Cell = "LISTEN,RP,RP,same".parse().unwrap();
+        let told = |outcome| {
+            let proof = Proof { outcome, steps: Vec::new(), kernel: "3.8".to_owned() };
+            text(cell, &proof).contains("\nThis kernel does not follow that rule, which has ok here.\n")
+        };
+        assert!(told(Outcome::Failed(Failing::Bind, Errno::EADDRINUSE)));
+        assert!(!told(Outcome::Ok));
+        assert!(!told(Outcome::NotMeasured(bind_matrix::Missing::Ipv6)));
+    }
 }

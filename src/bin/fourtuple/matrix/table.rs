@@ -7,13 +7,12 @@ use fourtuple::evidence::bind_matrix::{Failing, Matrix, Missing, Options, Outcom
 use fourtuple::report::coloured;
 
 use super::fold::{Fold, fold};
+use super::{WIDTH, wrapped};
 
 /// The widths of the columns: where a grid holds, the first one's options, each of the second one's.
 const PLACE: usize = 26;
 const FIRST: usize = 7;
 const CELL: usize = 12;
-/// How wide the words around the table are.
-const TEXT: usize = 80;
 /// How many cells that do not follow the rule are told one by one.
 const SHOWN: usize = 20;
 
@@ -99,22 +98,6 @@ fn style(outcome: Outcome) -> Style {
     }
 }
 
-/// The words in lines no wider than that.
-fn wrapped(words: &str, width: usize) -> Vec<String> {
-    let mut lines = vec![String::new()];
-    for word in words.split(' ') {
-        match lines.last_mut() {
-            Some(line) if line.is_empty() => line.push_str(word),
-            Some(line) if line.len() + 1 + word.len() <= width => {
-                line.push(' ');
-                line.push_str(word);
-            }
-            _ => lines.push(word.to_owned()),
-        }
-    }
-    lines
-}
-
 /// What the words in the cells mean, those that stand there.
 fn legend(folds: &[Fold]) -> String {
     let stands = |failing: Failing| {
@@ -129,7 +112,7 @@ fn legend(folds: &[Fold]) -> String {
     let words: Vec<&str> =
         words.into_iter().filter(|(call, _)| stands(*call)).map(|(_, word)| word).collect();
     let words = format!("ok, or the call that fails with EADDRINUSE: {}", words.join(", "));
-    wrapped(&words, TEXT).join("\n") + "\n"
+    wrapped(&words, WIDTH).join("\n") + "\n"
 }
 
 /// Which pairs of addresses the table is about.
@@ -138,7 +121,7 @@ fn addresses(matrix: &Matrix) -> String {
     let named = |overlap: bool, kind: &str| {
         let pairs = Pair::ALL.into_iter().filter(|pair| pair.overlaps() == overlap && has(pair));
         let names = pairs.map(Pair::name).collect::<Vec<_>>().join(", ");
-        if names.is_empty() { names } else { wrapped(&format!("{kind}: {names}"), TEXT).join("\n  ") + "\n" }
+        if names.is_empty() { names } else { wrapped(&format!("{kind}: {names}"), WIDTH).join("\n  ") + "\n" }
     };
     named(true, "overlapping addresses") + &named(false, "addresses apart") + "\n"
 }
