@@ -45,6 +45,8 @@ type Wake = Box<dyn Fn() + Send + Sync>;
 #[derive(Default)]
 struct Queue {
     bytes: Vec<u8>,
+    /// How many of them are lines that might have been dropped.
+    lines: usize,
     dropped: u64,
     /// How many bytes the writer has taken out and not written yet.
     writing: usize,
@@ -98,7 +100,7 @@ impl Output {
     /// Queues a line, or drops and counts it where the queue is full.
     pub fn line(&self, line: String) {
         let mut queue = self.0.lock();
-        if queue.bytes.len() + line.len() > QUEUE {
+        if queue.lines + line.len() > QUEUE {
             queue.dropped += 1;
             return;
         }
@@ -158,8 +160,10 @@ impl Shared {
     fn append(&self, queue: &mut Queue, line: &str) {
         let (word, fields) = line.split_at(line.find(' ').unwrap_or(line.len()));
         let style = self.word_style;
+        let before = queue.bytes.len();
         // Writing to a Vec cannot fail.
         let _ = writeln!(queue.bytes, "{style}{word}{style:#}{fields}");
+        queue.lines += queue.bytes.len() - before;
     }
 
     fn tell_dropped(&self, queue: &mut Queue) {
@@ -179,6 +183,7 @@ impl Shared {
                 queue = self.queued.wait(queue).unwrap_or_else(PoisonError::into_inner);
             }
             batch.append(&mut queue.bytes);
+            queue.lines = 0;
             queue.writing = batch.len();
             drop(queue);
             let (written, failed) = write_batch(file, &batch);

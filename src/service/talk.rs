@@ -108,6 +108,8 @@ pub struct Talk {
     keyword: Keyword,
     view: View,
     screen: Option<Screen>,
+    /// The other side is not read from.
+    paused: bool,
     partner_ended: bool,
     received: u64,
     failure: Option<Error>,
@@ -125,6 +127,7 @@ impl Talk {
             keyword: Keyword::new(&plan.bye),
             view: View::new(plan.show, plan.name.is_some()),
             screen: (plan.speaker == Speaker::Keyboard).then(Screen::new),
+            paused: false,
             partner_ended: false,
             received: 0,
             failure: None,
@@ -267,17 +270,23 @@ impl Talk {
         let end = self.keyword.find(bytes);
         let bytes = bytes.get(..end.unwrap_or(bytes.len())).unwrap_or_default();
         let shown = self.view.arrived(bytes);
-        if self.show(io, &shown) > MUCH_UNWRITTEN {
+        self.paused = self.show(io, &shown) > MUCH_UNWRITTEN;
+        if self.paused {
             io.pause(id);
         }
         if end.is_some() {
             return self.leave(io);
         }
-        match self.view.waits() {
+        self.expect_line(io, id);
+        self.hear_turn(io, id, bytes);
+    }
+
+    /// Shows the beginning of a line in a while, unless its end comes before or is not read.
+    fn expect_line(&self, io: &mut dyn Io, id: ConnectionId) {
+        match self.view.waits() && !self.paused {
             true => io.after(id, Timer::Line, UNFINISHED),
             false => io.cancel(id, Timer::Line),
         }
-        self.hear_turn(io, id, bytes);
     }
 
     fn hear_turn(&mut self, io: &mut dyn Io, id: ConnectionId, bytes: &[u8]) {
@@ -454,8 +463,10 @@ impl Service for Talk {
             }
             Ok(()) if self.state == State::Over => io.stop(),
             Ok(()) => {
-                if let Some((id, _)) = self.partner {
+                if let Some((id, _)) = self.partner.filter(|_| self.paused) {
+                    self.paused = false;
                     io.resume(id);
+                    self.expect_line(io, id);
                 }
             }
         }
@@ -489,12 +500,12 @@ impl Service for Talk {
         if !self.is_partner(id) {
             return;
         }
-        io.report(&account.event());
         self.judge(&account);
         self.state = State::Over;
         self.close_screen(io);
         let rest = self.view.rest();
         self.show(io, &rest);
+        io.report(&account.event());
         self.say_here(io, "Disconnected");
         if io.write(&[]) == 0 {
             io.stop();

@@ -130,7 +130,12 @@ impl Program {
 
     /// Starts a command whose standard output goes where the caller has said.
     pub fn spawn_unheard(command: &mut Command) -> Self {
-        let mut child = command.stdin(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+        Self::spawn_with_input_unheard(command.stdin(Stdio::null()))
+    }
+
+    /// The same, with the standard input that the caller has said.
+    pub fn spawn_with_input_unheard(command: &mut Command) -> Self {
+        let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
         let stderr = Record::of(child.stderr.take().unwrap());
         Self { child, stdout: Record::ended(), stderr }
     }

@@ -243,6 +243,16 @@ fn a_line_without_its_end_is_shown_after_a_while() {
 }
 
 #[test]
+fn a_line_whose_end_is_not_read_is_not_shown_in_two() {
+    let (mut talk, mut io) = begun(TalkPlan { show: Show::Lines, ..plan() });
+    io.unwritten = MUCH_UNWRITTEN + 1;
+    talk.received(&mut io, ID, b"hel");
+    assert_eq!(asked(&mut io), ["pause"]);
+    talk.written(&mut io, Ok(()));
+    assert_eq!(asked(&mut io), ["resume", "after 200ms Line"]);
+}
+
+#[test]
 fn a_signal_while_calling_ends_the_call() {
     let (mut talk, mut io) = (Talk::new(plan()), Recorder::default());
     talk.start(&mut io).unwrap();
