@@ -35,7 +35,7 @@ struct Args {
     #[arg(short, long)]
     listen: bool,
     /// Call a relay under this name
-    #[arg(long, value_parser = name, conflicts_with = "listen")]
+    #[arg(long, value_parser = word, conflicts_with = "listen")]
     name: Option<String>,
     /// A line that ends the talk, whoever says it; or none
     ///
@@ -285,22 +285,13 @@ fn place(args: &Args) -> Parsed<Place> {
     Ok(Place::Call { host, port })
 }
 
-/// Reads a name that can stand in a relay's line.
-fn name(text: &str) -> Parsed<String> {
-    match text {
-        "" => Err("a name has at least one character".to_owned()),
-        _ if Escaped(text.as_bytes()).to_string() != text => {
-            Err("a name has no control characters, invisible ones, quotes or backslashes".to_owned())
-        }
-        _ => Ok(text.to_owned()),
-    }
-}
-
-/// Reads a word that can be a line.
+/// Reads a word that can stand in a line and be shown as it is: a name, a keyword.
 fn word(text: &str) -> Parsed<String> {
     match text {
-        "" => Err("a keyword has at least one character".to_owned()),
-        _ if text.contains(['\r', '\n']) => Err("a keyword is one line".to_owned()),
+        "" => Err("at least one character".to_owned()),
+        _ if Escaped(text.as_bytes()).to_string() != text => {
+            Err("no control characters, invisible ones, quotes or backslashes".to_owned())
+        }
         _ => Ok(text.to_owned()),
     }
 }

@@ -1,0 +1,153 @@
+//! What `talk` says when it cannot: nobody there, a port in use, replies that are others.
+
+#![cfg(test)]
+
+mod program;
+
+use std::net::{SocketAddr, TcpListener};
+use std::process::Command;
+
+use fourtuple::net::TcpState;
+use program::client::{accept, connect, read_to_fin};
+use program::kernel::{self, ReservedPort};
+use program::{End, Listener, Program, field, path};
+
+fn test_against(address: SocketAddr, options: &[&str]) -> End {
+    let (ip, port) = (address.ip().to_string(), address.port().to_string());
+    Program::run("talk", &[&["--test", &ip, &port], options].concat())
+}
+
+#[test]
+fn a_host_nobody_knows_and_one_that_would_obey_the_terminal() {
+    for (host, shown) in [("no-such-host.invalid", "no-such-host.invalid"), ("a\x1b[2J", "a\\x1b[2J")] {
+        let end = Program::run("talk", &[host, "5000"]).with_status(1);
+        assert!(end.stderr.starts_with(&format!("talk: getaddrinfo {shown}: ")), "{}", end.stderr);
+        assert!(end.stderr.contains("\nhint: "), "{}", end.stderr);
+    }
+}
+
+#[test]
+fn nobody_listens() {
+    let port = ReservedPort::new();
+    let address = port.address();
+    let end = Program::run("talk", &["127.0.0.1", &address.port().to_string()]).with_status(1);
+    assert!(end.stderr.contains("ECONNREFUSED (Connection refused)"), "{}", end.stderr);
+    assert!(end.stderr.contains(&format!("hint: nothing listens on {address}")), "{}", end.stderr);
+}
+
+#[test]
+fn ipv6_is_called_and_waited_on() {
+    if !kernel::has_ipv6() {
+        return;
+    }
+    let listener = Listener::on("::1", &[]);
+    test_against(listener.address, &[]).well();
+    let server = Program::start("talk", &["--listen", "0", "::1"]);
+    let address: SocketAddr = field(&server.error_line("listening "), "local").parse().unwrap();
+    read_to_fin(&connect(address));
+}
+
+#[test]
+fn a_port_that_is_listened_on_is_in_use() {
+    let first = Program::start("talk", &["--listen", "0", "127.0.0.1"]);
+    let address: SocketAddr = field(&first.error_line("listening "), "local").parse().unwrap();
+    let end = Program::run("talk", &["--listen", &address.port().to_string(), "127.0.0.1"]).with_status(1);
+    assert!(end.stderr.starts_with(&format!("talk: bind {address}: EADDRINUSE")), "{}", end.stderr);
+    assert!(
+        end.stderr.contains(&format!("held by LISTEN {address} pid={} (talk)", first.pid())),
+        "{}",
+        end.stderr
+    );
+}
+
+#[test]
+fn a_restart_over_time_wait_needs_so_reuseaddr_before_and_after() {
+    for (options, status) in [(&[][..], 0), (&["--reuse-address", "off"][..], 1)] {
+        let mut server = Program::start("talk", &[&["--listen", "0", "127.0.0.1"], options].concat());
+        let address: SocketAddr = field(&server.error_line("listening "), "local").parse().unwrap();
+        // Standard input has ended already: the server is the first to finish.
+        let stream = connect(address);
+        read_to_fin(&stream);
+        let client = stream.local_addr().unwrap();
+        drop(stream);
+        server.end().well();
+        kernel::wait_for_state(address, client, TcpState::TimeWait);
+        let mut again = Program::start(
+            "talk",
+            &[&["--listen", &address.port().to_string(), "127.0.0.1"], options].concat(),
+        );
+        if status == 0 {
+            again.error_line("listening ");
+            again.stop().well();
+        } else {
+            let end = again.end().with_status(1);
+            assert!(
+                end.stderr.contains(&format!("held by TIME-WAIT {address} -> {client}")),
+                "{}",
+                end.stderr
+            );
+        }
+    }
+}
+
+#[test]
+fn wrong_usage_names_the_argument() {
+    for (arguments, argument) in [
+        (&["localhost", "70000"][..], "'70000' for '[PORT]'"),
+        (&["localhost", "0"], "'0' for '[PORT]'"),
+        (&["5000"], "'5000' for '[HOST]': a host comes before its port: talk 127.0.0.1 5000"),
+        (&["--listen", "port"], "'port' for '[PORT]'"),
+        (&["--listen", "5000", "localhost"], "'localhost' for '[IP]'"),
+        (&["--listen", "\x1b[2J"], "'\\x1b[2J' for '[PORT]'"),
+        (&["a", "1", "b"], "'b'"),
+        (&["--listen", "--name", "alice"], "--name"),
+        (&["--listen", "--test"], "--test"),
+        (&["--turns", "--name", "alice"], "--turns"),
+        (&["--bye", ""], "--bye"),
+        (&["--bye", "two\nlines"], "--bye"),
+        (&["--expect", "nonsense", "--test"], "'nonsense' for '--expect"),
+        (&["--reply-timeout", "5"], "'5' for '--reply-timeout"),
+        (&["--connect-timeout", "0s"], "'0s' for '--connect-timeout"),
+    ] {
+        let end = Program::run("talk", arguments).with_status(2);
+        assert!(end.stderr.contains(argument), "{arguments:?}: {}", end.stderr);
+        assert_eq!(end.stdout, "", "{arguments:?}");
+    }
+}
+
+#[test]
+fn the_test_passes_against_the_reply_it_expects_and_fails_against_others() {
+    for (reply, expect) in [
+        (&[][..], "echo"),
+        (&["--reply", "ack"][..], "ack"),
+        (&["--reply-prefix", "Server received: "][..], "prefix:Server received: "),
+    ] {
+        let listener = Listener::start(reply);
+        for other in ["echo", "ack", "prefix:Server received: "] {
+            let end = test_against(listener.address, &["--expect", other, "--reply-timeout", "300ms"]);
+            let passed =
+                end.lines("test ").into_iter().filter(|line| field(line, "outcome") == "passed").count();
+            let end = end.with_status(if other == expect { 0 } else { 1 });
+            assert_eq!(passed, if other == expect { 5 } else { 0 }, "{end:#?}");
+            assert_eq!(end.stderr.contains("0 of 5 replies were as expected"), other != expect, "{end:#?}");
+        }
+    }
+}
+
+#[test]
+fn a_server_that_never_replies_and_one_that_ends_fail_the_test() {
+    let server = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = server.local_addr().unwrap();
+    let end = test_against(address, &["--reply-timeout", "100ms"]).with_status(1);
+    let line = end.lines("test name=one-byte ")[0];
+    assert!(line.contains("0 of 2 bytes came within 100ms (--reply-timeout)"), "{line}");
+    drop(accept(&server));
+
+    let ip_port = [address.ip().to_string(), address.port().to_string()];
+    let mut command = Command::new(path("talk"));
+    let mut talk = Program::spawn(command.arg("--test").args(ip_port));
+    let stream = accept(&server);
+    stream.shutdown(std::net::Shutdown::Write).unwrap();
+    let end = talk.end().with_status(1);
+    assert!(end.stdout.contains("the other side ended (FIN) instead of replying"), "{}", end.stdout);
+}
