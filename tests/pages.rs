@@ -34,7 +34,8 @@ fn options(text: &str) -> BTreeSet<&str> {
 /// The subcommands that a help lists.
 fn subcommands(help: &str) -> Vec<&str> {
     let listed = help.split_once("Commands:\n").map_or("", |(_, rest)| rest);
-    let names = listed.lines().take_while(|line| !line.is_empty());
+    // Words that go over a second line stand further in.
+    let names = listed.lines().take_while(|line| !line.is_empty()).filter(|line| !line.starts_with("   "));
     names.filter_map(|line| line.split_whitespace().next()).filter(|&name| name != "help").collect()
 }
 
