@@ -2,16 +2,18 @@
 
 mod calls;
 mod edit;
+mod end;
 mod keys;
 mod keyword;
 mod lines;
 mod outgoing;
+mod plan;
 mod screen;
 mod script;
 mod turns;
 mod view;
+mod words;
 
-use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -20,8 +22,8 @@ use nix::errno::Errno;
 use super::{Closed, ConnectionId, Input, Io, Service, Signal, Timer};
 use crate::error::{Error, Result};
 use crate::net::FourTuple;
-use crate::report::{CloseReason, Event, Refusal, Short};
-use calls::{Calls, any_address};
+use crate::report::Event;
+use calls::Calls;
 use edit::Typed;
 use keyword::Keyword;
 use outgoing::Outgoing;
@@ -29,6 +31,7 @@ use screen::Screen;
 use turns::Turns;
 use view::View;
 
+pub use plan::{Speaker, TalkPlan};
 pub use script::Script;
 pub use view::Show;
 
@@ -42,36 +45,6 @@ const SILENCE: Duration = Duration::from_secs(1);
 const UNFINISHED: Duration = Duration::from_millis(200);
 /// How long the other side may keep its turn before that is said.
 const TURN: Duration = Duration::from_secs(5);
-
-/// With whom to talk, and how.
-#[derive(Clone, Debug)]
-pub struct TalkPlan {
-    /// The addresses to call, tried in order until one answers; none: wait for a caller.
-    pub remotes: Vec<SocketAddr>,
-    /// The address callers reach, where one is waited for.
-    pub listening: Option<SocketAddr>,
-    /// What to call oneself: the other side is a relay then.
-    pub name: Option<String>,
-    /// A line that is one of these ends the conversation, whoever says it.
-    pub bye: Vec<String>,
-    /// Each side says a line in turn, the caller first.
-    pub turns: bool,
-    /// Who speaks for us.
-    pub speaker: Speaker,
-    /// How the other side's words are shown.
-    pub show: Show,
-}
-
-/// What standard input is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Speaker {
-    /// A file, a pipe: what it brings is sent even after the other side has ended.
-    Program,
-    /// A terminal that edits lines by itself.
-    Person,
-    /// A terminal that hands over each key; the line is edited here.
-    Keyboard,
-}
 
 /// Where a conversation stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -171,48 +144,6 @@ impl Talk {
         self.expect_turn(io, id);
     }
 
-    fn greet(&mut self, io: &mut dyn Io, remote: SocketAddr) {
-        self.say_here(io, &format!("Connected to {remote}"));
-        if self.plan.speaker != Speaker::Program {
-            let words = match self.plan.bye.as_slice() {
-                [] => "Ctrl-C ends the talk, Ctrl-D your part of it".to_owned(),
-                words => format!("A line {} ends the talk, and so does Ctrl-C", words.join(" or ")),
-            };
-            self.say_here(io, &words);
-        }
-        match &self.outgoing.turns {
-            Some(turns) if turns.ours() => self.notice(io, "Line by line in turns: yours is the first"),
-            Some(_) => self.notice(io, "Line by line in turns: the caller's is the first, yours wait for it"),
-            None => {}
-        }
-        if let Some(screen) = &mut self.screen {
-            io.write(screen.open().as_bytes());
-        }
-    }
-
-    /// Shows lines that are harmless, above the one being typed; how many bytes are unwritten.
-    fn show(&self, io: &mut dyn Io, lines: &[u8]) -> usize {
-        match &self.screen {
-            Some(screen) if !lines.is_empty() => io.write(&screen.above(lines)),
-            _ => io.write(lines),
-        }
-    }
-
-    /// Says something on the terminal, where standard output is one.
-    fn say_here(&self, io: &mut dyn Io, words: &str) {
-        if self.plan.show == Show::Lines {
-            self.show(io, format!("{words}\n").as_bytes());
-        }
-    }
-
-    /// Says something on the terminal, or else as an event.
-    fn notice(&self, io: &mut dyn Io, words: &str) {
-        self.say_here(io, words);
-        if self.plan.show != Show::Lines {
-            io.report(&Event::Notice { words });
-        }
-    }
-
     fn type_in(&mut self, io: &mut dyn Io, id: ConnectionId, keys: &[u8]) {
         let Some(screen) = &mut self.screen else { return self.say(io, id, keys) };
         if self.outgoing.has_ended() {
@@ -242,12 +173,6 @@ impl Talk {
         self.close_screen(io);
         if self.plan.speaker != Speaker::Program {
             self.say_here(io, "You have ended your part; Ctrl-C ends the talk");
-        }
-    }
-
-    fn close_screen(&mut self, io: &mut dyn Io) {
-        if let Some(screen) = &mut self.screen {
-            io.write(screen.close().as_bytes());
         }
     }
 
@@ -303,59 +228,6 @@ impl Talk {
         }
         self.outgoing.send_in_turn(io, id);
         self.expect_turn(io, id);
-    }
-
-    /// Ends the conversation from our side; what the other side still says is thrown away.
-    fn leave(&mut self, io: &mut dyn Io) {
-        if let Some(id) = self.calls.end() {
-            io.close(id);
-        }
-        if let Some((id, _)) = self.partner.filter(|_| self.state == State::Talking) {
-            self.state = State::Leaving;
-            self.close_screen(io);
-            io.finish(id);
-            io.after(id, Timer::Leave, LEAVE);
-        }
-        io.pause_input();
-        io.stop();
-    }
-
-    /// Whoever calls while we talk is told so; closing at once would send RST if it has said something.
-    fn turn_away(&self, io: &mut dyn Io, id: ConnectionId, tuple: FourTuple) {
-        let FourTuple { local, remote } = tuple;
-        io.report(&Event::Refused { local, remote, reason: Refusal::Busy });
-        io.send(id, b"busy\n");
-        io.finish(id);
-        io.after(id, Timer::Leave, LEAVE);
-    }
-
-    /// Why an end that the other side or the kernel brought about is a failure, if it is one.
-    fn judge(&mut self, closed: &Closed) {
-        // However the other side takes our leaving, it is over.
-        if self.state == State::Leaving {
-            return;
-        }
-        let error = |call, source: io::Error| Some(Error::new(call, closed.tuple, source));
-        let failure = match closed.reason {
-            CloseReason::Fin | CloseReason::Local | CloseReason::Abort => None,
-            CloseReason::Reset => error("recv", Errno::ECONNRESET.into())
-                .map(|error| error.note("the other side broke off (RST): what it had not read is lost")),
-            CloseReason::Failed(call, errno) => error(call, errno.into()),
-            CloseReason::ReceiveTimeout | CloseReason::SendTimeout => {
-                error("send", io::Error::other("a time limit was over"))
-            }
-        };
-        self.failure = failure.or(self.failure.take());
-    }
-
-    fn status(&self) -> Option<Event<'static>> {
-        let (local, remote) = match self.partner {
-            Some((_, tuple)) => (tuple.local, Some(tuple.remote)),
-            None => (self.plan.listening.or_else(|| self.remote().map(any_address))?, self.remote()),
-        };
-        let (sent, unsent) = self.outgoing.counts();
-        let state = self.state.word();
-        Some(Event::Conversation { state, local, remote, received: self.received, sent, unsent })
     }
 }
 
@@ -423,15 +295,7 @@ impl Service for Talk {
                 let shown = self.view.so_far();
                 self.show(io, &shown);
             }
-            Timer::Turn => {
-                let waiting = self.outgoing.turns.as_ref().map_or(0, Turns::waiting);
-                let words = format!(
-                    "It is the other side's turn, and it has ended no line for {}; yours that wait: {waiting}. \
-                     Does it take turns? If not, talk without --turns",
-                    Short(TURN)
-                );
-                self.notice(io, &words);
-            }
+            Timer::Turn => self.complain(io),
             Timer::Interval | Timer::Answer => {}
         }
     }

@@ -37,6 +37,12 @@ impl<S: Stream> Connections<S> {
 
     /// Tells the service what came from standard input, a bounded piece, and what has gone to standard output.
     pub fn serve_streams(&mut self, service: &mut dyn Service) {
+        if self.standard.is_some() {
+            self.tell_of_streams(service);
+        }
+    }
+
+    fn tell_of_streams(&mut self, service: &mut dyn Service) {
         if let Some(outcome) = self.standard.as_mut().and_then(|standard| standard.written()) {
             service.written(self, outcome);
         }

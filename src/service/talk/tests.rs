@@ -2,6 +2,7 @@
 
 use super::super::recorder::{ID, Recorder, account};
 use super::*;
+use crate::report::CloseReason;
 
 fn plan() -> TalkPlan {
     TalkPlan {

@@ -1,0 +1,160 @@
+//! `talk`: a conversation in lines, or in any bytes.
+
+mod args;
+
+use std::io::{IsTerminal, stderr, stdin, stdout};
+use std::net::{Ipv4Addr, SocketAddr};
+use std::process::ExitCode;
+
+use args::{Args, Expect, Place};
+use clap::CommandFactory;
+use clap::error::ErrorKind;
+use fourtuple::cli;
+use fourtuple::drive::{Ended, EventLoop, Limits, Settings};
+use fourtuple::error::Result;
+use fourtuple::evidence::advice::explain;
+use fourtuple::net::{SocketOptions, bind};
+use fourtuple::report::{Event, Format, Output, Reporter};
+use fourtuple::service::{Ack, Echo, Prefix, Reply, Script, Show, Signal, Speaker, Talk, TalkPlan};
+
+fn main() -> ExitCode {
+    let args: Args = cli::parse();
+    let place = args.place().unwrap_or_else(|words| {
+        Args::command().error(ErrorKind::ValueValidation, words).exit();
+    });
+    if let (Place::Call { host, port }, true) = (&place, args.test) {
+        return cli::run("talk", &args.output, |reporter| test(&args, host, *port, reporter));
+    }
+    let streams = Streams::look(args.output.format);
+    let conversation = Output::stdout(args.output.format);
+    let events = match streams.show {
+        Show::Json => Some(conversation.clone()),
+        // Told in words where the conversation stands; a file has them as events all the same.
+        Show::Lines if stderr().is_terminal() => None,
+        Show::Exact | Show::Lines => Some(Output::stderr(Format::Text)),
+    };
+    cli::run_on("talk", &args.output, events, |reporter| run(&args, &place, streams, reporter, conversation))
+}
+
+/// What standard input and output are.
+#[derive(Clone, Copy)]
+struct Streams {
+    speaker: Speaker,
+    show: Show,
+}
+
+impl Streams {
+    fn look(format: Format) -> Self {
+        let (person, terminal) = (stdin().is_terminal(), stdout().is_terminal());
+        let dumb = std::env::var_os("TERM").is_none_or(|kind| kind.is_empty() || kind == "dumb");
+        Self {
+            speaker: match person {
+                true if terminal && !dumb && format == Format::Text => Speaker::Keyboard,
+                true => Speaker::Person,
+                false => Speaker::Program,
+            },
+            show: match format {
+                Format::Json => Show::Json,
+                Format::Text if terminal => Show::Lines,
+                Format::Text => Show::Exact,
+            },
+        }
+    }
+}
+
+fn run(
+    args: &Args,
+    place: &Place,
+    streams: Streams,
+    reporter: &Reporter,
+    conversation: Output,
+) -> Result<ExitCode> {
+    let mut event_loop =
+        EventLoop::new(reporter.clone(), settings(args), &[Signal::Goodbye, Signal::Status])?;
+    let (remotes, listening) = match place {
+        Place::Call { host, port } => (cli::addresses_of(host, *port)?, None),
+        Place::Listen(local) => (Vec::new(), Some(listen(args, *local, &mut event_loop, reporter)?)),
+    };
+    let mut talk = Talk::new(TalkPlan {
+        remotes,
+        listening,
+        name: args.name.clone(),
+        bye: args.keywords(streams.speaker),
+        turns: args.turns,
+        speaker: streams.speaker,
+        show: streams.show,
+    });
+    event_loop.converse(conversation, streams.speaker == Speaker::Keyboard)?;
+    let ended = event_loop.run(&mut talk);
+    let remote = talk.remote();
+    status(ended.and_then(|ended| talk.outcome().map(|()| ended)), remote)
+}
+
+fn test(args: &Args, host: &str, port: u16, reporter: &Reporter) -> Result<ExitCode> {
+    let remotes = cli::addresses_of(host, port)?;
+    match &args.expect {
+        Expect::Echo => test_for(Echo, args, remotes, reporter),
+        Expect::Ack => test_for(Ack::default(), args, remotes, reporter),
+        Expect::Prefix(text) => test_for(Prefix::new(text), args, remotes, reporter),
+    }
+}
+
+fn test_for(
+    reply: impl Reply,
+    args: &Args,
+    remotes: Vec<SocketAddr>,
+    reporter: &Reporter,
+) -> Result<ExitCode> {
+    let mut script = Script::new(remotes, reply, args.reply_timeout);
+    let ended = EventLoop::new(reporter.clone(), settings(args), &[])?.run(&mut script);
+    let remote = script.remote();
+    status(ended.and_then(|ended| script.outcome().map(|()| ended)), remote)
+}
+
+fn settings(args: &Args) -> Settings {
+    Settings {
+        limits: Limits { connect: args.connect_timeout.0, ..Limits::default() },
+        drain: args.drain,
+        options: calling(),
+        ..Settings::default()
+    }
+}
+
+/// The options of a socket that calls.
+fn calling() -> SocketOptions {
+    SocketOptions { no_delay: true, bind_address_no_port: true, ..SocketOptions::default() }
+}
+
+fn status(ended: Result<Ended>, remote: Option<SocketAddr>) -> Result<ExitCode> {
+    let local = SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), 0);
+    Ok(match ended.map_err(|error| explain(error, local, remote, &calling()))? {
+        Ended::Stopped => ExitCode::SUCCESS,
+        Ended::AtOnce(signal) => cli::signalled(signal),
+    })
+}
+
+/// Listens, with SO_REUSEPORT off: a second `talk --listen` would share the callers instead of being told.
+fn listen(
+    args: &Args,
+    local: SocketAddr,
+    event_loop: &mut EventLoop,
+    reporter: &Reporter,
+) -> Result<SocketAddr> {
+    let options = SocketOptions {
+        reuse_address: args.reuse_address.is_on(),
+        no_delay: true,
+        ..SocketOptions::default()
+    };
+    let listening = bind(local, &options).and_then(|bound| bound.listen(BACKLOG));
+    let local = event_loop.accept_from(listening.map_err(|error| explain(error, local, None, &options))?)?;
+    reporter.report(&Event::Listening {
+        local,
+        reuse_address: options.reuse_address,
+        reuse_port: options.reuse_port,
+        workers: 1,
+    });
+    Ok(local)
+}
+
+/// More than one, so that a second caller is told that we are busy.
+const BACKLOG: i32 = 128;

@@ -1,0 +1,56 @@
+//! How a conversation ends.
+
+use std::io;
+
+use nix::errno::Errno;
+
+use super::{LEAVE, State, Talk};
+use crate::error::Error;
+use crate::net::FourTuple;
+use crate::report::{CloseReason, Event, Refusal};
+use crate::service::{Closed, ConnectionId, Io, Timer};
+
+impl Talk {
+    /// Ends the conversation from our side; what the other side still says is thrown away.
+    pub(super) fn leave(&mut self, io: &mut dyn Io) {
+        if let Some(id) = self.calls.end() {
+            io.close(id);
+        }
+        if let Some((id, _)) = self.partner.filter(|_| self.state == State::Talking) {
+            self.state = State::Leaving;
+            self.close_screen(io);
+            io.finish(id);
+            io.after(id, Timer::Leave, LEAVE);
+        }
+        io.pause_input();
+        io.stop();
+    }
+
+    /// Whoever calls while we talk is told so; closing at once would send RST if it has said something.
+    pub(super) fn turn_away(&self, io: &mut dyn Io, id: ConnectionId, tuple: FourTuple) {
+        let FourTuple { local, remote } = tuple;
+        io.report(&Event::Refused { local, remote, reason: Refusal::Busy });
+        io.send(id, b"busy\n");
+        io.finish(id);
+        io.after(id, Timer::Leave, LEAVE);
+    }
+
+    /// Why an end that the other side or the kernel brought about is a failure, if it is one.
+    pub(super) fn judge(&mut self, closed: &Closed) {
+        // However the other side takes our leaving, it is over.
+        if self.state == State::Leaving {
+            return;
+        }
+        let error = |call, source: io::Error| Some(Error::new(call, closed.tuple, source));
+        let failure = match closed.reason {
+            CloseReason::Fin | CloseReason::Local | CloseReason::Abort => None,
+            CloseReason::Reset => error("recv", Errno::ECONNRESET.into())
+                .map(|error| error.note("the other side broke off (RST): what it had not read is lost")),
+            CloseReason::Failed(call, errno) => error(call, errno.into()),
+            CloseReason::ReceiveTimeout | CloseReason::SendTimeout => {
+                error("send", io::Error::other("a time limit was over"))
+            }
+        };
+        self.failure = failure.or(self.failure.take());
+    }
+}

@@ -1,0 +1,35 @@
+//! With whom to talk, and how.
+
+use std::net::SocketAddr;
+
+use super::view::Show;
+
+/// With whom to talk, and how.
+#[derive(Clone, Debug)]
+pub struct TalkPlan {
+    /// The addresses to call, tried in order until one answers; none: wait for a caller.
+    pub remotes: Vec<SocketAddr>,
+    /// The address callers reach, where one is waited for.
+    pub listening: Option<SocketAddr>,
+    /// What to call oneself: the other side is a relay then.
+    pub name: Option<String>,
+    /// A line that is one of these ends the conversation, whoever says it.
+    pub bye: Vec<String>,
+    /// Each side says a line in turn, the caller first.
+    pub turns: bool,
+    /// Who speaks for us.
+    pub speaker: Speaker,
+    /// How the other side's words are shown.
+    pub show: Show,
+}
+
+/// What standard input is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Speaker {
+    /// A file, a pipe: what it brings is sent even after the other side has ended.
+    Program,
+    /// A terminal that edits lines by itself.
+    Person,
+    /// A terminal that hands over each key; the line is edited here.
+    Keyboard,
+}
