@@ -24,7 +24,7 @@ pub use socket_args::SocketArgs;
 pub use stop::Stop;
 pub use values::{
     Limit, Parsed, Switch, count, duration, limit, local_ip, port, port_range, positive, positive_duration,
-    positive_size, remote_port, size,
+    positive_size, rate, remote_port, size,
 };
 
 /// Reads the command line; or prints what was asked for, or what is wrong with it, and ends the program.

@@ -71,6 +71,12 @@ pub fn count(text: &str) -> Parsed<usize> {
     }
 }
 
+/// Reads a rate of at least one a second: `500/s`, `20k/s`.
+pub fn rate(text: &str) -> Parsed<usize> {
+    let number = text.strip_suffix("/s").ok_or("a rate is so many a second, such as 500/s or 20k/s")?;
+    count(number)
+}
+
 /// Reads a duration with its unit.
 pub fn duration(text: &str) -> Parsed<Duration> {
     humantime::parse_duration(text)
@@ -167,6 +173,14 @@ mod tests {
         assert_eq!((count("7"), count("100k"), count("1M")), (Ok(7), Ok(100_000), Ok(1_000_000)));
         for wrong in ["", "k", "0", "0k", "1.5M", "-1", "1kk", "99999999999999999M", "1µ"] {
             assert!(count(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_rate_says_of_what_it_is_one() {
+        assert_eq!((rate("500/s"), rate("20k/s")), (Ok(500), Ok(20_000)));
+        for wrong in ["500", "0/s", "/s", "20k/m"] {
+            assert!(rate(wrong).is_err(), "{wrong}");
         }
     }
 

@@ -22,6 +22,8 @@ pub enum Load {
         size: usize,
         /// Requests under way on each connection.
         depth: usize,
+        /// Requests that come to be due a second, of all threads.
+        rate: Option<usize>,
         /// Threads that send them.
         threads: usize,
     },
@@ -29,6 +31,8 @@ pub enum Load {
     Result {
         /// Requests.
         requests: u64,
+        /// Requests that were due, where they came at a rate.
+        due: Option<u64>,
         /// Bytes of their answers.
         bytes: u64,
         /// The measured time.
@@ -139,19 +143,25 @@ impl Load {
         let new = |word| Line::new(format, word);
         let mut line;
         match *self {
-            Self::Running { mode, remote, connections, size, depth, threads } => {
+            Self::Running { mode, remote, connections, size, depth, rate, threads } => {
                 line = new("running");
                 line.field("mode", mode)
                     .field("remote", remote)
                     .number("connections", connections as u64)
                     .number("size", size as u64)
-                    .number("depth", depth as u64)
-                    .number("threads", threads as u64);
+                    .number("depth", depth as u64);
+                if let Some(rate) = rate {
+                    line.number("rate", rate as u64);
+                }
+                line.number("threads", threads as u64);
             }
-            Self::Result { requests, bytes, elapsed } => {
+            Self::Result { requests, due, bytes, elapsed } => {
                 line = new("result");
-                line.number("requests", requests)
-                    .number("bytes", bytes)
+                line.number("requests", requests);
+                if let Some(due) = due {
+                    line.number("due", due);
+                }
+                line.number("bytes", bytes)
                     .duration("elapsed", elapsed)
                     .number("requests-per-second", per_second(requests, elapsed))
                     .number("bytes-per-second", per_second(bytes, elapsed));

@@ -1,5 +1,7 @@
 //! Clients that make work for an echo server, and measure how it does it.
 
+mod arrivals;
+mod client;
 mod connect;
 mod course;
 mod exchange;
@@ -15,6 +17,7 @@ use std::time::Duration;
 
 use crate::net::FourTuple;
 
+pub use arrivals::Rate;
 pub use connect::Connects;
 pub use course::Course;
 pub use exchange::Exchange;
@@ -36,6 +39,8 @@ pub struct LoadPlan {
     pub size: usize,
     /// How many requests of a connection may wait for their answers; at least one.
     pub depth: usize,
+    /// At what rate requests come; `None`: as their predecessors are answered.
+    pub rate: Option<Rate>,
     /// How long to go on.
     pub duration: Duration,
     /// How long an answer may take.

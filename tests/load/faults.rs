@@ -10,7 +10,7 @@ use super::program::{Listener, Program};
 use super::{event, events, load};
 
 /// A server that does this to each connection.
-fn server(behave: Behave) -> SocketAddr {
+pub fn server(behave: Behave) -> SocketAddr {
     let listening = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listening.local_addr().unwrap();
     thread::spawn(move || {
@@ -132,6 +132,8 @@ fn wrong_usage_names_the_argument() {
         (&["rr", "127.0.0.1:3000", "--size", "0B"], "'0B' for '--size"),
         (&["rr", "127.0.0.1:3000", "--connections", "0"], "'0' for '--connections"),
         (&["rr", "127.0.0.1:3000", "--duration", "5"], "'5' for '--duration"),
+        (&["rr", "127.0.0.1:3000", "--rate", "500"], "'500' for '--rate"),
+        (&["rr", "127.0.0.1:3000", "--rate", "500/s", "--depth", "2"], "--depth"),
         (&["hold", "--remote", "127.0.0.1:3000"], "--count"),
         (&["hold", "--count", "1"], "--remote"),
         (&["hold", "--count", "1.5M", "--remote", "127.0.0.1:1"], "'1.5M' for '--count"),

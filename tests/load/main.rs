@@ -6,6 +6,7 @@ mod faults;
 mod hold;
 #[path = "../program/mod.rs"]
 mod program;
+mod rate;
 
 use program::{End, Listener, Program, field};
 use serde_json::Value;
@@ -73,4 +74,25 @@ fn connect_makes_a_connection_for_each_request() {
     let totals = listener.stop().well();
     let accepted: u64 = field(totals.lines("stopped ")[0], "accepted").parse().unwrap();
     assert!(requests > 10 && (requests..=requests + 5).contains(&accepted), "{requests} {accepted}");
+}
+
+#[test]
+fn the_plot_is_a_picture_of_its_own() {
+    let listener = Listener::start(&["--quiet"]);
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("latency.svg");
+    let options = ["--duration", "100ms", "--plot", file.to_str().unwrap()];
+    load("rr", listener.address, &options).well();
+    let picture = std::fs::read_to_string(&file).unwrap();
+    assert!(picture.starts_with("<svg ") && picture.trim_end().ends_with("</svg>"), "{picture}");
+    let points = picture.split("<polyline ").skip(1).map(|line| line.split(' ').count()).max();
+    assert!(points > Some(20), "a line through {points:?} points");
+    assert!(["90", "99"].iter().all(|label| picture.contains(&format!("\n{label}\n"))), "{picture}");
+}
+
+#[test]
+fn a_file_that_cannot_be_written_is_told_before_the_time_is_spent() {
+    let listener = Listener::start(&["--quiet"]);
+    let end = load("rr", listener.address, &["--plot", "/nowhere/latency.svg", "--duration", "1h"]);
+    assert!(end.with_status(1).stderr.contains("open /nowhere/latency.svg: ENOENT"));
 }

@@ -4,6 +4,8 @@ mod connect;
 mod exchange;
 mod hold;
 mod outcome;
+mod plot;
+mod progress;
 mod run;
 
 use std::process::ExitCode;

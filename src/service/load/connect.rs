@@ -42,7 +42,7 @@ impl Connects {
             ports,
             pattern: Pattern::with_pieces_of(plan.size),
             clients: HashMap::new(),
-            measure: Measure::new(course, plan.duration),
+            measure: Measure::new(course, plan.duration, false),
             plan,
         }
     }
@@ -50,6 +50,13 @@ impl Connects {
     /// The account, complete once the driver has ended.
     pub fn tally(self) -> Tally {
         self.measure.tally
+    }
+
+    fn begin(&mut self, io: &mut dyn Io) {
+        for _ in 0..self.plan.connections {
+            self.open(io);
+        }
+        self.end_if_deserted(io);
     }
 
     /// Begins one connection, from the next port that is to be had.
@@ -122,17 +129,14 @@ impl Service for Connects {
     }
 
     fn woken(&mut self, io: &mut dyn Io) {
-        match self.measure.woken(io) {
+        let now = Instant::now();
+        match self.measure.woken(now) {
             Moment::Wait => {}
-            Moment::Begin => {
-                for _ in 0..self.plan.connections {
-                    self.open(io);
-                }
-                self.end_if_deserted(io);
-            }
-            Moment::Look(now) => self.give_up_overdue(io, now),
-            Moment::End => self.end(io),
+            Moment::Begin(_) => self.begin(io),
+            Moment::Look => self.give_up_overdue(io, now),
+            Moment::Rest | Moment::End => self.end(io),
         }
+        self.measure.wake(io, None);
     }
 
     fn received(&mut self, io: &mut dyn Io, id: ConnectionId, bytes: &[u8]) {
@@ -149,7 +153,7 @@ impl Service for Connects {
         if client.received < size || self.measure.is_past(now) {
             return;
         }
-        self.measure.answered(size, now.saturating_duration_since(client.begun));
+        self.measure.answered(size, client.begun, now);
         self.clients.remove(&id);
         io.close(id);
         self.open(io);

@@ -1,11 +1,12 @@
-//! Requests and answers over connections that stay: each answer brings the next request.
+//! Requests and answers over connections that stay: each answer brings the next request, or they come at a rate.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Instant;
 
+use super::arrivals::Arrivals;
+use super::client::{Client, Requests};
 use super::measure::{Measure, Moment};
-use super::pattern::Pattern;
 use super::{Course, LoadPlan, Tally};
 use crate::error::{Error, Result};
 use crate::net::FourTuple;
@@ -13,42 +14,39 @@ use crate::service::{Closed, ConnectionId, Io, Service, Signal};
 
 /// How many connections may be in SYN-SENT at once: few enough for any accept queue.
 const OPENING: usize = 64;
-/// How far apart in the pattern the streams of two connections begin: no two send the same.
-const APART: u64 = 1009;
 
-/// Opens its connections, waits for the other threads, and then keeps requests under way on each.
+/// Opens its connections, waits for the other threads, and then keeps requests under way.
+///
+/// Without a rate each connection has so many requests under way, and sends one as one is answered (a closed loop). With
+/// a rate requests are due at fixed times, and their latency counts from then on, however late they could be sent: what
+/// a slow answer keeps waiting is not left out (coordinated omission). All that were due are waited for.
 #[derive(Debug)]
 pub struct Exchange {
     plan: LoadPlan,
-    pattern: Pattern,
+    requests: Requests,
     /// Opens begun so far, and how many of them have no outcome yet.
     begun: usize,
     opening: usize,
     clients: HashMap<ConnectionId, Client>,
+    arrivals: Option<Arrivals>,
+    /// Whose turn it is to send what arrives.
+    turns: Vec<ConnectionId>,
+    turn: usize,
     measure: Measure,
-}
-
-/// One connection.
-#[derive(Debug)]
-struct Client {
-    tuple: FourTuple,
-    /// Where in the pattern its stream begins.
-    offset: u64,
-    sent: u64,
-    received: u64,
-    /// When the requests that have no answer yet were sent.
-    waiting: VecDeque<Instant>,
 }
 
 impl Exchange {
     /// A load that has not begun.
     pub fn new(plan: LoadPlan, course: Arc<Course>) -> Self {
         Self {
-            pattern: Pattern::with_pieces_of(plan.size * plan.depth),
+            requests: Requests::of(&plan),
             begun: 0,
             opening: 0,
             clients: HashMap::new(),
-            measure: Measure::new(course, plan.duration),
+            arrivals: None,
+            turns: Vec::new(),
+            turn: 0,
+            measure: Measure::new(course, plan.duration, plan.rate.is_some()),
             plan,
         }
     }
@@ -72,23 +70,46 @@ impl Exchange {
         }
     }
 
-    fn begin(&mut self, io: &mut dyn Io) {
+    fn begin(&mut self, io: &mut dyn Io, begin: Instant) {
+        if let Some(rate) = self.plan.rate {
+            self.turns = self.clients.keys().copied().collect();
+            self.arrivals = Some(Arrivals::new(rate, begin, self.plan.duration));
+            return;
+        }
         for (&id, client) in &mut self.clients {
-            client.ask(io, id, &self.plan, &self.pattern, self.plan.depth, Instant::now());
+            client.ask(io, id, &self.requests, self.plan.depth, Instant::now());
+        }
+    }
+
+    /// Sends what has come to be due by `now`, over one connection after the other.
+    fn send_arrivals(&mut self, io: &mut dyn Io, now: Instant) {
+        let Some(arrivals) = &mut self.arrivals else { return };
+        while let Some(due) = arrivals.take(now) {
+            self.turn = (self.turn + 1) % self.turns.len().max(1);
+            if let Some(&id) = self.turns.get(self.turn)
+                && let Some(client) = self.clients.get_mut(&id)
+            {
+                self.measure.tally.due += 1;
+                client.ask(io, id, &self.requests, 1, due);
+            }
         }
     }
 
     /// Gives up the connections whose oldest answer is overdue.
     fn give_up_overdue(&mut self, io: &mut dyn Io, now: Instant) {
         let limit = self.plan.timeout;
-        let overdue = |client: &Client| {
-            client.waiting.front().is_some_and(|&sent| now.saturating_duration_since(sent) > limit)
-        };
-        for (id, client) in self.clients.extract_if(|_, client| overdue(client)) {
+        let overdue = self.clients.extract_if(|_, client| client.is_overdue(now, limit));
+        for (id, client) in overdue {
             self.measure.tally.unanswered(client.tuple, limit);
+            self.turns.retain(|&other| other != id);
             io.abort(id);
         }
         self.end_if_deserted(io);
+    }
+
+    fn remove(&mut self, id: ConnectionId) -> Option<Client> {
+        self.turns.retain(|&other| other != id);
+        self.clients.remove(&id)
     }
 
     /// Ends where no connection is left, and says whether that is so.
@@ -100,49 +121,20 @@ impl Exchange {
         deserted
     }
 
+    /// Nothing more is due; ends once nothing is waited for.
+    fn rest(&mut self, io: &mut dyn Io, now: Instant) {
+        self.give_up_overdue(io, now);
+        if !self.clients.values().any(Client::is_waiting) {
+            self.end(io);
+        }
+    }
+
     fn end(&mut self, io: &mut dyn Io) {
         // RST leaves no TIME-WAIT, which would keep the source ports from the next run.
         for (id, _) in self.clients.drain() {
             io.abort(id);
         }
         self.measure.end(io);
-    }
-}
-
-impl Client {
-    /// Sends so many requests at once.
-    fn ask(
-        &mut self,
-        io: &mut dyn Io,
-        id: ConnectionId,
-        plan: &LoadPlan,
-        pattern: &Pattern,
-        requests: usize,
-        now: Instant,
-    ) {
-        let length = requests * plan.size;
-        io.send(id, pattern.from(self.offset + self.sent).get(..length).unwrap_or_default());
-        self.sent += length as u64;
-        self.waiting.extend(std::iter::repeat_n(now, requests));
-    }
-
-    /// What is wrong with these bytes, if anything is.
-    fn fault(&self, plan: &LoadPlan, pattern: &Pattern, bytes: &[u8]) -> Option<String> {
-        if self.received + bytes.len() as u64 > self.sent {
-            return Some(format!("{} bytes were sent, and more came back", self.sent));
-        }
-        if !plan.verify && self.received >= plan.size as u64 {
-            return None;
-        }
-        let at = pattern.difference(self.offset + self.received, bytes)? - self.offset;
-        Some(format!("byte {at} of the answers is not the one that was sent"))
-    }
-
-    /// Takes in so many bytes, and returns how many requests they answer.
-    fn receive(&mut self, bytes: usize, size: u64) -> usize {
-        let before = self.received / size;
-        self.received += bytes as u64;
-        (self.received / size - before) as usize
     }
 }
 
@@ -153,9 +145,7 @@ impl Service for Exchange {
     }
 
     fn opened(&mut self, io: &mut dyn Io, id: ConnectionId, tuple: FourTuple) {
-        let offset = self.clients.len() as u64 * APART;
-        let waiting = VecDeque::with_capacity(self.plan.depth);
-        self.clients.insert(id, Client { tuple, offset, sent: 0, received: 0, waiting });
+        self.clients.insert(id, Client::new(self.clients.len(), tuple));
         self.opening -= 1;
         self.open_more(io);
     }
@@ -167,12 +157,16 @@ impl Service for Exchange {
     }
 
     fn woken(&mut self, io: &mut dyn Io) {
-        match self.measure.woken(io) {
+        let now = Instant::now();
+        self.send_arrivals(io, now);
+        match self.measure.woken(now) {
             Moment::Wait => {}
-            Moment::Begin => self.begin(io),
-            Moment::Look(now) => self.give_up_overdue(io, now),
-            Moment::End => self.end(io),
+            Moment::Begin(begin) => self.begin(io, begin),
+            Moment::Look => self.give_up_overdue(io, now),
+            Moment::Rest => self.rest(io, now),
+            Moment::End => return self.end(io),
         }
+        self.measure.wake(io, self.arrivals.as_ref().and_then(Arrivals::due));
     }
 
     fn received(&mut self, io: &mut dyn Io, id: ConnectionId, bytes: &[u8]) {
@@ -181,19 +175,26 @@ impl Service for Exchange {
         if self.measure.is_past(now) {
             return;
         }
-        if let Some(words) = client.fault(&self.plan, &self.pattern, bytes) {
+        if let Some(words) = client.fault(&self.requests, bytes) {
             self.measure.tally.wrong(client.tuple, words);
-            self.clients.remove(&id);
+            self.remove(id);
             io.abort(id);
             self.end_if_deserted(io);
             return;
         }
-        let answered = client.receive(bytes.len(), self.plan.size as u64);
-        for sent in client.waiting.drain(..answered) {
-            self.measure.answered(self.plan.size, now.saturating_duration_since(sent));
+        let answered = client.receive(&self.requests, bytes.len());
+        let count = answered.len();
+        for due in answered {
+            self.measure.answered(self.plan.size, due, now);
         }
-        if answered > 0 {
-            client.ask(io, id, &self.plan, &self.pattern, answered, now);
+        if self.plan.rate.is_none() && count > 0 {
+            client.ask(io, id, &self.requests, count, now);
+        }
+    }
+
+    fn drained(&mut self, io: &mut dyn Io, id: ConnectionId) {
+        if let Some(client) = self.clients.get_mut(&id) {
+            client.drained(io, id, &self.requests);
         }
     }
 
@@ -205,7 +206,7 @@ impl Service for Exchange {
 
     fn closed(&mut self, io: &mut dyn Io, id: ConnectionId, account: Closed) {
         // What has been given up is counted already.
-        if let Some(client) = self.clients.remove(&id) {
+        if let Some(client) = self.remove(id) {
             self.measure.tally.ended(client.tuple, account.reason);
             self.end_if_deserted(io);
         }

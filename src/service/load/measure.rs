@@ -10,15 +10,21 @@ use crate::service::Io;
 const LOOK: Duration = Duration::from_micros(200);
 /// How often answers that are overdue are looked for.
 const SCAN: Duration = Duration::from_millis(100);
+/// How often, after the end, it is looked whether the last answer has come.
+const LATE: Duration = Duration::from_millis(5);
 
 /// The clock of a thread, and its account.
 #[derive(Debug)]
 pub struct Measure {
     course: Arc<Course>,
     duration: Duration,
+    /// What is under way at the end is waited for, and counted.
+    waits: bool,
     stage: Stage,
     /// Answers that the course has not been told of.
     untold: u64,
+    /// When the last answer came.
+    last: Instant,
     pub tally: Tally,
 }
 
@@ -26,26 +32,29 @@ pub struct Measure {
 enum Stage {
     Opening,
     Ready,
-    Counting { begin: Instant, end: Instant },
+    Counting { begin: Instant, end: Instant, look: Instant },
     Over,
 }
 
 /// What a thread is woken for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Moment {
-    /// Not all threads are ready, or this one has ended.
+    /// Nothing, or for something of its own.
     Wait,
-    /// The measured time begins.
-    Begin,
-    /// It goes on: look after what is overdue by now.
-    Look(Instant),
+    /// The measured time has begun then.
+    Begin(Instant),
+    /// To look for what is overdue.
+    Look,
+    /// The measured time is over, and what is under way is to be waited for; what is overdue is not.
+    Rest,
     /// It is over.
     End,
 }
 
 impl Measure {
-    pub fn new(course: Arc<Course>, duration: Duration) -> Self {
-        Self { course, duration, stage: Stage::Opening, untold: 0, tally: Tally::default() }
+    pub fn new(course: Arc<Course>, duration: Duration, waits: bool) -> Self {
+        let (last, tally) = (Instant::now(), Tally::default());
+        Self { course, duration, waits, stage: Stage::Opening, untold: 0, last, tally }
     }
 
     /// All that is needed before the beginning is done.
@@ -58,51 +67,61 @@ impl Measure {
     }
 
     /// What it is time for.
-    pub fn woken(&mut self, io: &mut dyn Io) -> Moment {
-        match self.stage {
+    pub fn woken(&mut self, now: Instant) -> Moment {
+        match &mut self.stage {
             Stage::Opening | Stage::Over => Moment::Wait,
             Stage::Ready => match self.course.begun() {
                 Some(begin) => {
-                    self.stage = Stage::Counting { begin, end: begin + self.duration };
-                    io.wake_after(self.duration.min(SCAN));
-                    Moment::Begin
+                    let end = begin + self.duration;
+                    self.stage = Stage::Counting { begin, end, look: end.min(begin + SCAN) };
+                    Moment::Begin(begin)
                 }
-                None => {
-                    io.wake_after(LOOK);
-                    Moment::Wait
-                }
+                None => Moment::Wait,
             },
-            Stage::Counting { end, .. } => {
+            Stage::Counting { look, .. } if now < *look => Moment::Wait,
+            Stage::Counting { end, look, .. } => {
                 self.course.count(std::mem::take(&mut self.untold));
-                let now = Instant::now();
-                if now >= end {
-                    return Moment::End;
+                *look = if now < *end { (now + SCAN).min(*end) } else { now + LATE };
+                match (now < *end, self.waits) {
+                    (true, _) => Moment::Look,
+                    (false, true) => Moment::Rest,
+                    (false, false) => Moment::End,
                 }
-                io.wake_after(SCAN.min(end - now));
-                Moment::Look(now)
             }
         }
     }
 
-    /// Whether what happens `now` comes after the measured time.
+    /// Asks to be woken when that is next needed, or when something of the caller's own is due.
+    pub fn wake(&self, io: &mut dyn Io, due: Option<Instant>) {
+        let next = match self.stage {
+            Stage::Opening | Stage::Over => return,
+            Stage::Ready => return io.wake_after(LOOK),
+            Stage::Counting { look, .. } => due.map_or(look, |due| due.min(look)),
+        };
+        io.wake_after(next.saturating_duration_since(Instant::now()));
+    }
+
+    /// Whether what happens `now` comes too late to be counted.
     pub fn is_past(&self, now: Instant) -> bool {
         match self.stage {
             Stage::Opening | Stage::Ready => false,
-            Stage::Counting { end, .. } => now >= end,
+            Stage::Counting { end, .. } => now >= end && !self.waits,
             Stage::Over => true,
         }
     }
 
-    /// A request of so many bytes was answered, so long after it was sent.
-    pub fn answered(&mut self, bytes: usize, latency: Duration) {
+    /// A request of so many bytes that was due then was answered now.
+    pub fn answered(&mut self, bytes: usize, due: Instant, now: Instant) {
         self.untold += 1;
-        self.tally.answered(bytes, latency);
+        self.last = now;
+        self.tally.answered(bytes, now.saturating_duration_since(due));
     }
 
     /// Ends the measured time, and the driver.
     pub fn end(&mut self, io: &mut dyn Io) {
-        if let Stage::Counting { begin, end } = self.stage {
-            self.tally.elapsed = Instant::now().min(end).saturating_duration_since(begin);
+        if let Stage::Counting { begin, end, .. } = self.stage {
+            let end = Instant::now().min(if self.waits { end.max(self.last) } else { end });
+            self.tally.elapsed = end.saturating_duration_since(begin);
         }
         self.stage = Stage::Over;
         io.stop();

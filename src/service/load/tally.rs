@@ -18,6 +18,8 @@ const LONGEST: u64 = 3_600_000_000_000;
 pub struct Tally {
     /// Requests that were answered.
     pub requests: u64,
+    /// Requests that were due, where they came at a rate.
+    pub due: u64,
     /// Bytes of their answers.
     pub bytes: u64,
     /// From send, or from when it was due, to the answer's last byte, in nanoseconds, to three digits.
@@ -35,6 +37,7 @@ impl Default for Tally {
         let Ok(latency) = Histogram::new_with_max(LONGEST, 3) else { unreachable!("constants that fit") };
         Self {
             requests: 0,
+            due: 0,
             bytes: 0,
             latency,
             elapsed: Duration::ZERO,
@@ -48,6 +51,7 @@ impl Tally {
     /// Takes in the account of another thread.
     pub fn add(&mut self, other: Self) {
         self.requests += other.requests;
+        self.due += other.due;
         self.bytes += other.bytes;
         // Both have the same bounds.
         let _ = self.latency.add(other.latency);

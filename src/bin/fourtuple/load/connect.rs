@@ -45,7 +45,7 @@ pub fn run(args: &ConnectArgs) -> Result<ExitCode> {
         Connects::new(plan, ports, Arc::clone(&course))
     });
     let services = services.collect();
-    let running = Load::Running { mode: "connect", remote, connections, size, depth: 1, threads };
+    let running = Load::Running { mode: "connect", remote, connections, size, depth: 1, rate: None, threads };
     let options = SocketOptions { reuse_address: true, ..SocketOptions::default() };
-    Run { common, course: &course, running, options }.all(services, Connects::tally)
+    Run { common, course: &course, running, waits: false, options }.all(services, Connects::tally)
 }

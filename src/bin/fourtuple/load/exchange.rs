@@ -8,7 +8,7 @@ use fourtuple::cli;
 use fourtuple::error::Result;
 use fourtuple::net::SocketOptions;
 use fourtuple::report::Load;
-use fourtuple::service::load::{Course, Exchange, LoadPlan};
+use fourtuple::service::load::{Course, Exchange, LoadPlan, Rate};
 
 use super::run::{Common, Run};
 
@@ -30,6 +30,13 @@ pub struct RrArgs {
     /// Requests of a connection that are under way at once
     #[arg(long, default_value_t = 1, value_parser = cli::positive, value_name = "N")]
     depth: usize,
+    /// Send at this rate, whatever becomes of the requests before, such as 500/s or 20k/s
+    ///
+    /// A request is due at its time, and its latency counts from then, also where it could not be sent: what a slow
+    /// answer keeps waiting is not left out (coordinated omission). The last millisecond before each is not slept
+    /// through, so from 1k/s on a thread is never idle. All answers are waited for.
+    #[arg(long, conflicts_with = "depth", value_parser = cli::rate, value_name = "N/s")]
+    rate: Option<usize>,
     /// Compare every byte of every answer with what was sent
     #[arg(long)]
     verify: bool,
@@ -58,34 +65,37 @@ pub struct BulkArgs {
 
 /// Runs the load `rr`.
 pub fn rr(args: &RrArgs) -> Result<ExitCode> {
-    let RrArgs { ref common, connections, size, depth, verify } = *args;
-    exchange(common, "rr", Shape { connections, size, depth, verify })
+    let RrArgs { ref common, connections, size, depth, rate, verify } = *args;
+    exchange(common, "rr", Shape { connections, size, depth, rate, verify })
 }
 
 /// Runs the load `bulk`.
 pub fn bulk(args: &BulkArgs) -> Result<ExitCode> {
     let BulkArgs { ref common, connections, size, depth, verify } = *args;
-    exchange(common, "bulk", Shape { connections, size, depth, verify })
+    exchange(common, "bulk", Shape { connections, size, depth, rate: None, verify })
 }
 
 struct Shape {
     connections: usize,
     size: usize,
     depth: usize,
+    rate: Option<usize>,
     verify: bool,
 }
 
 fn exchange(common: &Common, mode: &'static str, shape: Shape) -> Result<ExitCode> {
-    let Shape { connections, size, depth, verify } = shape;
+    let Shape { connections, size, depth, rate, verify } = shape;
     let remote = common.remote()?;
     let course = Arc::new(Course::default());
     let shares = common.shares(connections);
-    let services = shares.iter().map(|&connections| {
-        let plan = LoadPlan { size, depth, verify, ..common.plan(remote, connections) };
+    let threads = shares.len();
+    let services = shares.iter().enumerate().map(|(thread, &connections)| {
+        let rate = rate.map(|rate| Rate { per_second: rate as f64, thread, threads });
+        let plan = LoadPlan { size, depth, rate, verify, ..common.plan(remote, connections) };
         Exchange::new(plan, Arc::clone(&course))
     });
-    let services: Vec<Exchange> = services.collect();
-    let running = Load::Running { mode, remote, connections, size, depth, threads: services.len() };
+    let services = services.collect();
+    let running = Load::Running { mode, remote, connections, size, depth, rate, threads };
     let options = SocketOptions { bind_address_no_port: true, ..SocketOptions::default() };
-    Run { common, course: &course, running, options }.all(services, Exchange::tally)
+    Run { common, course: &course, running, waits: rate.is_some(), options }.all(services, Exchange::tally)
 }

@@ -15,6 +15,7 @@ use fourtuple::error::Result;
 use fourtuple::report::{Event, Format, Load, Reporter, Verbosity};
 use fourtuple::service::load::Spread;
 
+use super::progress::Progress;
 use account::Account;
 use crew::Crew;
 pub use share::{ShareArgs, run as run_share};
@@ -92,9 +93,12 @@ pub fn run(args: &HoldArgs) -> Result<ExitCode> {
     let account = Account::open(preflight.listeners)?;
     let begin = Instant::now();
     let mut crew = Crew::start(args, &spread, preflight.processes)?;
+    let progress = Progress::of(args.count as u64);
     while !crew.is_settled() && !stop.wait(LOOK)? {
         crew.listen();
+        progress.open(crew.open());
     }
+    drop(progress);
     reporter.report(&Event::Load(Load::Held {
         connections: crew.open(),
         verified: args.verify.then(|| crew.verified()),

@@ -1,5 +1,6 @@
 //! What a run has brought, told in lines.
 
+use std::path::Path;
 use std::process::{ExitCode, id};
 use std::time::Duration;
 
@@ -10,11 +11,14 @@ use fourtuple::net::SocketOptions;
 use fourtuple::report::{Event, Load, Reporter};
 use fourtuple::service::load::Tally;
 
+use super::plot::Plot;
+
 /// The account of a run.
 pub struct Outcome {
     /// What its threads brought together.
     pub tally: Tally,
     clocks: Vec<CpuClock>,
+    plot: Option<Plot>,
 }
 
 /// A process whose time is told.
@@ -36,14 +40,14 @@ impl Outcome {
     ///
     /// # Errors
     ///
-    /// `ESRCH` where no process has the server's number.
-    pub fn new(server: Option<u32>) -> Result<Self> {
+    /// `ENOENT` where no process has the server's number; what open(2) says of the file for the plot.
+    pub fn new(server: Option<u32>, plot: Option<&Path>) -> Result<Self> {
         let mut clocks = vec![CpuClock::of("self", id())];
         if let Some(pid) = server {
             CpuTime::of(pid)?;
             clocks.push(CpuClock::of("server", pid));
         }
-        Ok(Self { tally: Tally::default(), clocks })
+        Ok(Self { tally: Tally::default(), clocks, plot: plot.map(Plot::create).transpose()? })
     }
 
     /// The measured time begins.
@@ -61,11 +65,12 @@ impl Outcome {
         }
     }
 
-    /// Prints it; connections that came to nothing are an error.
-    pub fn tell(self, reporter: &Reporter, options: &SocketOptions) -> Result<ExitCode> {
+    /// Prints it, and draws the latency where that is asked for; connections that came to nothing are an error.
+    pub fn tell(self, reporter: &Reporter, title: &str, options: &SocketOptions) -> Result<ExitCode> {
         let (tally, tell) = (self.tally, |load| reporter.report(&Event::Load(load)));
         let (requests, bytes) = (tally.requests, tally.bytes);
-        tell(Load::Result { requests, bytes, elapsed: tally.elapsed });
+        let due = (tally.due > 0).then_some(tally.due);
+        tell(Load::Result { requests, due, bytes, elapsed: tally.elapsed });
         if requests > 0 {
             let at = |quantile| Duration::from_nanos(tally.latency.value_at_quantile(quantile));
             let max = Duration::from_nanos(tally.latency.max());
@@ -77,6 +82,9 @@ impl Outcome {
             }
         }
         tell(Load::Failures(tally.failures));
+        if let Some(plot) = self.plot {
+            plot.write(title, &tally.latency)?;
+        }
         let failures = tally.failures.sum();
         match tally.first_failure {
             None => Ok(ExitCode::SUCCESS),

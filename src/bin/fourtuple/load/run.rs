@@ -1,10 +1,11 @@
 //! One run: threads with a loop each, begun together, watched, and summed.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::thread::{self, ScopedJoinHandle};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use clap::Args;
 use fourtuple::cli::{self, Remote};
@@ -16,6 +17,7 @@ use fourtuple::service::Service;
 use fourtuple::service::load::{Course, LoadPlan, Tally};
 
 use super::outcome::Outcome;
+use super::progress::Progress;
 
 /// How often a thing is looked at that nobody tells of.
 const LOOK: Duration = Duration::from_micros(500);
@@ -45,6 +47,9 @@ pub struct Common {
     /// How long an answer may take
     #[arg(long, default_value = "5s", value_parser = cli::positive_duration, value_name = "DURATION")]
     reply_timeout: Duration,
+    /// Write the latency by percentile to this file, as SVG
+    #[arg(long, value_name = "FILE")]
+    plot: Option<PathBuf>,
     /// How events are written: text, or one JSON object a line
     #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]
     format: Format,
@@ -74,6 +79,7 @@ impl Common {
             connections,
             size: 1,
             depth: 1,
+            rate: None,
             duration: self.duration,
             timeout: self.reply_timeout,
             verify: false,
@@ -98,6 +104,8 @@ pub struct Run<'a> {
     pub course: &'a Arc<Course>,
     /// The line that tells that it has begun.
     pub running: Load,
+    /// It goes on beyond the duration until all answers are there.
+    pub waits: bool,
     /// For its sockets, beside TCP_NODELAY.
     pub options: SocketOptions,
 }
@@ -109,7 +117,7 @@ impl Run<'_> {
     pub fn all<S: Service + Send>(self, services: Vec<S>, tally: fn(S) -> Tally) -> Result<ExitCode> {
         cli::raise_descriptor_limit();
         let reporter = Reporter::stdout(self.common.format, Verbosity::Quiet);
-        let mut outcome = Outcome::new(self.common.server_pid)?;
+        let mut outcome = Outcome::new(self.common.server_pid, self.common.plot.as_deref())?;
         let mut ended = Ended::Stopped;
         let loops = services.into_iter().map(|service| {
             Ok((EventLoop::new(reporter.silent(), self.common.settings(&self.options), &[])?, service))
@@ -129,12 +137,20 @@ impl Run<'_> {
             }
             Ok(())
         })?;
-        let status = outcome.tell(&reporter, &self.options);
+        let status = outcome.tell(&reporter, &self.title(), &self.options);
         reporter.flush();
         match ended {
             Ended::Stopped => status,
             Ended::AtOnce(signal) => Ok(cli::signalled(signal)),
         }
+    }
+
+    /// The words above its picture.
+    fn title(&self) -> String {
+        let Load::Running { mode, remote, connections, size, .. } = self.running else {
+            return String::new();
+        };
+        format!("{mode} {remote}: {connections} connections, {size} bytes")
     }
 
     /// Lets all threads begin when all are ready, and looks at the clocks then and at the end.
@@ -148,13 +164,15 @@ impl Run<'_> {
         }
         reporter.report(&Event::Load(self.running));
         outcome.note_begin();
-        let end = self.course.begin() + self.common.duration;
+        let begin = self.course.begin();
+        let progress = Progress::of(self.common.duration.as_millis() as u64);
         while gone() < threads.len() {
-            let left = end.saturating_duration_since(Instant::now());
-            if left.is_zero() {
+            let left = self.common.duration.saturating_sub(begin.elapsed());
+            if left.is_zero() && !self.waits {
                 break;
             }
-            thread::sleep(left.min(GLANCE));
+            progress.answered(begin.elapsed(), self.course.answered());
+            thread::sleep(if left.is_zero() { GLANCE } else { left.min(GLANCE) });
         }
         outcome.note_end();
     }
