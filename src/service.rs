@@ -20,7 +20,7 @@ use crate::net::FourTuple;
 use crate::report::{CloseReason, Event};
 
 pub use heartbeat::{Heartbeat, HeartbeatPlan};
-pub use relay::{Relay, RelayPlan};
+pub use relay::{Name, RULE as NAME_RULE, Relay, RelayPlan};
 pub use reply::{Ack, Echo, Pieces, Prefix, Reply};
 pub use replying::Replying;
 pub use talk::{Script, Show, Speaker, Talk, TalkPlan};

@@ -199,3 +199,25 @@ fn in_a_file_of_its_own_standard_error_has_the_events() {
     assert_eq!(words.first().map(String::as_str), Some("established"), "{events}");
     assert_eq!(words.last().map(String::as_str), Some("closed"), "{events}");
 }
+
+#[test]
+fn two_terminals_talk_through_a_relay() {
+    let mut relay = Listener::relay(&[]);
+    let port = relay.address.port().to_string();
+    let mut alice = Terminal::start("talk", &["127.0.0.1", &port, "--name", "alice"]);
+    alice.shows("* waiting for a partner\r\n");
+    let mut bob = Terminal::start("talk", &["127.0.0.1", &port, "--name", "bob"]);
+    alice.shows("* connected to bob (");
+    alice.shows("* status WRITE\r\n");
+    bob.shows("* connected to alice (");
+    bob.shows("* status READ\r\n");
+    bob.press("held until it is my turn\r");
+    alice.press("hello\r");
+    bob.shows("alice: hello\r\n");
+    alice.shows("bob: held until it is my turn\r\n");
+    assert!(!format!("{}{}", alice.shown(), bob.shown()).contains("remote: "), "the relay says who speaks");
+    alice.press("exit\r");
+    assert_eq!((alice.end(), bob.end()), (Some(0), Some(0)));
+    bob.shows("The other side has ended the talk\r\nDisconnected\r\n");
+    relay.stop().well();
+}

@@ -18,7 +18,8 @@ use crate::net::FourTuple;
 use crate::report::{ClientState, Event, Harmless, Parting, Totals};
 use hall::{Hall, Room};
 use lines::{Added, Lines};
-use name::{Name, RULE};
+
+pub use name::{Name, RULE};
 
 /// How long a newcomer has to say its name before it is introduced without one.
 ///

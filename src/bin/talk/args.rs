@@ -6,7 +6,7 @@ use std::time::Duration;
 use clap::Parser;
 use fourtuple::cli::{self, Limit, OutputArgs, Parsed, Switch};
 use fourtuple::report::Escaped;
-use fourtuple::service::Speaker;
+use fourtuple::service::{NAME_RULE, Name, Speaker};
 
 /// A conversation over TCP: both sides speak at any time
 ///
@@ -28,7 +28,7 @@ pub struct Args {
     #[arg(short, long)]
     pub listen: bool,
     /// Call a relay under this name
-    #[arg(long, value_parser = word, conflicts_with = "listen")]
+    #[arg(long, value_parser = name, conflicts_with = "listen")]
     pub name: Option<String>,
     /// A line that ends the talk, whoever says it; or none
     ///
@@ -143,7 +143,12 @@ impl Args {
     }
 }
 
-/// Reads a word that can stand in a line and be shown as it is: a name, a keyword.
+/// Reads a name that a relay takes.
+fn name(text: &str) -> Parsed<String> {
+    Name::parse(text.as_bytes()).map(|name| name.as_str().to_owned()).ok_or_else(|| NAME_RULE.to_owned())
+}
+
+/// Reads a word that can stand in a line and be shown as it is.
 fn word(text: &str) -> Parsed<String> {
     match text {
         "" => Err("at least one character".to_owned()),
