@@ -263,10 +263,10 @@ impl Service for Talk {
         match self.plan.speaker {
             Speaker::Program => self.expect_input(io, id),
             Speaker::Person | Speaker::Keyboard => {
+                self.leave(io);
                 let rest = self.view.rest();
                 self.show(io, &rest);
                 self.say_here(io, "The other side has ended the talk");
-                self.leave(io);
             }
         }
     }
