@@ -6,7 +6,11 @@
 
 mod hall;
 mod lines;
+#[cfg(test)]
+mod model;
 mod name;
+#[cfg(test)]
+mod tests;
 
 use std::collections::HashMap;
 use std::io::Write;
