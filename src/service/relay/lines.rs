@@ -131,6 +131,8 @@ mod tests {
         lines.add(b"one\ntwo\n", 10);
         all(&mut lines);
         assert_eq!(lines.bytes.capacity(), 0);
+        lines.add(b"exit\n", 10);
+        assert_eq!(lines.bytes.capacity(), 0);
     }
 
     #[test]

@@ -123,6 +123,8 @@ fn account(id: ConnectionId, reason: CloseReason) -> Closed {
 
 struct World {
     tape: std::vec::IntoIter<u32>,
+    /// At the end the relay stops, or everybody goes.
+    stops: bool,
     steps: u64,
     arrived: u64,
     messages: u64,
@@ -134,10 +136,11 @@ struct World {
 impl World {
     fn new(tape: Vec<u32>) -> Self {
         let mut tape = tape.into_iter();
-        let turns = tape.next().unwrap_or(0) % 3 > 0;
+        let (turns, stops) = (tape.next().unwrap_or(0) % 3 > 0, tape.next().unwrap_or(0) % 2 > 0);
         let plan = RelayPlan { turns, max_line: LONGEST, patience: Duration::from_secs(5) };
         Self {
             tape,
+            stops,
             steps: 0,
             arrived: 0,
             messages: 0,
@@ -162,7 +165,10 @@ impl World {
         };
         match self.draw(32) {
             0..8 => self.say(id),
-            8..20 => self.deliver(id),
+            8..20 => {
+                let most = self.draw(64) + 1;
+                self.deliver(id, most);
+            }
             20 => self.links.change(id, |link| link.fin = true),
             21 | 22 => self.learn_end(id),
             23 if self.draw(4) == 0 => self.die(id, CloseReason::Reset),
@@ -203,9 +209,8 @@ impl World {
         self.links.change(id, sent);
     }
 
-    /// The driver reads, if it may.
-    fn deliver(&mut self, id: ConnectionId) {
-        let most = self.draw(64) + 1;
+    /// The driver reads so many bytes at most, if it may.
+    fn deliver(&mut self, id: ConnectionId, most: usize) {
         let Some(link) = self.links.0.get_mut(&id).filter(|link| !link.paused && !link.finished_told) else {
             return;
         };
@@ -280,10 +285,12 @@ impl World {
     /// Everybody takes what comes, says what is left, and goes; or the relay stops.
     fn wind_down(&mut self) {
         let ids: Vec<ConnectionId> = self.links.0.keys().copied().collect();
-        if self.draw(2) == 0 {
+        if self.stops {
             self.model.stop();
             self.relay.signal(&mut self.links, Signal::Goodbye);
-            self.links.0.values_mut().for_each(|link| link.finish = true);
+            // As the driver does then.
+            self.links.0.values_mut().for_each(|link| (link.finish, link.paused) = (true, false));
+            self.check();
         } else {
             for &id in &ids {
                 self.take_all(id);
@@ -291,9 +298,9 @@ impl World {
                 self.learn_end(id);
                 self.check();
             }
-            // A byte a read at the end of the tape.
-            for &id in ids.iter().cycle().take(ids.len() * 2_000) {
-                self.deliver(id);
+            // Less than a kibibyte is unread of each, and one of a pair may wait for the other.
+            for &id in ids.iter().cycle().take(ids.len() * 100) {
+                self.deliver(id, 32);
             }
             self.check();
             assert_eq!((self.relay.hall.rooms(), self.relay.hall.waiting()), (0, 0), "somebody has not gone");
