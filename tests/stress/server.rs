@@ -12,6 +12,8 @@ use std::time::Duration;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
+use super::clients::eventually;
+
 pub struct Server {
     process: Child,
     pub address: SocketAddr,
@@ -29,6 +31,17 @@ impl Server {
     pub fn start_on(ip: &str, options: &[&str]) -> Self {
         let mut command = Command::new(env!("CARGO_BIN_EXE_listener"));
         Self::spawn(command.args(["0", ip, "--quiet"]).args(options))
+    }
+
+    /// Starts `relay 0 127.0.0.1 --quiet` and the given options.
+    pub fn relay(options: &[&str]) -> Self {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_relay"));
+        Self::spawn(command.args(["0", "127.0.0.1", "--quiet"]).args(options))
+    }
+
+    /// The same with a line for each client and each room.
+    pub fn relay_that_tells_all() -> Self {
+        Self::spawn(Command::new(env!("CARGO_BIN_EXE_relay")).args(["0", "127.0.0.1"]))
     }
 
     /// With so many descriptors at most.
@@ -69,6 +82,15 @@ impl Server {
     /// How many lines so far begin with `word`.
     pub fn count_lines(&self, word: &str) -> usize {
         self.said.lock().unwrap().iter().filter(|line| line.starts_with(word)).count()
+    }
+
+    /// Sends SIGUSR2, and returns the line that answers it.
+    pub fn status(&self) -> String {
+        let before = self.count_lines("status ");
+        kill(Pid::from_raw(self.pid() as i32), Signal::SIGUSR2).unwrap();
+        assert!(eventually(|| self.count_lines("status ") > before), "SIGUSR2 is not answered");
+        let said = self.said.lock().unwrap();
+        said.iter().rfind(|line| line.starts_with("status ")).unwrap().clone()
     }
 
     /// Whether it has not ended.
