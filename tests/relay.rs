@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use nix::sys::signal::Signal::{SIGTERM, SIGUSR1, SIGUSR2};
 use program::client::{connect, reset};
 use program::{Listener, until};
+use socket2::{SockFilter, SockRef};
 
 /// A client of a relay.
 struct Client(BufReader<TcpStream>);
@@ -393,6 +394,35 @@ fn who_does_not_read_holds_up_its_partner_and_nobody_else() {
     assert_eq!(*last, "* client has left");
     let said: usize = said.iter().map(|line| line.strip_prefix("client: ").unwrap().len() + 1).sum();
     assert!((sent..=sent + 1).contains(&said), "{said} of {sent} bytes");
+}
+
+#[test]
+fn a_partner_that_does_not_read_for_too_long_is_closed_and_the_other_is_told() {
+    let relay = Listener::relay(&["--turns", "off", "--send-buffer", "8KiB", "--send-timeout", "500ms"]);
+    let mut first = Client::waiting(&relay);
+    let mut second = Client::connect(&relay);
+    first.is_told(&second.introduction("client"));
+    second.is_told(&first.introduction("client"));
+    fill(second.stream());
+    second.is_told("* client has left");
+    second.is_closed();
+    relay.line_with(&[&first.address().to_string(), "state=disconnected reason=send-timeout"]);
+}
+
+#[test]
+fn a_dead_peer_is_noticed_and_its_partner_is_told() {
+    let relay = Listener::relay(&["--keepalive", "1s", "--user-timeout", "1s"]);
+    let (mut first, second) = Client::pair(&relay);
+    hide_every_segment_from(second.stream());
+    first.is_told("* client has left");
+    first.is_closed();
+    relay.line_with(&[&second.address().to_string(), "state=disconnected reason=ETIMEDOUT"]);
+}
+
+/// A socket filter that keeps nothing: as if the cable were cut.
+fn hide_every_segment_from(stream: &TcpStream) {
+    const BPF_RET: u16 = 0x06;
+    SockRef::from(stream).attach_filter(&[SockFilter::new(BPF_RET, 0, 0, 0)]).unwrap();
 }
 
 /// Sends lines until nobody takes any more for a while, and returns how many bytes that were.

@@ -358,6 +358,7 @@ impl Relay {
         }
         for &id in &ids {
             if self.standing(id) != Standing::Dismissed {
+                io.cancel(id, Timer::Answer);
                 self.tell(io, id, "the server will disconnect");
                 if let Some(room) = self.hall.leave(id) {
                     self.report_room(io, &room, Some(Parting::Stop));

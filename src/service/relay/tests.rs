@@ -136,7 +136,8 @@ struct World {
 impl World {
     fn new(tape: Vec<u32>) -> Self {
         let mut tape = tape.into_iter();
-        let (turns, stops) = (tape.next().unwrap_or(0) % 3 > 0, tape.next().unwrap_or(0) % 2 > 0);
+        let mut draw = |below| tape.next().unwrap_or(0) % below;
+        let (turns, stops) = (draw(3) > 0, draw(2) > 0);
         let plan = RelayPlan { turns, max_line: LONGEST, patience: Duration::from_secs(5) };
         Self {
             tape,
@@ -289,8 +290,12 @@ impl World {
             self.model.stop();
             self.relay.signal(&mut self.links, Signal::Goodbye);
             // As the driver does then.
+            let dismissed: Vec<bool> = self.links.0.values().map(|link| link.finish).collect();
             self.links.0.values_mut().for_each(|link| (link.finish, link.paused) = (true, false));
             self.check();
+            // From now on it is the driver that waits for them.
+            let timers = self.links.0.values().zip(dismissed).filter(|(link, before)| link.timer && !before);
+            assert_eq!(timers.count(), 0, "some wait for an introduction");
         } else {
             for &id in &ids {
                 self.take_all(id);
