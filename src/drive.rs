@@ -1,19 +1,30 @@
-//! Who waits and moves bytes: the event loop.
+//! Who waits and moves bytes: the event loop, or one of three models whose calls block.
 
 mod accept;
+mod blocking;
 mod clock;
 mod connection;
 mod connections;
+mod conversation;
 mod event_loop;
+mod exhaustion;
+mod fork_per_client;
 mod gauge;
 mod memory;
+mod sequential;
 mod signals;
 mod standard;
 mod stream;
 mod terminal;
+mod thread_per_client;
+mod threads;
 mod timers;
 
+pub use blocking::Front;
 pub use connection::Limits;
 pub use connections::Settings;
 pub use event_loop::{Ended, EventLoop};
+pub use fork_per_client::ForkPerClient;
 pub use gauge::Gauge;
+pub use sequential::Sequential;
+pub use thread_per_client::ThreadPerClient;

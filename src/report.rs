@@ -32,6 +32,7 @@ pub enum Event<'a> {
         local: SocketAddr,
         reuse_address: bool,
         reuse_port: bool,
+        model: Option<&'static str>,
         workers: usize,
     },
     SharedWith {
@@ -49,7 +50,9 @@ pub enum Event<'a> {
         limit: Duration,
     },
     Stopped {
-        totals: Totals,
+        accepted: u64,
+        /// Received and sent; not known to a process whose children served.
+        bytes: Option<(u64, u64)>,
     },
     Failed {
         error: &'a Error,
@@ -168,6 +171,13 @@ pub struct Totals {
     pub received: u64,
     /// Bytes that the kernel took for all of them.
     pub sent: u64,
+}
+
+impl Totals {
+    /// The event that ends a program with them.
+    pub fn event(self) -> Event<'static> {
+        Event::Stopped { accepted: self.accepted, bytes: Some((self.received, self.sent)) }
+    }
 }
 
 impl std::ops::AddAssign for Totals {
@@ -333,11 +343,14 @@ impl Event<'_> {
         };
         let mut line;
         match self {
-            Self::Listening { local, reuse_address, reuse_port, workers } => {
+            Self::Listening { local, reuse_address, reuse_port, model, workers } => {
                 line = new("listening");
                 line.field("local", local)
                     .field("reuse-address", on_off(*reuse_address))
                     .field("reuse-port", on_off(*reuse_port));
+                if let Some(model) = model {
+                    line.field("model", model);
+                }
                 if *workers > 1 {
                     line.number("workers", *workers as u64);
                 }
@@ -360,11 +373,12 @@ impl Event<'_> {
                 line = new("draining");
                 line.number("connections", *connections as u64).duration("limit", *limit);
             }
-            Self::Stopped { totals } => {
+            Self::Stopped { accepted, bytes } => {
                 line = new("stopped");
-                line.number("accepted", totals.accepted)
-                    .number("received", totals.received)
-                    .number("sent", totals.sent);
+                line.number("accepted", *accepted);
+                if let Some((received, sent)) = bytes {
+                    line.number("received", *received).number("sent", *sent);
+                }
             }
             Self::Failed { error } => {
                 line = new("failed");
@@ -509,6 +523,13 @@ impl Reporter {
     #[must_use]
     pub fn with_record(self, file: File) -> Self {
         Self { record: Some(Output::record(file)), ..self }
+    }
+
+    /// What a process made by fork(2) reports with: the same outputs, and no thread of its parent's needed.
+    #[must_use]
+    pub fn in_child(&self) -> Self {
+        let copy = |output: &Option<Output>| output.as_ref().map(Output::in_child);
+        Self { output: copy(&self.output), record: copy(&self.record), ..*self }
     }
 
     /// Whether an event of this verbosity is printed or recorded.

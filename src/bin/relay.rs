@@ -106,12 +106,13 @@ fn run(args: &Args, reporter: &Reporter) -> Result<ExitCode> {
         local,
         reuse_address: options.reuse_address,
         reuse_port: options.reuse_port,
+        model: None,
         workers: 1,
     });
     let mut relay =
         Relay::new(RelayPlan { turns: args.turns.is_on(), max_line: args.max_line, patience: args.drain });
     let ended = event_loop.run(&mut relay)?;
-    reporter.report(&Event::Stopped { totals: relay.totals() });
+    reporter.report(&relay.totals().event());
     Ok(match ended {
         Ended::Stopped => ExitCode::SUCCESS,
         Ended::AtOnce(signal) => cli::signalled(signal),

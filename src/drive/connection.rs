@@ -456,7 +456,7 @@ impl<S: Stream> Connection<S> {
 }
 
 /// EPIPE on a socket that we have not finished means that RST came: the first call after it said so.
-fn reason_of(call: &'static str, error: &io::Error) -> CloseReason {
+pub fn reason_of(call: &'static str, error: &io::Error) -> CloseReason {
     match error.raw_os_error().map(Errno::from_raw) {
         Some(Errno::ECONNRESET | Errno::EPIPE) => CloseReason::Reset,
         Some(errno) => CloseReason::Failed(call, errno),

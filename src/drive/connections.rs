@@ -178,6 +178,6 @@ fn parts(id: ConnectionId) -> (usize, u32) {
     ((number & u64::from(u32::MAX)) as usize, (number >> 32) as u32)
 }
 
-fn errno_of(error: &io::Error) -> Errno {
+pub(super) fn errno_of(error: &io::Error) -> Errno {
     error.raw_os_error().map_or(Errno::EIO, Errno::from_raw)
 }

@@ -2,10 +2,12 @@
 
 use std::io::ErrorKind;
 use std::net::SocketAddr;
+use std::os::fd::{AsFd, AsRawFd};
 use std::thread;
 use std::time::Duration;
 
-use mio::{Events, Poll, Token, Waker};
+use mio::unix::SourceFd;
+use mio::{Events, Interest, Poll, Token, Waker};
 use socket2::Socket;
 
 use super::accept::Acceptor;
@@ -62,7 +64,10 @@ impl EventLoop {
         let poll = Poll::new().map_err(|error| Error::new("epoll_create", "", error))?;
         let copy = poll.registry().try_clone();
         let registry = copy.map_err(|error| Error::new("fcntl", "F_DUPFD_CLOEXEC of epoll", error))?;
-        let signals = Signals::catch(poll.registry(), SIGNALS, asked)?;
+        let signals = Signals::catch(asked)?;
+        poll.registry()
+            .register(&mut SourceFd(&signals.as_fd().as_raw_fd()), SIGNALS, Interest::READABLE)
+            .map_err(|error| Error::new("epoll_ctl", "for signals", error))?;
         let connections = Connections::new(registry, reporter, settings);
         Ok(Self { poll, signals, acceptor: None, connections, known_until: Time::default(), abort_at: None })
     }

@@ -1,23 +1,26 @@
-//! Signals as a source of events.
+//! Signals as a descriptor that becomes readable, for any way of waiting.
 
-use std::io;
+use std::io::{self, Write};
+use std::os::fd::{AsFd, BorrowedFd};
+use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use mio::{Interest, Registry, Token};
-use nix::libc::{SIGCONT, SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2, SIGWINCH};
+use nix::libc::{SIGCHLD, SIGCONT, SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2, SIGWINCH};
 use signal_hook::flag;
-use signal_hook_mio::v1_0::Signals as Source;
+use signal_hook::iterator::backend::SignalDelivery;
+use signal_hook::iterator::exfiltrator::SignalOnly;
 
 use crate::error::{Error, Result};
 use crate::service::Signal;
 
-/// The signals that the loop hears of.
+/// The signals that a driver hears of. Its descriptor is readable when one has come.
 pub struct Signals {
-    source: Source,
-    /// Set by the handler, and by the byte that it sends to wake the loop. That byte may be lost for want of memory;
+    delivery: SignalDelivery<UnixStream, SignalOnly>,
+    /// Set by the handler, and by the byte that it sends to wake the driver. That byte may be lost for want of memory;
     /// but where another thread runs the handler, it may also be here before the handler has set this.
     came: Arc<AtomicBool>,
+    write: UnixStream,
     stopping: bool,
 }
 
@@ -37,11 +40,14 @@ impl Signals {
     ///
     /// # Errors
     ///
-    /// `EMFILE` and `ENFILE` from `socketpair`; `ENOMEM` and `ENOSPC` from `epoll_ctl`.
-    pub fn catch(registry: &Registry, token: Token, asked: &[Signal]) -> Result<Self> {
-        let mut source = Source::new::<[i32; 0], i32>([]).map_err(failed("socketpair"))?;
-        registry.register(&mut source, token, Interest::READABLE).map_err(failed("epoll_ctl"))?;
-        let signals = Self { source, came: Arc::default(), stopping: false };
+    /// `EMFILE` and `ENFILE` from `socketpair`, `EMFILE` from `fcntl`.
+    pub fn catch(asked: &[Signal]) -> Result<Self> {
+        let (read, write) = UnixStream::pair().map_err(failed("socketpair"))?;
+        write.set_nonblocking(true).map_err(failed("fcntl"))?;
+        let copy = write.try_clone().map_err(failed("fcntl"))?;
+        let delivery = SignalDelivery::with_pipe::<[i32; 0], i32, _>(read, copy, SignalOnly, [])
+            .map_err(failed("sigaction"))?;
+        let signals = Self { delivery, came: Arc::default(), write, stopping: false };
         let numbers = asked.iter().copied().flat_map(numbers_of);
         signals.add(numbers_of(Signal::Stop).iter().chain(numbers))?;
         Ok(signals)
@@ -52,12 +58,27 @@ impl Signals {
         self.add([SIGHUP, SIGQUIT, SIGWINCH, SIGCONT].iter())
     }
 
+    /// Wakes the driver when a child process has ended, too; there is nothing to hear then.
+    pub fn wake_for_children(&self) -> Result<()> {
+        self.add([SIGCHLD].iter())
+    }
+
     fn add<'a>(&self, numbers: impl Iterator<Item = &'a i32>) -> Result<()> {
         for &signal in numbers {
-            self.source.add_signal(signal).map_err(failed("sigaction"))?;
+            self.delivery.handle().add_signal(signal).map_err(failed("sigaction"))?;
             flag::register(signal, Arc::clone(&self.came)).map_err(failed("sigaction"))?;
         }
         Ok(())
+    }
+
+    /// What wakes the driver as a signal does.
+    ///
+    /// # Errors
+    ///
+    /// `EMFILE` from `fcntl`.
+    pub fn waker(&self) -> Result<Waker> {
+        let write = self.write.try_clone().map_err(failed("fcntl"))?;
+        Ok(Waker { came: Arc::clone(&self.came), write })
     }
 
     /// The handler's byte has come.
@@ -72,15 +93,36 @@ impl Signals {
             return Vec::new();
         }
         let stopping = &mut self.stopping;
-        let heard = self.source.pending().map(|number| match number {
-            SIGUSR1 => Heard::Tell(Signal::Goodbye),
-            SIGUSR2 => Heard::Tell(Signal::Status),
-            SIGWINCH | SIGCONT => Heard::Terminal,
-            SIGQUIT => Heard::EndAtOnce(SIGQUIT),
-            _ if std::mem::replace(stopping, true) => Heard::EndAtOnce(number),
-            _ => Heard::Tell(Signal::Stop),
+        let heard = self.delivery.pending().filter_map(|number| match number {
+            SIGCHLD => None,
+            SIGUSR1 => Some(Heard::Tell(Signal::Goodbye)),
+            SIGUSR2 => Some(Heard::Tell(Signal::Status)),
+            SIGWINCH | SIGCONT => Some(Heard::Terminal),
+            SIGQUIT => Some(Heard::EndAtOnce(SIGQUIT)),
+            _ if std::mem::replace(stopping, true) => Some(Heard::EndAtOnce(number)),
+            _ => Some(Heard::Tell(Signal::Stop)),
         });
         heard.collect()
+    }
+}
+
+impl AsFd for Signals {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.delivery.get_read().as_fd()
+    }
+}
+
+/// Wakes a driver from another thread.
+pub struct Waker {
+    came: Arc<AtomicBool>,
+    write: UnixStream,
+}
+
+impl Waker {
+    pub fn wake(&self) {
+        self.came.store(true, Ordering::Release);
+        // Full means that enough bytes wait there already.
+        let _ = (&self.write).write(&[0]);
     }
 }
 

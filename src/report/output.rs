@@ -29,6 +29,8 @@ const FLUSH: Duration = Duration::from_secs(1);
 pub struct Output(Arc<Shared>);
 
 struct Shared {
+    /// None where it is closed: then no thread writes.
+    file: Option<File>,
     format: Format,
     word_style: Style,
     queue: Mutex<Queue>,
@@ -78,6 +80,7 @@ impl Output {
 
     fn to(file: Option<File>, format: Format, word_style: Style) -> Self {
         let output = Self(Arc::new(Shared {
+            file,
             format,
             word_style,
             queue: Mutex::default(),
@@ -85,16 +88,22 @@ impl Output {
             written: Condvar::new(),
             wake: OnceLock::new(),
         }));
-        if let Some(file) = file {
+        if output.0.file.is_some() {
             let shared = Arc::clone(&output.0);
             // Without a thread the queue fills up and lines are dropped, which is what is promised.
             let _ = thread::Builder::new().name("output".to_owned()).spawn(move || {
                 // A signal is to wake the loop, not to interrupt a write.
                 let _ = SigSet::all().thread_block();
-                shared.write_all_queued(&file);
+                shared.write_all_queued();
             });
         }
         output
+    }
+
+    /// The same file, with a queue and a writer of its own: fork(2) copies no thread.
+    pub(super) fn in_child(&self) -> Self {
+        let file = self.0.file.as_ref().and_then(|file| file.try_clone().ok());
+        Self::to(file, self.0.format, self.0.word_style)
     }
 
     /// Queues a line, or drops and counts it where the queue is full.
@@ -174,7 +183,8 @@ impl Shared {
         }
     }
 
-    fn write_all_queued(&self, file: &File) {
+    fn write_all_queued(&self) {
+        let Some(file) = &self.file else { return };
         let mut batch = Vec::new();
         let mut queue = self.lock();
         loop {

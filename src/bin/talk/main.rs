@@ -151,6 +151,7 @@ fn listen(
         local,
         reuse_address: options.reuse_address,
         reuse_port: options.reuse_port,
+        model: None,
         workers: 1,
     });
     Ok(local)

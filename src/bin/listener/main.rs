@@ -1,22 +1,18 @@
 //! `listener`: an echo server that opens its socket exactly as told.
 
-use std::net::{IpAddr, SocketAddr};
-use std::panic::resume_unwind;
+mod serve;
+
+use std::net::IpAddr;
 use std::process::ExitCode;
-use std::thread;
 use std::time::Duration;
 
 use clap::error::ErrorKind;
 use clap::{CommandFactory, Parser, ValueEnum};
 use fourtuple::cli::{self, Limit, OutputArgs, SocketArgs};
-use fourtuple::drive::{Ended, EventLoop, Limits, Settings};
+use fourtuple::drive::Ended;
 use fourtuple::error::Result;
-use fourtuple::evidence::advice::explain;
-use fourtuple::evidence::holders::listeners_on;
-use fourtuple::net::bind;
-use fourtuple::report::{Event, Reporter, Totals};
-use fourtuple::service::{Ack, Echo, Prefix, Reply, Replying, Signal as Asked};
-use nix::sys::signal::{Signal, raise};
+use fourtuple::report::{Event, Reporter};
+use fourtuple::service::{Ack, Echo, Prefix};
 
 /// TCP echo server that opens its socket exactly as told
 ///
@@ -43,6 +39,12 @@ struct Args {
     /// Most connections open at once; one more is closed [default: no limit]
     #[arg(long, value_parser = cli::positive, value_name = "N")]
     max_connections: Option<usize>,
+    /// Wait by event-loop, sequential, thread, or fork
+    ///
+    /// event-loop: one loop for all; sequential: one client after the other, the next waits in the accept queue;
+    /// thread: a thread for each; fork: a process for each
+    #[arg(long, value_enum, default_value_t, hide_possible_values = true, value_name = "MODEL")]
+    model: Model,
     /// Threads, each with its own loop and listening socket
     #[arg(long, hide_short_help = true, default_value_t = 1, value_parser = cli::positive, value_name = "N")]
     workers: usize,
@@ -62,6 +64,32 @@ struct Args {
     socket: SocketArgs,
     #[command(flatten)]
     output: OutputArgs,
+}
+
+/// How to wait for many clients.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+enum Model {
+    /// One loop for all of them
+    #[default]
+    EventLoop,
+    /// One after the other; the next waits in the accept queue
+    Sequential,
+    /// A thread for each
+    Thread,
+    /// A process for each
+    Fork,
+}
+
+impl Model {
+    /// Its name on the command line.
+    fn name(self) -> &'static str {
+        match self {
+            Self::EventLoop => "event-loop",
+            Self::Sequential => "sequential",
+            Self::Thread => "thread",
+            Self::Fork => "fork",
+        }
+    }
 }
 
 /// What a client is answered.
@@ -118,10 +146,16 @@ fn main() -> ExitCode {
 impl Args {
     /// What does not go together.
     fn conflict(&self) -> Option<&'static str> {
-        if self.workers > 1 && !self.socket.reuse_port.is_on() {
+        if self.model == Model::EventLoop && self.workers > 1 && !self.socket.reuse_port.is_on() {
             return Some(
                 "--workers beyond 1 needs --reuse-port on: each worker has a listening socket of its own",
             );
+        }
+        if self.workers > 1 && self.model != Model::EventLoop {
+            return Some("--workers goes with --model event-loop: the others accept in one place");
+        }
+        if self.max_connections.is_some() && self.model == Model::Sequential {
+            return Some("--max-connections does not go with --model sequential, which serves one at a time");
         }
         if self.reply == Answer::Ack && self.reply_prefix.is_some() {
             return Some("--reply-prefix goes with --reply echo: ack answers each line with `Ack!` alone");
@@ -132,82 +166,16 @@ impl Args {
 
 fn run(args: &Args, reporter: &Reporter) -> Result<ExitCode> {
     let (ended, totals) = match (args.reply, &args.reply_prefix) {
-        (_, Some(text)) => serve_all(open_loops(args, reporter)?, &Prefix::new(text)),
-        (Answer::Echo, None) => serve_all(open_loops(args, reporter)?, &Echo),
-        (Answer::Ack, None) => serve_all(open_loops(args, reporter)?, &Ack::default()),
+        (_, Some(text)) => serve::serve(args, reporter, Prefix::new(text)),
+        (Answer::Echo, None) => serve::serve(args, reporter, Echo),
+        (Answer::Ack, None) => serve::serve(args, reporter, Ack::default()),
     }?;
-    reporter.report(&Event::Stopped { totals });
+    reporter.report(&match args.model {
+        Model::Fork => Event::Stopped { accepted: totals.accepted, bytes: None },
+        _ => totals.event(),
+    });
     Ok(match ended {
         Ended::Stopped => ExitCode::SUCCESS,
         Ended::AtOnce(signal) => cli::signalled(signal),
     })
-}
-
-/// A loop for each worker, every one with a listening socket of its own on the same address.
-fn open_loops(args: &Args, reporter: &Reporter) -> Result<Vec<EventLoop>> {
-    let options = args.socket.options(args.receive_timeout);
-    let settings = Settings {
-        limits: Limits {
-            receive: args.receive_timeout.0,
-            send: args.socket.send_timeout.0,
-            ..Limits::default()
-        },
-        drain: args.drain,
-        max_connections: args.max_connections,
-        ..Settings::default()
-    };
-    let mut local = SocketAddr::new(args.ip, args.port);
-    let mut loops = Vec::new();
-    for worker in 0..args.workers {
-        // One answers for all.
-        let asked: &[_] = if worker == 0 { &[Asked::Status] } else { &[] };
-        let mut event_loop = EventLoop::new(reporter.clone(), settings.clone(), asked)?;
-        let listening = bind(local, &options)
-            .and_then(|bound| bound.listen(args.backlog))
-            .map_err(|error| explain(error, local, None, &options))?;
-        // The first may have been given a port.
-        local = event_loop.accept_from(listening)?;
-        loops.push(event_loop);
-    }
-    // Before the ready line: this reads all of /proc, and whoever is told to come shall be served at once.
-    let others = if options.reuse_port { listeners_on(local).unwrap_or_default() } else { Vec::new() };
-    reporter.report(&Event::Listening {
-        local,
-        reuse_address: options.reuse_address,
-        reuse_port: options.reuse_port,
-        workers: args.workers,
-    });
-    if !others.is_empty() {
-        reporter.report(&Event::SharedWith { pids: &others });
-    }
-    Ok(loops)
-}
-
-/// Runs the first loop on this thread and each further one on its own, until all have ended.
-fn serve_all<R: Reply + Sync>(loops: Vec<EventLoop>, reply: &R) -> Result<(Ended, Totals)> {
-    let serve = |event_loop| serve(event_loop, reply.clone());
-    let mut loops = loops.into_iter();
-    let first = loops.next();
-    thread::scope(|scope| {
-        let others: Vec<_> = loops.map(|other| scope.spawn(|| serve(other))).collect();
-        let mut sum = first.map_or(Ok((Ended::Stopped, Totals::default())), serve)?;
-        for other in others {
-            let (ended, totals) = other.join().unwrap_or_else(|panic| resume_unwind(panic))?;
-            sum.0 = sum.0.max(ended);
-            sum.1 += totals;
-        }
-        Ok(sum)
-    })
-}
-
-fn serve(event_loop: EventLoop, reply: impl Reply) -> Result<(Ended, Totals)> {
-    let mut replying = Replying::new(reply);
-    match event_loop.run(&mut replying) {
-        Ok(ended) => Ok((ended, replying.totals())),
-        Err(error) => {
-            // The others would serve on, and the error would wait for their end.
-            let _ = raise(Signal::SIGTERM);
-            Err(error)
-        }
-    }
 }

@@ -1,0 +1,116 @@
+//! Listens as told, and serves by the model asked for.
+
+use std::net::SocketAddr;
+use std::panic::resume_unwind;
+use std::thread;
+
+use fourtuple::drive::{
+    Ended, EventLoop, ForkPerClient, Front, Limits, Sequential, Settings, ThreadPerClient,
+};
+use fourtuple::error::Result;
+use fourtuple::evidence::advice::explain;
+use fourtuple::evidence::holders::listeners_on;
+use fourtuple::net::bind;
+use fourtuple::report::{Event, Reporter, Totals};
+use fourtuple::service::{Reply, Replying, Signal as Asked};
+use nix::sys::signal::{Signal, raise};
+use socket2::Socket;
+
+use super::{Args, Model};
+
+/// Serves until a signal ends it.
+pub fn serve<R>(args: &Args, reporter: &Reporter, reply: R) -> Result<(Ended, Totals)>
+where
+    R: Reply + Send + Sync + 'static,
+{
+    match args.model {
+        Model::EventLoop => serve_by_loops(args, reporter, &reply),
+        Model::Sequential => Sequential::run(open_front(args, reporter)?, reply),
+        Model::Fork => ForkPerClient::run(open_front(args, reporter)?, reply),
+        Model::Thread => ThreadPerClient::run(open_front(args, reporter)?, reply),
+    }
+}
+
+/// A listening socket, and the thread that accepts from it.
+fn open_front(args: &Args, reporter: &Reporter) -> Result<Front> {
+    let front = Front::new(listen(args, first_address(args))?, reporter.clone(), settings(args))?;
+    tell_ready(args, front.local(), reporter);
+    Ok(front)
+}
+
+fn serve_by_loops<R: Reply + Sync>(args: &Args, reporter: &Reporter, reply: &R) -> Result<(Ended, Totals)> {
+    let (settings, mut local) = (settings(args), first_address(args));
+    let mut loops = Vec::new();
+    for worker in 0..args.workers {
+        // One answers for all.
+        let asked: &[_] = if worker == 0 { &[Asked::Status] } else { &[] };
+        let mut event_loop = EventLoop::new(reporter.clone(), settings.clone(), asked)?;
+        // The first may have been given a port.
+        local = event_loop.accept_from(listen(args, local)?)?;
+        loops.push(event_loop);
+    }
+    tell_ready(args, local, reporter);
+    run_all(loops, reply)
+}
+
+fn first_address(args: &Args) -> SocketAddr {
+    SocketAddr::new(args.ip, args.port)
+}
+
+fn settings(args: &Args) -> Settings {
+    let limits =
+        Limits { receive: args.receive_timeout.0, send: args.socket.send_timeout.0, ..Limits::default() };
+    Settings { limits, drain: args.drain, max_connections: args.max_connections, ..Settings::default() }
+}
+
+fn listen(args: &Args, local: SocketAddr) -> Result<Socket> {
+    let options = args.socket.options(args.receive_timeout);
+    bind(local, &options)
+        .and_then(|bound| bound.listen(args.backlog))
+        .map_err(|error| explain(error, local, None, &options))
+}
+
+fn tell_ready(args: &Args, local: SocketAddr, reporter: &Reporter) {
+    let options = args.socket.options(args.receive_timeout);
+    // Before the ready line: this reads all of /proc, and whoever is told to come shall be served at once.
+    let others = if options.reuse_port { listeners_on(local).unwrap_or_default() } else { Vec::new() };
+    reporter.report(&Event::Listening {
+        local,
+        reuse_address: options.reuse_address,
+        reuse_port: options.reuse_port,
+        model: (args.model != Model::EventLoop).then(|| args.model.name()),
+        workers: args.workers,
+    });
+    if !others.is_empty() {
+        reporter.report(&Event::SharedWith { pids: &others });
+    }
+}
+
+/// Runs the first loop on this thread and each further one on its own, until all have ended.
+fn run_all<R: Reply + Sync>(loops: Vec<EventLoop>, reply: &R) -> Result<(Ended, Totals)> {
+    let run = |event_loop| run(event_loop, reply.clone());
+    let mut loops = loops.into_iter();
+    let first = loops.next();
+    thread::scope(|scope| {
+        let others: Vec<_> = loops.map(|other| scope.spawn(|| run(other))).collect();
+        let mut sum = first.map_or(Ok((Ended::Stopped, Totals::default())), run)?;
+        for other in others {
+            let (ended, totals) = other.join().unwrap_or_else(|panic| resume_unwind(panic))?;
+            sum.0 = sum.0.max(ended);
+            sum.1 += totals;
+        }
+        Ok(sum)
+    })
+}
+
+fn run(event_loop: EventLoop, reply: impl Reply) -> Result<(Ended, Totals)> {
+    let mut replying = Replying::new(reply);
+    match event_loop.run(&mut replying) {
+        Ok(ended) => Ok((ended, replying.totals())),
+        Err(error) => {
+            // The others would serve on, and the error would wait for their end.
+            let _ = raise(Signal::SIGTERM);
+            Err(error)
+        }
+    }
+}

@@ -1,0 +1,263 @@
+//! What the models share that serve each connection by blocking calls: one thread waits in poll(2) for connections,
+//! signals and deadlines, and a [`Model`] has the connections served elsewhere.
+
+use std::io;
+use std::net::SocketAddr;
+use std::os::fd::AsFd;
+use std::time::Duration;
+
+use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, ppoll};
+use nix::sys::time::TimeSpec;
+use socket2::Socket;
+
+use super::clock::{Clock, Time};
+use super::connections::{Settings, errno_of};
+use super::event_loop::Ended;
+use super::exhaustion::{Exhaustion, Refused};
+use super::memory::map_large_blocks;
+use super::signals::{Heard, Signals};
+use crate::error::{Error, Result};
+use crate::net::{FourTuple, local_address};
+use crate::report::{Event, Refusal, Reporter};
+use crate::service::Signal;
+
+/// The most connections accepted before signals are looked for again.
+const BATCH: usize = 256;
+/// How long those who serve may take to notice that their connection was aborted.
+const GRACE: Duration = Duration::from_secs(1);
+
+/// Who serves the connections that were accepted.
+pub trait Model {
+    /// Whether one more would be served now; where not, it waits in the accept queue.
+    fn has_room(&self) -> bool {
+        true
+    }
+
+    /// Has a connection served to its end; `listener` is the socket it came from.
+    ///
+    /// # Errors
+    ///
+    /// `EAGAIN` and `ENOMEM` where there is nobody to serve it.
+    fn serve(&mut self, socket: Socket, tuple: FourTuple, listener: &Socket) -> io::Result<()>;
+
+    /// Notes who has ended; called whenever something woke the driver.
+    fn note_ended(&mut self);
+
+    /// How many have not ended.
+    fn unended(&self) -> usize;
+
+    /// Ends every connection once what was read is answered.
+    fn finish_all(&mut self);
+
+    /// Ends every connection now.
+    fn abort_all(&mut self);
+}
+
+/// How far the end has come.
+enum Stage {
+    Serving,
+    Draining { until: Time },
+    Aborting { until: Time, ended: Ended },
+}
+
+/// Waits, accepts and hears signals on behalf of a model.
+pub struct Front {
+    listener: Option<Socket>,
+    local: SocketAddr,
+    exhaustion: Exhaustion,
+    signals: Signals,
+    clock: Clock,
+    reporter: Reporter,
+    settings: Settings,
+    stage: Stage,
+}
+
+impl Front {
+    /// Accepts from `listener`, which does not block, and answers SIGINT, SIGTERM and SIGUSR2 from now on.
+    ///
+    /// # Errors
+    ///
+    /// `EMFILE` and `ENFILE` from `socketpair`.
+    pub fn new(listener: Socket, reporter: Reporter, settings: Settings) -> Result<Self> {
+        map_large_blocks();
+        let local = local_address(&listener)?;
+        Ok(Self {
+            listener: Some(listener),
+            local,
+            exhaustion: Exhaustion::default(),
+            signals: Signals::catch(&[Signal::Status])?,
+            clock: Clock::start(),
+            reporter,
+            settings,
+            stage: Stage::Serving,
+        })
+    }
+
+    /// The address of the listening socket.
+    pub fn local(&self) -> SocketAddr {
+        self.local
+    }
+
+    pub(super) fn signals(&self) -> &Signals {
+        &self.signals
+    }
+
+    pub(super) fn reporter(&self) -> &Reporter {
+        &self.reporter
+    }
+
+    pub(super) fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    /// Serves until a signal stops it and all connections have ended.
+    ///
+    /// # Errors
+    ///
+    /// `ENOMEM` from `ppoll`. One connection's failure is an event and never ends this.
+    pub(super) fn run(mut self, model: &mut dyn Model) -> Result<Ended> {
+        loop {
+            let connection_waits = self.wait(model)?;
+            let before = model.unended();
+            model.note_ended();
+            if model.unended() < before {
+                self.exhaustion.note_room(self.clock.now());
+            }
+            self.hear(model);
+            if connection_waits {
+                self.accept(model);
+            }
+            if let Some(ended) = self.see_to_end(model) {
+                return Ok(ended);
+            }
+        }
+    }
+
+    /// Waits until something happens or is due; whether a connection may wait to be accepted.
+    fn wait(&mut self, model: &dyn Model) -> Result<bool> {
+        let now = self.clock.now();
+        self.exhaustion.calm(now).iter().for_each(|event| self.reporter.report(event));
+        let listener = self.listener.as_ref().filter(|_| model.has_room());
+        let retry = self.exhaustion.paused().filter(|_| listener.is_some());
+        let readable = |descriptor| PollFd::new(descriptor, PollFlags::POLLIN);
+        let mut descriptors = vec![readable(self.signals.as_fd())];
+        descriptors.extend(listener.filter(|_| retry.is_none()).map(|listener| readable(listener.as_fd())));
+        let due = [retry, self.exhaustion.calm_at(), self.ends_at()].into_iter().flatten().min();
+        match ppoll(&mut descriptors, due.map(|due| TimeSpec::from_duration(due.since(now))), None) {
+            Ok(_) => {}
+            Err(Errno::EINTR) => return Ok(false),
+            Err(errno) => return Err(Error::new("ppoll", "", errno)),
+        }
+        let is_ready = |place: usize| descriptors.get(place).and_then(PollFd::any).unwrap_or(false);
+        if is_ready(0) {
+            self.signals.note();
+        }
+        Ok(retry.map_or(is_ready(1), |at| at <= self.clock.now()))
+    }
+
+    fn ends_at(&self) -> Option<Time> {
+        match self.stage {
+            Stage::Serving => None,
+            Stage::Draining { until } | Stage::Aborting { until, .. } => Some(until),
+        }
+    }
+
+    fn hear(&mut self, model: &mut dyn Model) {
+        for heard in self.signals.heard() {
+            match heard {
+                Heard::Tell(Signal::Status) => {
+                    self.reporter.report(&Event::Connections { open: self.settings.gauge.open() });
+                }
+                Heard::Tell(Signal::Stop | Signal::Goodbye) => self.stop(model),
+                Heard::Terminal => {}
+                Heard::EndAtOnce(number) => self.abort(model, Ended::AtOnce(number)),
+            }
+        }
+    }
+
+    /// Accepts until the queue is empty, a batch at most.
+    fn accept(&mut self, model: &mut dyn Model) {
+        for _ in 0..BATCH {
+            if !(model.has_room() && self.accept_one(model)) {
+                return;
+            }
+        }
+    }
+
+    /// Accepts one, unless none waits or the kernel has no room for one.
+    fn accept_one(&mut self, model: &mut dyn Model) -> bool {
+        let Some(listener) = &self.listener else { return false };
+        match listener.accept() {
+            Ok((socket, remote)) => {
+                if let Some(remote) = remote.as_socket() {
+                    self.admit(model, listener, socket, remote);
+                }
+                return true;
+            }
+            Err(error) => match Refused::from(&error) {
+                Refused::Skip => return true,
+                Refused::QueueEmpty => self.exhaustion.queue_is_empty(),
+                Refused::Exhausted(errno) => {
+                    let event = self.exhaustion.refused(errno, self.clock.now());
+                    event.iter().for_each(|event| self.reporter.report(event));
+                }
+            },
+        }
+        false
+    }
+
+    /// Has a connection served, or refuses it.
+    fn admit(&self, model: &mut dyn Model, listener: &Socket, socket: Socket, remote: SocketAddr) {
+        let refuse = |reason| self.reporter.report(&Event::Refused { local: self.local, remote, reason });
+        if !self.settings.gauge.enter(self.settings.max_connections) {
+            return refuse(Refusal::MaxConnections);
+        }
+        // Only a wildcard listener must ask which address the client meant.
+        let local = match self.local.ip().is_unspecified() {
+            true => socket.local_addr().map(|local| local.as_socket().unwrap_or(self.local)),
+            false => Ok(self.local),
+        };
+        let outcome = local.and_then(|local| model.serve(socket, FourTuple { local, remote }, listener));
+        if let Err(error) = outcome {
+            self.settings.gauge.leave();
+            refuse(Refusal::Failed(errno_of(&error)));
+        }
+    }
+
+    /// Accepts the last, closes the listening socket, and lets all connections finish.
+    fn stop(&mut self, model: &mut dyn Model) {
+        // Closing it would reset those in its queue.
+        while self.accept_one(model) {}
+        self.listener = None;
+        self.exhaustion = Exhaustion::default();
+        model.finish_all();
+        let limit = self.settings.drain;
+        self.stage = Stage::Draining { until: self.clock.now().after(limit) };
+        let connections = self.settings.gauge.open();
+        if connections > 0 {
+            self.reporter.report(&Event::Draining { connections, limit });
+        }
+    }
+
+    fn abort(&mut self, model: &mut dyn Model, ended: Ended) {
+        model.abort_all();
+        self.stage = Stage::Aborting { until: self.clock.now().after(GRACE), ended };
+    }
+
+    /// Carries out what is due; how it ended, if it has.
+    fn see_to_end(&mut self, model: &mut dyn Model) -> Option<Ended> {
+        let now = self.clock.now();
+        if let Stage::Draining { until } = self.stage
+            && until <= now
+        {
+            self.abort(model, Ended::Stopped);
+        }
+        let none_left = model.unended() == 0;
+        match self.stage {
+            Stage::Draining { .. } if none_left => Some(Ended::Stopped),
+            Stage::Aborting { until, ended } if none_left || until <= now => Some(ended),
+            _ => None,
+        }
+    }
+}
