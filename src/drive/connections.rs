@@ -45,6 +45,8 @@ pub struct Settings {
     pub limits: Limits,
     /// How long, after a stop, connections have to finish.
     pub drain: Duration,
+    /// How long, after something happened, to ask for more without sleeping: a wakeup saved, a processor spent.
+    pub spin: Duration,
     /// The most connections open at once, by the gauge; those beyond are told and closed.
     pub max_connections: Option<usize>,
     /// Counts the connections of all loops that have a clone of it.
@@ -121,6 +123,10 @@ impl<S: Stream> Connections<S> {
 
     pub fn ended(&self) -> u64 {
         self.ended
+    }
+
+    pub fn spin(&self) -> Duration {
+        self.settings.spin
     }
 
     pub fn drain_limit(&self) -> Duration {

@@ -47,6 +47,8 @@ pub struct EventLoop {
     connections: Connections,
     /// All that had arrived by this time has been passed on.
     known_until: Time,
+    /// Until then the loop does not sleep.
+    awake_until: Time,
     /// When a stop turns into an abort.
     abort_at: Option<Time>,
 }
@@ -69,7 +71,15 @@ impl EventLoop {
             .register(&mut SourceFd(&signals.as_fd().as_raw_fd()), SIGNALS, Interest::READABLE)
             .map_err(|error| Error::new("epoll_ctl", "for signals", error))?;
         let connections = Connections::new(registry, reporter, settings);
-        Ok(Self { poll, signals, acceptor: None, connections, known_until: Time::default(), abort_at: None })
+        Ok(Self {
+            poll,
+            signals,
+            acceptor: None,
+            connections,
+            known_until: Time::default(),
+            awake_until: Time::default(),
+            abort_at: None,
+        })
     }
 
     /// Accepts connections from `listener` too, and returns its address.
@@ -146,9 +156,14 @@ impl EventLoop {
     fn take_in(&mut self, events: &mut Events) -> Result<()> {
         self.connections.update_now();
         let asked = self.connections.now();
-        let mut timeout = self.due(asked).map(|due| due.since(asked));
+        let mut timeout = match asked < self.awake_until {
+            true => Some(Duration::ZERO),
+            false => self.due(asked).map(|due| due.since(asked)),
+        };
+        let mut happened = false;
         while self.wait(events, timeout)? {
             self.dispatch(events);
+            happened |= !events.is_empty();
             if events.iter().count() < EVENTS {
                 // This process may be stopped at any point, so a deadline is judged only by what epoll was
                 // asked after it.
@@ -158,6 +173,9 @@ impl EventLoop {
             timeout = Some(Duration::ZERO);
         }
         self.connections.update_now();
+        if happened {
+            self.awake_until = self.connections.now().after(self.connections.spin());
+        }
         Ok(())
     }
 

@@ -7,6 +7,7 @@ mod hold;
 #[path = "../program/mod.rs"]
 mod program;
 mod rate;
+mod spin;
 
 use program::{End, Listener, Program, field};
 use serde_json::Value;

@@ -57,6 +57,12 @@ struct Args {
     /// Longest time without a byte, or none; SO_RCVTIMEO too
     #[arg(long, default_value = "5m", value_parser = cli::limit, value_name = "DURATION")]
     receive_timeout: Limit,
+    /// Wait without sleeping for so long after each event
+    ///
+    /// Saves a client the time that it takes to wake this program, on an idle machine most of a round trip; costs a
+    /// whole processor for each worker while clients are that busy. Only sensible with a processor to spare.
+    #[arg(long, hide_short_help = true, default_value = "0s", value_parser = cli::duration, value_name = "DURATION")]
+    spin: Duration,
     /// Time for connections to end after SIGINT or SIGTERM
     #[arg(long, default_value = "5s", value_parser = cli::duration, value_name = "DURATION")]
     drain: Duration,
@@ -153,6 +159,9 @@ impl Args {
         }
         if self.workers > 1 && self.model != Model::EventLoop {
             return Some("--workers goes with --model event-loop: the others accept in one place");
+        }
+        if !self.spin.is_zero() && self.model != Model::EventLoop {
+            return Some("--spin goes with --model event-loop: the others wait in blocking calls");
         }
         if self.max_connections.is_some() && self.model == Model::Sequential {
             return Some("--max-connections does not go with --model sequential, which serves one at a time");

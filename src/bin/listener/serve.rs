@@ -60,7 +60,8 @@ fn first_address(args: &Args) -> SocketAddr {
 fn settings(args: &Args) -> Settings {
     let limits =
         Limits { receive: args.receive_timeout.0, send: args.socket.send_timeout.0, ..Limits::default() };
-    Settings { limits, drain: args.drain, max_connections: args.max_connections, ..Settings::default() }
+    let (drain, spin, max_connections) = (args.drain, args.spin, args.max_connections);
+    Settings { limits, drain, spin, max_connections, ..Settings::default() }
 }
 
 fn listen(args: &Args, local: SocketAddr) -> Result<Socket> {
