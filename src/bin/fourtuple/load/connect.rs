@@ -10,7 +10,13 @@ use fourtuple::net::SocketOptions;
 use fourtuple::report::Load;
 use fourtuple::service::load::{Connects, Course, LoadPlan, SourcePorts};
 
-use super::run::{Common, Run};
+use super::STATUS;
+use super::run::{Common, LINES, Run};
+
+const EXAMPLES: &str = "\
+Examples:
+  fourtuple load connect 127.0.0.1:3000
+  fourtuple load connect 127.0.0.1:3000 --connections 1 --duration 1s";
 
 /// Connect, send one request, wait for its answer, close; and again
 ///
@@ -18,9 +24,8 @@ use super::run::{Common, Run};
 /// are taken in turn, and with SO_REUSEADDR, so that TIME-WAIT, which is kept here, is no obstacle. A connection that
 /// fails is counted by what became of it, and there is one less from then on. Every answer is compared.
 #[derive(Args)]
+#[command(after_help = EXAMPLES, after_long_help = format!("{EXAMPLES}\n\n{LINES}\n\n{STATUS}"))]
 pub struct ConnectArgs {
-    #[command(flatten)]
-    common: Common,
     /// Connections under way at once, shared out among the threads
     #[arg(long, default_value_t = 50, value_parser = cli::positive, value_name = "N")]
     connections: usize,
@@ -30,6 +35,8 @@ pub struct ConnectArgs {
     /// Ports to bind, those that are taken left out
     #[arg(long, default_value = "20000-59999", value_parser = cli::port_range, value_name = "LOW-HIGH")]
     source_ports: (u16, u16),
+    #[command(flatten)]
+    common: Common,
 }
 
 /// Runs it.

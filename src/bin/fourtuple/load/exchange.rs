@@ -10,7 +10,19 @@ use fourtuple::net::SocketOptions;
 use fourtuple::report::Load;
 use fourtuple::service::load::{Course, Exchange, LoadPlan, Rate};
 
-use super::run::{Common, Run};
+use super::STATUS;
+use super::run::{Common, LINES, Run};
+
+const RR_EXAMPLES: &str = "\
+Examples:
+  fourtuple load rr 127.0.0.1:3000
+  fourtuple load rr 127.0.0.1:3000 --connections 1000 --size 16KiB --threads 2
+  fourtuple load rr 127.0.0.1:3000 --rate 20k/s --plot latency.svg";
+
+const BULK_EXAMPLES: &str = "\
+Examples:
+  fourtuple load bulk 127.0.0.1:3000
+  fourtuple load bulk 127.0.0.1:3000 --connections 4 --verify";
 
 /// Send a request on each connection, the next one when its answer is there
 ///
@@ -18,9 +30,8 @@ use super::run::{Common, Run};
 /// leaves no TIME-WAIT. A connection that fails is counted by what became of it and not opened again. The first answer
 /// of each is compared with what was sent.
 #[derive(Args)]
+#[command(after_help = RR_EXAMPLES, after_long_help = format!("{RR_EXAMPLES}\n\n{LINES}\n\n{STATUS}"))]
 pub struct RrArgs {
-    #[command(flatten)]
-    common: Common,
     /// Connections, shared out among the threads
     #[arg(long, default_value_t = 50, value_parser = cli::positive, value_name = "N")]
     connections: usize,
@@ -40,15 +51,16 @@ pub struct RrArgs {
     /// Compare every byte of every answer with what was sent
     #[arg(long)]
     verify: bool,
+    #[command(flatten)]
+    common: Common,
 }
 
 /// Send without waiting for each answer: as much as fits on its way there and back
 ///
 /// Each connection has DEPTH × SIZE bytes under way, and sends as many as come back. Otherwise as rr.
 #[derive(Args)]
+#[command(after_help = BULK_EXAMPLES, after_long_help = format!("{BULK_EXAMPLES}\n\n{LINES}\n\n{STATUS}"))]
 pub struct BulkArgs {
-    #[command(flatten)]
-    common: Common,
     /// Connections, shared out among the threads
     #[arg(long, default_value_t = 1, value_parser = cli::positive, value_name = "N")]
     connections: usize,
@@ -61,6 +73,8 @@ pub struct BulkArgs {
     /// Compare every byte of every answer with what was sent
     #[arg(long)]
     verify: bool,
+    #[command(flatten)]
+    common: Common,
 }
 
 /// Runs the load `rr`.

@@ -15,10 +15,28 @@ use fourtuple::error::Result;
 use fourtuple::report::{Event, Format, Load, Reporter, Verbosity};
 use fourtuple::service::load::Spread;
 
+use super::STATUS;
 use super::progress::Progress;
 use account::Account;
 use crew::Crew;
 pub use share::{ShareArgs, run as run_share};
+
+const EXAMPLES: &str = "\
+Examples:
+  fourtuple load hold --count 20k --remote 127.0.0.1:3000-3001 --verify
+  fourtuple load hold --count 9 --remote 127.0.0.1:3000 --source-ports 4000-4008
+  fourtuple load hold --count 9 --remote [::1]:3000 --duration 1s --close fin";
+
+const LINES: &str = "\
+The servers keep idle connections: `listener 3000 --receive-timeout none`.
+
+Lines:
+  spread    connections, source ports, destinations, owners of a port, processes
+  held      connections that stand, those verified, and how long that took
+  memory    bytes that they have added, in all and for each: of=kernel, its
+            objects (Slab), and of=kernel-buffers, TCP's buffers, of the whole
+            system; of=listeners and of=holders, what these have for themselves
+  failures  connections that came to nothing, or were lost while they were held";
 
 /// How long to wait for a signal before looking at the holders again.
 const LOOK: Duration = Duration::from_millis(20);
@@ -31,6 +49,7 @@ const LOOK: Duration = Duration::from_millis(20);
 /// it tells how fast they were opened, and what they cost the kernel and the listeners in memory. It ends them when
 /// DURATION is over, or at SIGINT or SIGTERM.
 #[derive(Args)]
+#[command(after_help = EXAMPLES, after_long_help = format!("{EXAMPLES}\n\n{LINES}\n\n{STATUS}"))]
 pub struct HoldArgs {
     /// How many, such as 500, 100k or 1M
     #[arg(long, value_parser = cli::count, value_name = "N")]
@@ -54,10 +73,10 @@ pub struct HoldArgs {
     #[arg(long, value_enum, default_value = "rst", value_name = "rst|fin", hide_possible_values = true)]
     close: Close,
     /// How long a handshake may take
-    #[arg(long, default_value = "30s", value_parser = cli::positive_duration, value_name = "DURATION")]
+    #[arg(long, hide_short_help = true, default_value = "30s", value_parser = cli::positive_duration, value_name = "DURATION")]
     connect_timeout: Duration,
     /// How long an answer may take
-    #[arg(long, default_value = "30s", value_parser = cli::positive_duration, value_name = "DURATION")]
+    #[arg(long, hide_short_help = true, default_value = "30s", value_parser = cli::positive_duration, value_name = "DURATION")]
     reply_timeout: Duration,
     /// How events are written: text, or one JSON object a line
     #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]

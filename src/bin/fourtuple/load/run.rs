@@ -19,6 +19,19 @@ use fourtuple::service::load::{Course, LoadPlan, Tally};
 use super::outcome::Outcome;
 use super::progress::Progress;
 
+/// What the lines of a run say.
+pub const LINES: &str = "\
+Lines:
+  running   the measured time begins
+  result    requests answered in it, and bytes of their answers
+  latency   from a request's send, with --rate from when it was due, to its
+            answer's last byte: what 50, 90, 99 and 99.9 of a hundred took at
+            most, and the longest
+  cpu       processor time of this process, and of the server (--server-pid),
+            its threads and children; measured to the nanosecond, but divided
+            into user and system by clock ticks of 10 ms
+  failures  connections that came to nothing; their time is in no line above";
+
 /// How often a thing is looked at that nobody tells of.
 const LOOK: Duration = Duration::from_micros(500);
 /// How often it is looked whether all ended early.
@@ -42,10 +55,10 @@ pub struct Common {
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..=i32::MAX.into()), value_name = "PID")]
     server_pid: Option<u32>,
     /// How long a handshake may take
-    #[arg(long, default_value = "5s", value_parser = cli::positive_duration, value_name = "DURATION")]
+    #[arg(long, hide_short_help = true, default_value = "5s", value_parser = cli::positive_duration, value_name = "DURATION")]
     connect_timeout: Duration,
     /// How long an answer may take
-    #[arg(long, default_value = "5s", value_parser = cli::positive_duration, value_name = "DURATION")]
+    #[arg(long, hide_short_help = true, default_value = "5s", value_parser = cli::positive_duration, value_name = "DURATION")]
     reply_timeout: Duration,
     /// Write the latency by percentile to this file, as SVG
     #[arg(long, value_name = "FILE")]
