@@ -1,0 +1,134 @@
+//! What the listener must reach, and whether it did.
+
+use serde::Serialize;
+
+use crate::metric::Metric;
+use crate::peers::Peer;
+use crate::statistics::{Spread, paired};
+
+/// A figure that the listener must reach.
+#[derive(Clone, Copy, Debug)]
+pub struct Claim {
+    pub metric: Metric,
+    pub measure: Measure,
+    pub bound: Bound,
+}
+
+/// How the figure comes out of the series.
+#[derive(Clone, Copy, Debug)]
+pub enum Measure {
+    /// The median of the ratios to this server, round by round.
+    Paired(Peer),
+    /// The least of ours against the least of this server's.
+    Least(Peer),
+    /// The median of ours alone.
+    Median,
+    /// The greatest of ours alone.
+    Greatest,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub enum Bound {
+    AtMost(f64),
+    AtLeast(f64),
+}
+
+impl Bound {
+    fn holds(self, value: f64) -> bool {
+        match self {
+            Self::AtMost(most) => value <= most,
+            Self::AtLeast(least) => value >= least,
+        }
+    }
+}
+
+/// What became of a claim.
+#[derive(Clone, Debug, Serialize)]
+pub struct Verdict {
+    pub claim: String,
+    pub measured: String,
+    pub value: f64,
+    pub reached: bool,
+}
+
+impl Claim {
+    /// Judges it by what the listener and the other server did; `None` where one of them did nothing.
+    pub fn judge(&self, ours: &[f64], of: impl Fn(Peer) -> Vec<f64>) -> Option<Verdict> {
+        let value = match self.measure {
+            Measure::Paired(peer) => Spread::of(&paired(ours, &of(peer)))?.median,
+            Measure::Least(peer) => Spread::of(ours)?.min / Spread::of(&of(peer))?.min,
+            Measure::Median => Spread::of(ours)?.median,
+            Measure::Greatest => Spread::of(ours)?.max,
+        };
+        Some(Verdict {
+            claim: self.words(),
+            measured: self.show(value),
+            value,
+            reached: self.bound.holds(value),
+        })
+    }
+
+    fn words(&self) -> String {
+        let (sign, bound) = match self.bound {
+            Bound::AtMost(bound) => ("≤", bound),
+            Bound::AtLeast(bound) => ("≥", bound),
+        };
+        let (name, bound) = (self.metric.name(), self.show(bound));
+        match self.measure {
+            Measure::Paired(peer) => format!("{name} {sign} {bound} {}", peer.name),
+            Measure::Least(peer) => format!("{name} {sign} {bound} {}, minimum against minimum", peer.name),
+            Measure::Median => format!("{name} {sign} {bound}"),
+            Measure::Greatest => format!("{name} {sign} {bound}, the greatest"),
+        }
+    }
+
+    fn show(&self, value: f64) -> String {
+        match self.measure {
+            Measure::Paired(_) | Measure::Least(_) if value < 10.0 => format!("{value:.3} ×"),
+            Measure::Paired(_) | Measure::Least(_) => format!("{value:.1} ×"),
+            Measure::Median | Measure::Greatest => self.metric.show(value),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::peers::{EPOLL, FLOOR};
+
+    fn judge(measure: Measure, bound: Bound) -> Verdict {
+        let claim = Claim { metric: Metric::CpuPerRequest, measure, bound };
+        claim.judge(&[1100.0, 1200.0, 3000.0], |_| vec![1000.0, 1000.0, 3000.0]).unwrap()
+    }
+
+    #[test]
+    fn the_median_of_pairs_is_held_against_the_bound() {
+        assert!(judge(Measure::Paired(EPOLL), Bound::AtMost(1.1)).reached);
+        assert!(!judge(Measure::Paired(EPOLL), Bound::AtMost(1.09)).reached);
+        assert!(judge(Measure::Paired(EPOLL), Bound::AtLeast(1.1)).reached);
+        assert!(!judge(Measure::Paired(EPOLL), Bound::AtLeast(1.11)).reached);
+    }
+
+    #[test]
+    fn the_floor_is_met_minimum_against_minimum() {
+        assert_eq!(judge(Measure::Least(FLOOR), Bound::AtMost(1.14)).value, 1.1);
+    }
+
+    #[test]
+    fn a_bound_on_the_listener_alone_needs_no_other() {
+        let claim =
+            Claim { metric: Metric::LatencyMedian, measure: Measure::Greatest, bound: Bound::AtMost(5e6) };
+        let verdict = claim.judge(&[4e6, 6e6], |_| Vec::new()).unwrap();
+        assert_eq!((verdict.reached, verdict.measured.as_str()), (false, "6.00 ms"));
+    }
+
+    #[test]
+    fn without_the_other_server_there_is_no_verdict() {
+        let claim = Claim {
+            metric: Metric::CpuPerRequest,
+            measure: Measure::Paired(EPOLL),
+            bound: Bound::AtMost(1.0),
+        };
+        assert!(claim.judge(&[1.0], |_| Vec::new()).is_none());
+    }
+}

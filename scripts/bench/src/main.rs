@@ -1,0 +1,105 @@
+//! `make bench`: the listener beside what people would use instead, measured in one run.
+
+mod claim;
+mod clients;
+mod cpus;
+mod error;
+mod load;
+mod machine;
+mod markdown;
+mod metric;
+mod peers;
+mod plot;
+mod result;
+mod rounds;
+mod rows;
+mod server;
+mod statistics;
+mod work;
+
+use std::fs;
+use std::path::Path;
+use std::process::ExitCode;
+
+use clap::Parser;
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
+
+use cpus::Cpus;
+use error::Result;
+use machine::Machine;
+use markdown::Section;
+use result::Outcome;
+use rows::ROWS;
+
+/// Measure the listener beside other echo servers
+///
+/// Writes out/bench/results.md, results.json and a plot for each figure. It reports, whatever the figures are; it fails
+/// where a server gives wrong bytes back. Run from the top of the repository, by `make bench`.
+#[derive(Parser)]
+#[command(name = "bench")]
+struct Args {
+    /// Rows to measure [default: all]
+    #[arg(value_parser = rows::keys(), value_name = "ROW")]
+    rows: Vec<String>,
+    /// Rounds of each row, in place of its own number
+    #[arg(long, value_name = "N")]
+    rounds: Option<usize>,
+}
+
+/// Where the results are written.
+const RESULTS: &str = "out/bench";
+
+#[derive(serde::Serialize)]
+struct Results<'a> {
+    machine: &'a Machine,
+    rows: &'a [Outcome],
+}
+
+fn main() -> ExitCode {
+    match run(&Args::parse()) {
+        Ok(status) => status,
+        Err(error) => {
+            eprintln!("bench: {}", error.words());
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(args: &Args) -> Result<ExitCode> {
+    raise_descriptor_limit()?;
+    let cpus = Cpus::given()?;
+    let machine = Machine::this(&cpus)?;
+    println!("{machine}\n");
+    let mut outcomes = Vec::new();
+    for row in ROWS.iter().filter(|row| args.rows.is_empty() || args.rows.iter().any(|key| key == row.key)) {
+        let outcome = row.measure(&cpus, args.rounds)?;
+        println!("{}", Section(&outcome));
+        outcomes.push(outcome);
+        // After each row: whoever stops it early keeps what there is.
+        write(&machine, &outcomes)?;
+    }
+    println!("{RESULTS}/results.md, {RESULTS}/results.json, {RESULTS}/*.svg");
+    let wrong = outcomes.iter().any(|outcome| outcome.wrong);
+    Ok(if wrong { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+}
+
+/// The servers inherit it: each must hold 10,000 connections.
+fn raise_descriptor_limit() -> Result<()> {
+    let (_, hard) = getrlimit(Resource::RLIMIT_NOFILE)?;
+    Ok(setrlimit(Resource::RLIMIT_NOFILE, hard, hard)?)
+}
+
+fn write(machine: &Machine, outcomes: &[Outcome]) -> Result<()> {
+    let directory = Path::new(RESULTS);
+    fs::create_dir_all(directory)?;
+    fs::write(directory.join("results.md"), markdown::page(machine, outcomes))?;
+    let results = Results { machine, rows: outcomes };
+    fs::write(directory.join("results.json"), serde_json::to_string_pretty(&results)?)?;
+    for outcome in outcomes {
+        for figure in &outcome.figures {
+            let file = format!("{}-{}.svg", outcome.key, figure.metric.key());
+            plot::draw(figure, outcome.title, &directory.join(file))?;
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,71 @@
+//! The results as a page of Markdown.
+
+use std::fmt::{self, Display, Write};
+
+use crate::machine::Machine;
+use crate::metric::Metric;
+use crate::result::{Figure, Outcome, Series};
+use crate::statistics::Spread;
+
+/// The whole page.
+pub fn page(machine: &Machine, outcomes: &[Outcome]) -> String {
+    let mut page = format!("# The listener beside others\n\n{machine}\n\n{HOW_TO_READ}\n");
+    for outcome in outcomes {
+        // Writing to a String cannot fail.
+        let _ = write!(page, "\n{}", Section(outcome));
+    }
+    page
+}
+
+const HOW_TO_READ: &str = "\
+Rounds are interleaved: every server once, then every server again. *ours ÷ this* is the ratio of the first server's value to
+this one's, taken round by round: its median is what counts, for a virtual machine changes its speed from one second to the
+next, for everybody. *others* is the share of all processors that went to other processes, to the kernel's own work and to
+the host. A wall clock is read only where that was under 0.05.";
+
+/// One row with its verdicts, as a section. On a terminal it reads as well.
+pub struct Section<'a>(pub &'a Outcome);
+
+impl Display for Section<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Outcome { key, title, conditions, rounds, others, void, figures, verdicts, skipped, .. } = self.0;
+        let others = others.map_or("unknown".to_owned(), |others| {
+            format!("{:.3} ({:.3} to {:.3})", others.median, others.min, others.max)
+        });
+        writeln!(f, "## {key}: {title}\n\n{conditions}. {rounds} rounds, others {others}.")?;
+        if *void {
+            writeln!(f, "\n**Void**: too few rounds in which others had less than 0.05 of the processors.")?;
+        }
+        figures.iter().try_for_each(|figure| table(f, figure))?;
+        if !verdicts.is_empty() {
+            writeln!(f, "\n| claim | measured | |\n|---|---:|---|")?;
+        }
+        for verdict in verdicts {
+            let word = match (void, verdict.reached) {
+                (true, _) => "void",
+                (false, true) => "reached",
+                (false, false) => "**not reached**",
+            };
+            writeln!(f, "| {} | {} | {word} |", verdict.claim, verdict.measured)?;
+        }
+        if !skipped.is_empty() {
+            let words: Vec<String> =
+                skipped.iter().map(|(server, why)| format!("{server} ({why})")).collect();
+            writeln!(f, "\nNot measured, or not to the end: {}.", words.join("; "))?;
+        }
+        Ok(())
+    }
+}
+
+fn table(f: &mut fmt::Formatter<'_>, figure: &Figure) -> fmt::Result {
+    let name = figure.metric.name();
+    writeln!(f, "\n| {name} | min | median | max | ours ÷ this |\n|---|---:|---:|---:|---:|")?;
+    figure.series.iter().try_for_each(|series| line(f, figure.metric, series))
+}
+
+fn line(f: &mut fmt::Formatter<'_>, metric: Metric, series: &Series) -> fmt::Result {
+    let Spread { min, median, max } = series.spread;
+    let ratio = series.ratio.map_or("-".to_owned(), |ratio| format!("{:.3}", ratio.median));
+    let [min, median, max] = [min, median, max].map(|value| metric.show(value));
+    writeln!(f, "| {} | {min} | {median} | {max} | {ratio} |", series.server)
+}

@@ -1,0 +1,60 @@
+//! The servers that are measured beside each other: echo servers as people write or install them.
+
+use std::env;
+
+/// A server, and how it is started.
+#[derive(Clone, Copy, Debug)]
+pub struct Peer {
+    pub name: &'static str,
+    /// Words; `{port}` on 127.0.0.1, `{built}` where ours are, `{python}` the interpreter.
+    command: &'static str,
+}
+
+pub const LISTENER: Peer = Peer::new("listener", "out/listener {port} 127.0.0.1 --quiet");
+pub const TWO_WORKERS: Peer =
+    Peer::new("listener, two workers", "out/listener {port} 127.0.0.1 --quiet --workers 2");
+pub const SPINNING: Peer =
+    Peer::new("listener, spinning", "out/listener {port} 127.0.0.1 --quiet --spin 1ms");
+/// Knows without asking whose turn it is.
+pub const FLOOR: Peer = Peer::new("floor: bare recv and send", "{built}/floor-echo {port} 50 64");
+pub const EPOLL: Peer = Peer::new("C, epoll", "{built}/epoll-echo {port}");
+/// As most write it.
+pub const TOKIO: Peer =
+    Peer::new("tokio, 4 KiB", "{built}/tokio-echo {port} --buffer 4096 --runtime multi-thread");
+pub const TOKIO_CURRENT: Peer = Peer::new(
+    "tokio, 4 KiB, current thread",
+    "{built}/tokio-echo {port} --buffer 4096 --runtime current-thread",
+);
+/// As one who measured would write it.
+pub const TOKIO_LARGE: Peer = Peer::new(
+    "tokio, 64 KiB, TCP_NODELAY",
+    "{built}/tokio-echo {port} --buffer 65536 --nodelay --runtime multi-thread",
+);
+pub const TOKIO_LARGE_CURRENT: Peer = Peer::new(
+    "tokio, 64 KiB, TCP_NODELAY, current thread",
+    "{built}/tokio-echo {port} --buffer 65536 --nodelay --runtime current-thread",
+);
+pub const THREADS: Peer = Peer::new("std, a thread each", "{built}/thread-echo {port}");
+pub const ASYNCIO: Peer = Peer::new("Python, asyncio", "{python} scripts/bench/peers/asyncio-echo.py {port}");
+pub const UVLOOP: Peer =
+    Peer::new("Python, uvloop", "{python} scripts/bench/peers/asyncio-echo.py {port} uvloop");
+pub const SOCAT: Peer =
+    Peer::new("socat", "socat TCP4-LISTEN:{port},bind=127.0.0.1,reuseaddr,fork,backlog=128 PIPE");
+pub const NCAT: Peer = Peer::new("ncat", "ncat -4 -l 127.0.0.1 {port} -k --exec /bin/cat");
+
+impl Peer {
+    const fn new(name: &'static str, command: &'static str) -> Self {
+        Self { name, command }
+    }
+
+    /// Its program and arguments.
+    pub fn words(&self, port: u16) -> Vec<String> {
+        let python = env::var("PYTHON").unwrap_or_else(|_| "python3".to_owned());
+        let fill = |word: &str| {
+            word.replace("{port}", &port.to_string())
+                .replace("{built}", "target/bench/release")
+                .replace("{python}", &python)
+        };
+        self.command.split(' ').map(fill).collect()
+    }
+}

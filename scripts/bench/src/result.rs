@@ -1,0 +1,103 @@
+//! What came out of a row.
+
+use serde::Serialize;
+
+use crate::claim::Verdict;
+use crate::cpus::Cpus;
+use crate::error::{Error, Result};
+use crate::metric::Metric;
+use crate::peers::Peer;
+use crate::rounds::{CLEAN, Plan, Rounds};
+use crate::rows::{Kind, Row};
+use crate::statistics::{Spread, paired};
+use crate::work::{Calls, Exchange, Idle, Start};
+
+/// A row as it was measured.
+#[derive(Debug, Serialize)]
+pub struct Outcome {
+    pub key: &'static str,
+    pub title: &'static str,
+    /// What the servers got to do.
+    pub conditions: String,
+    pub rounds: usize,
+    /// The share of the processors that others had, over the rounds.
+    pub others: Option<Spread>,
+    /// Too few rounds went without others, so a wall clock has nothing to say.
+    pub void: bool,
+    pub figures: Vec<Figure>,
+    pub verdicts: Vec<Verdict>,
+    /// Who could not be measured, and why.
+    pub skipped: Vec<(&'static str, String)>,
+    /// A server gave wrong bytes back.
+    pub wrong: bool,
+}
+
+/// One quantity, of every server.
+#[derive(Debug, Serialize)]
+pub struct Figure {
+    pub metric: Metric,
+    pub series: Vec<Series>,
+}
+
+/// One quantity of one server, a value a round.
+#[derive(Debug, Serialize)]
+pub struct Series {
+    pub server: &'static str,
+    pub values: Vec<f64>,
+    pub spread: Spread,
+    /// The first server's value over this one's, round by round.
+    pub ratio: Option<Spread>,
+}
+
+impl Row {
+    /// Measures it, in so many rounds where that is asked.
+    pub fn measure(&self, cpus: &Cpus, rounds: Option<usize>) -> Result<Outcome> {
+        let plan = Plan { rounds: rounds.unwrap_or(self.plan.rounds), ..self.plan };
+        let measured = match self.kind {
+            Kind::Load(load, arrangement) => Rounds::run(&plan, &mut Exchange::new(load, arrangement, cpus)?),
+            Kind::Idle => Rounds::run(&plan, &mut Idle::new()?),
+            Kind::Start => Rounds::run(&plan, &mut Start::new()?),
+            Kind::Calls => Rounds::run(&plan, &mut Calls::new()?),
+        }?;
+        Ok(self.outcome(&measured))
+    }
+
+    fn outcome(&self, rounds: &Rounds) -> Outcome {
+        let subject = self.plan.servers.first().copied();
+        let ours = |metric| subject.map(|peer| rounds.values(peer, metric)).unwrap_or_default();
+        let judge = |claim: &crate::claim::Claim| {
+            claim.judge(&ours(claim.metric), |peer| rounds.values(peer, claim.metric))
+        };
+        Outcome {
+            key: self.key,
+            title: self.title,
+            conditions: self.conditions(),
+            rounds: rounds.others.len(),
+            others: Spread::of(&rounds.others),
+            void: self.plan.wall_clock && rounds.others.len() < CLEAN,
+            figures: self.metrics.iter().map(|&metric| figure(metric, &ours(metric), rounds)).collect(),
+            verdicts: self.claims.iter().filter_map(judge).collect(),
+            skipped: rounds.faults().map(|(peer, fault)| (peer.name, fault.words().to_owned())).collect(),
+            wrong: rounds.faults().any(|(_, fault)| matches!(fault, Error::Content(_))),
+        }
+    }
+
+    fn conditions(&self) -> String {
+        match self.kind {
+            Kind::Load(load, arrangement) => format!("`fourtuple load {load}`; {}", arrangement.words()),
+            Kind::Idle => "each connection has been answered once".to_owned(),
+            Kind::Start => "from fork to the answer of a client that knocks all the time".to_owned(),
+            Kind::Calls => "counted by strace".to_owned(),
+        }
+    }
+}
+
+fn figure(metric: Metric, ours: &[f64], rounds: &Rounds) -> Figure {
+    let series = |peer: Peer| {
+        let values = rounds.values(peer, metric);
+        let spread = Spread::of(&values)?;
+        let ratio = Spread::of(&paired(ours, &values));
+        Some(Series { server: peer.name, values, spread, ratio })
+    };
+    Figure { metric, series: rounds.peers().filter_map(series).collect() }
+}

@@ -1,0 +1,11 @@
+//! The kinds of work that servers are measured at.
+
+mod calls;
+mod exchange;
+mod idle;
+mod start;
+
+pub use calls::Calls;
+pub use exchange::{Arrangement, Exchange};
+pub use idle::Idle;
+pub use start::Start;

@@ -1,0 +1,78 @@
+//! Requests of `fourtuple load`, to servers that stay.
+
+use std::collections::BTreeMap;
+
+use crate::cpus::{Cpus, Place, Watch};
+use crate::error::Result;
+use crate::load;
+use crate::metric::{Metric, Sample};
+use crate::peers::Peer;
+use crate::rounds::Work;
+use crate::server::Server;
+
+/// Which processors serve and which make the load.
+#[derive(Clone, Copy, Debug)]
+pub enum Arrangement {
+    /// The server has one for itself, the load another.
+    Apart,
+    /// Both share one.
+    Together,
+    /// As the kernel likes.
+    Free,
+}
+
+impl Arrangement {
+    fn places(self) -> (Place, Place) {
+        match self {
+            Self::Apart => (Place::Server, Place::Load),
+            Self::Together => (Place::Server, Place::Server),
+            Self::Free => (Place::Anywhere, Place::Anywhere),
+        }
+    }
+
+    pub fn words(self) -> &'static str {
+        match self {
+            Self::Apart => "server and load have a processor each",
+            Self::Together => "server and load share one processor",
+            Self::Free => "the kernel chooses the processors",
+        }
+    }
+}
+
+/// Servers that have been started so far, and the load they get.
+pub struct Exchange<'a> {
+    load: &'a str,
+    arrangement: Arrangement,
+    cpus: &'a Cpus,
+    servers: BTreeMap<&'static str, Server>,
+    watch: Watch,
+}
+
+impl<'a> Exchange<'a> {
+    /// `load` are the arguments of `fourtuple load`, without the address.
+    pub fn new(load: &'a str, arrangement: Arrangement, cpus: &'a Cpus) -> Result<Self> {
+        Ok(Self { load, arrangement, cpus, servers: BTreeMap::new(), watch: Watch::begin()? })
+    }
+}
+
+impl Work for Exchange<'_> {
+    fn measure(&mut self, peer: Peer) -> Result<Sample> {
+        let (place, load_place) = self.arrangement.places();
+        if !self.servers.contains_key(peer.name) {
+            let server = self.cpus.at(place, || Server::ready(peer))?;
+            self.servers.insert(peer.name, server);
+        }
+        let Some(server) = self.servers.get_mut(peer.name) else { return Ok(Sample::new()) };
+        let (address, pid) = (server.address, server.pid());
+        let sample = self.cpus.at(load_place, || load::run(self.load, address, pid));
+        server.check_runs()?;
+        let mut sample = sample?;
+        sample.insert(Metric::PeakMemory, server.memory("VmHWM")? as f64);
+        Ok(sample)
+    }
+
+    fn others(&mut self) -> Result<f64> {
+        let pids: Vec<u32> = self.servers.values().map(Server::pid).collect();
+        self.watch.others(&pids)
+    }
+}
