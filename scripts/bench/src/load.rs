@@ -45,6 +45,9 @@ impl Told {
     }
 
     fn sample(&self) -> Result<Sample> {
+        if self.number("result", None, "requests")? == 0.0 {
+            return Err(Error::unable("no request was answered in the measured time"));
+        }
         let server = |key| self.number("cpu", Some("server"), key);
         Ok(Sample::from([
             (Metric::RequestsPerSecond, self.number("result", None, "requests_per_second")?),
@@ -75,8 +78,14 @@ mod tests {
     }
 
     #[test]
+    fn a_run_without_an_answer_is_no_sample() {
+        let error = Told::read(r#"{"event":"result","requests":0}"#).unwrap().sample().unwrap_err();
+        assert_eq!(error.words(), "no request was answered in the measured time");
+    }
+
+    #[test]
     fn what_was_not_told_is_named() {
-        let error = Told::read(r#"{"event":"result"}"#).unwrap().sample().unwrap_err();
+        let error = Told::read(r#"{"event":"result","requests":1}"#).unwrap().sample().unwrap_err();
         assert_eq!(error.words(), "fourtuple load did not tell requests_per_second of result");
     }
 }
