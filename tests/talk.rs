@@ -153,6 +153,23 @@ fn peak_memory(program: &Program) -> usize {
 }
 
 #[test]
+fn what_was_said_before_the_end_is_written_however_late_it_is_read() {
+    let server = TcpListener::bind("127.0.0.1:0").unwrap();
+    let (mut read_end, write_end) = std::io::pipe().unwrap();
+    let mut command = call(server.local_addr().unwrap(), &["--drain", "1ms"]);
+    let mut program = Program::spawn_unheard(command.stdout(write_end));
+    drop(command);
+    let bytes = Pattern::new(8).bytes(200_000);
+    accept(&server).write_all(&bytes).unwrap();
+    program.error_line("closed ");
+    std::thread::sleep(Duration::from_millis(100));
+    let mut said = Vec::new();
+    read_end.read_to_end(&mut said).unwrap();
+    assert!(said == bytes, "{} of {} bytes", said.len(), bytes.len());
+    program.end().well();
+}
+
+#[test]
 fn whoever_reads_one_line_and_goes_has_seen_enough() {
     let listener = Listener::start(&[]);
     let mut command = call(listener.address, &[]);

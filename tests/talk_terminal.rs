@@ -10,7 +10,7 @@ use std::net::{TcpListener, TcpStream};
 use nix::sys::signal::Signal;
 use program::client::{accept, read_to_fin, reset};
 use program::terminal::Terminal;
-use program::{Listener, kernel};
+use program::{Listener, kernel, until};
 
 /// A `talk` on a terminal that has called, and the other end of its connection.
 #[track_caller]
@@ -220,4 +220,23 @@ fn two_terminals_talk_through_a_relay() {
     assert_eq!((alice.end(), bob.end()), (Some(0), Some(0)));
     bob.shows("The other side has ended the talk\r\nDisconnected\r\n");
     relay.stop().well();
+}
+
+#[test]
+fn a_talk_that_goes_on_takes_the_terminal_again() {
+    let (mut terminal, _stream) = calling(&[]);
+    terminal.press("half a line");
+    terminal.shows("> half a line");
+    terminal.signal(Signal::SIGSTOP);
+    until("a process that is stopped", || {
+        let status = std::fs::read_to_string(format!("/proc/{}/stat", terminal.pid())).unwrap();
+        status.contains(") T ").then_some(())
+    });
+    terminal.take_back();
+    let shown = terminal.shown().len();
+    terminal.signal(Signal::SIGCONT);
+    terminal.is_taken();
+    until("the line again", || terminal.shown()[shown..].contains("> half a line").then_some(()));
+    terminal.press("\x03");
+    assert_eq!(terminal.end(), Some(0));
 }

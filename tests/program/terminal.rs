@@ -17,7 +17,9 @@ pub struct Terminal {
     keyboard: File,
     screen: Record,
     line: OwnedFd,
+    /// The settings before, for people and for stty(1).
     before: String,
+    reset: String,
 }
 
 impl Terminal {
@@ -27,14 +29,14 @@ impl Terminal {
         let size = Winsize { ws_row: 24, ws_col: 80, ws_xpixel: 0, ws_ypixel: 0 };
         let pair = openpty(Some(&size), None).unwrap();
         let stream = || Stdio::from(pair.slave.try_clone().unwrap());
-        let before = settings(&pair.slave);
+        let (before, reset) = (settings(&pair.slave), stty("-g", &pair.slave).trim().to_owned());
         // Only the terminal that controls a session sends its signals.
         let mut command = Command::new("setsid");
         command.args(["--ctty", path(program)]).args(arguments).env("TERM", "xterm");
         let child = command.stdin(stream()).stdout(stream()).stderr(stream()).spawn().unwrap();
         let keyboard = File::from(pair.master);
         let screen = Record::of(keyboard.try_clone().unwrap());
-        Self { child, keyboard, screen, line: pair.slave, before }
+        Self { child, keyboard, screen, line: pair.slave, before, reset }
     }
 
     /// Types.
@@ -42,12 +44,17 @@ impl Terminal {
         (&self.keyboard).write_all(keys.as_bytes()).unwrap();
     }
 
+    /// Sets the terminal as it was before the program started, as a shell does when it gets the terminal back.
+    pub fn take_back(&self) {
+        stty(&self.reset, &self.line);
+        assert_eq!(settings(&self.line), self.before);
+    }
+
     /// Makes the window so many columns wide, which the kernel tells the program by SIGWINCH.
     pub fn resize(&self, columns: u16) {
-        let stty = Command::new("stty")
-            .args(["cols", &columns.to_string()])
-            .stdin(self.line.try_clone().unwrap())
-            .status();
+        let columns = columns.to_string();
+        let stty =
+            Command::new("stty").args(["columns", &columns]).stdin(self.line.try_clone().unwrap()).status();
         assert!(stty.unwrap().success());
     }
 
@@ -96,7 +103,11 @@ impl Drop for Terminal {
 }
 
 fn settings(line: &OwnedFd) -> String {
-    let output = Command::new("stty").arg("-a").stdin(line.try_clone().unwrap()).output().unwrap();
+    stty("-a", line)
+}
+
+fn stty(option: &str, line: &OwnedFd) -> String {
+    let output = Command::new("stty").arg(option).stdin(line.try_clone().unwrap()).output().unwrap();
     assert!(output.status.success(), "{output:?}");
     String::from_utf8(output.stdout).unwrap()
 }
