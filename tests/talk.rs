@@ -170,6 +170,19 @@ fn what_was_said_before_the_end_is_written_however_late_it_is_read() {
 }
 
 #[test]
+fn a_signal_ends_it_within_its_limit_though_nobody_reads() {
+    let server = TcpListener::bind("127.0.0.1:0").unwrap();
+    let (_read_end, write_end) = std::io::pipe().unwrap();
+    let mut command = call(server.local_addr().unwrap(), &["--drain", "100ms"]);
+    let mut program = Program::spawn_unheard(command.stdout(write_end));
+    drop(command);
+    let stream = accept(&server);
+    (&stream).write_all(&Pattern::new(9).bytes(200_000)).unwrap();
+    kernel::wait_until_read(&stream);
+    program.stop().well();
+}
+
+#[test]
 fn whoever_reads_one_line_and_goes_has_seen_enough() {
     let listener = Listener::start(&[]);
     let mut command = call(listener.address, &[]);

@@ -92,7 +92,7 @@ impl Standard {
 
     /// Whether there is something to pass on without waiting for the waker.
     pub fn ready(&self) -> bool {
-        self.width_due || (self.ready && !self.paused)
+        self.ready && !self.paused
     }
 
     pub fn pause(&mut self) {
