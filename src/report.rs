@@ -5,6 +5,7 @@ mod escape;
 mod line;
 mod load;
 mod output;
+mod sink;
 
 use std::fmt::{self, Display};
 use std::fs::File;
@@ -15,6 +16,7 @@ use std::time::Duration;
 use nix::errno::Errno;
 
 use crate::error::{Error, errno_name};
+use sink::Sink;
 
 pub use call::{Call, Returned, Shown, quoted, visible};
 
@@ -71,6 +73,12 @@ pub enum Event<'a> {
         local: SocketAddr,
         remote: SocketAddr,
         bytes: &'a [u8],
+    },
+    /// The process that served it ended without a word.
+    Killed {
+        local: SocketAddr,
+        remote: SocketAddr,
+        pid: u32,
     },
     // A connection, actively opened.
     Bound {
@@ -320,6 +328,7 @@ impl Event<'_> {
             Self::Received { .. } => Verbosity::Verbose,
             Self::Accepted { .. }
             | Self::Refused { .. }
+            | Self::Killed { .. }
             | Self::Bound { .. }
             | Self::Established { .. }
             | Self::Heartbeat { .. }
@@ -395,6 +404,10 @@ impl Event<'_> {
             Self::Received { local, remote, bytes } => {
                 line = tuple("received", local, remote);
                 line.number("bytes", bytes.len() as u64).text("text", bytes);
+            }
+            Self::Killed { local, remote, pid } => {
+                line = tuple("killed", local, remote);
+                line.number("pid", u64::from(*pid));
             }
             Self::Bound { local } => {
                 line = new("bound");
@@ -498,8 +511,8 @@ fn on_off(on: bool) -> &'static str {
 pub struct Reporter {
     format: Format,
     verbosity: Verbosity,
-    output: Option<Output>,
-    record: Option<Output>,
+    output: Option<Sink>,
+    record: Option<Sink>,
 }
 
 impl Reporter {
@@ -510,7 +523,7 @@ impl Reporter {
 
     /// A reporter on `output`, which has the same format; or on none.
     pub fn to(output: Option<Output>, format: Format, verbosity: Verbosity) -> Self {
-        Self { format, verbosity, output, record: None }
+        Self { format, verbosity, output: output.map(Sink::Writer), record: None }
     }
 
     /// One that writes nothing, for a loop of whose connections another tells.
@@ -522,14 +535,7 @@ impl Reporter {
     /// The same, which also writes every event to `file` as JSON Lines, the verbose ones too.
     #[must_use]
     pub fn with_record(self, file: File) -> Self {
-        Self { record: Some(Output::record(file)), ..self }
-    }
-
-    /// What a process made by fork(2) reports with: the same outputs, and no thread of its parent's needed.
-    #[must_use]
-    pub fn in_child(&self) -> Self {
-        let copy = |output: &Option<Output>| output.as_ref().map(Output::in_child);
-        Self { output: copy(&self.output), record: copy(&self.record), ..*self }
+        Self { record: Some(Sink::Writer(Output::record(file))), ..self }
     }
 
     /// Whether an event of this verbosity is printed or recorded.

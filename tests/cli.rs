@@ -65,7 +65,15 @@ fn long_help_says_each_option_of_the_specification() {
         [&both[..], &["--receive-buffer", "--send-buffer", "--nodelay", "--linger", "--keepalive"]].concat();
     let both =
         [&both[..], &["--user-timeout", "--mss", "--drain", "--format", "--quiet", "--verbose"]].concat();
-    let listener = ["--receive-timeout", "--backlog", "--max-connections", "--reply", "--reply-prefix"];
+    let listener = [
+        "--receive-timeout",
+        "--backlog",
+        "--max-connections",
+        "--workers",
+        "--model",
+        "--reply",
+        "--reply-prefix",
+    ];
     let connector = ["--receive-timeout", "--interval", "--count", "--connect-timeout"];
     let connector = [&connector[..], &["--bind-address-no-port", "--local-port-range"]].concat();
     let relay = ["--turns", "--max-line", "--backlog", "--max-connections"];
@@ -111,6 +119,10 @@ fn wrong_usage_of_listener_names_the_argument() {
         (&["0", "--reuse-adress", "on"], "--reuse-address"),
         (&["0", "--reply", "ack", "--reply-prefix", "> "], "--reply-prefix goes with --reply echo"),
         (&["0", "--reply-prefix", &"x".repeat(1025)], "1024 is the most"),
+        (&["0", "--model", "poll"], "'poll' for '--model"),
+        (&["0", "--model", "thread", "--workers", "2"], "--workers goes with --model event-loop"),
+        (&["0", "--model", "sequential", "--max-connections", "2"], "--max-connections does not go with"),
+        (&["0", "--workers", "2", "--reuse-port", "off"], "--workers beyond 1 needs --reuse-port on"),
     ] {
         refused_usage("listener", arguments, argument);
     }

@@ -3,7 +3,7 @@
 
 use std::io;
 use std::net::SocketAddr;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::time::Duration;
 
 use nix::errno::Errno;
@@ -52,6 +52,11 @@ pub trait Model {
 
     /// Ends every connection now.
     fn abort_all(&mut self);
+
+    /// What is to wake the driver, too, when it is readable.
+    fn descriptor(&self) -> Option<BorrowedFd<'_>> {
+        None
+    }
 }
 
 /// How far the end has come.
@@ -141,19 +146,24 @@ impl Front {
         let listener = self.listener.as_ref().filter(|_| model.has_room());
         let retry = self.exhaustion.paused().filter(|_| listener.is_some());
         let readable = |descriptor| PollFd::new(descriptor, PollFlags::POLLIN);
-        let mut descriptors = vec![readable(self.signals.as_fd())];
-        descriptors.extend(listener.filter(|_| retry.is_none()).map(|listener| readable(listener.as_fd())));
+        let asked = listener.filter(|_| retry.is_none()).map(Socket::as_fd);
+        let always = [Some(self.signals.as_fd()), model.descriptor()];
+        let mut descriptors: Vec<PollFd> =
+            always.into_iter().chain([asked]).flatten().map(readable).collect();
         let due = [retry, self.exhaustion.calm_at(), self.ends_at()].into_iter().flatten().min();
         match ppoll(&mut descriptors, due.map(|due| TimeSpec::from_duration(due.since(now))), None) {
             Ok(_) => {}
             Err(Errno::EINTR) => return Ok(false),
             Err(errno) => return Err(Error::new("ppoll", "", errno)),
         }
-        let is_ready = |place: usize| descriptors.get(place).and_then(PollFd::any).unwrap_or(false);
-        if is_ready(0) {
+        let is_ready = |descriptor: Option<&PollFd>| descriptor.and_then(PollFd::any).unwrap_or(false);
+        if is_ready(descriptors.first()) {
             self.signals.note();
         }
-        Ok(retry.map_or(is_ready(1), |at| at <= self.clock.now()))
+        Ok(match retry {
+            Some(at) => at <= self.clock.now(),
+            None => asked.is_some() && is_ready(descriptors.last()),
+        })
     }
 
     fn ends_at(&self) -> Option<Time> {

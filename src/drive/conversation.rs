@@ -2,22 +2,21 @@
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::Shutdown;
+use std::os::fd::{AsRawFd, RawFd};
 use std::sync::atomic::{AtomicU8, Ordering};
-use std::thread;
 use std::time::{Duration, Instant};
 
 use socket2::Socket;
 
 use super::connection::reason_of;
-use crate::net::{FourTuple, TcpState, state_of};
+use crate::net::FourTuple;
 use crate::report::{CloseReason, Event, Reporter, Verbosity};
 use crate::service::{Closed, Pieces, Reply};
 
 /// The longest read in bytes; each connection has a buffer of its own.
 const BUFFER: usize = 64 * 1024;
-/// How often a drain looks for the remote side's FIN: soon at first, then less and less.
-const SOON: Duration = Duration::from_millis(1);
-const SELDOM: Duration = Duration::from_millis(50);
+/// The shortest SO_RCVTIMEO, which the kernel rounds up to a tick of its clock.
+const AT_ONCE: Duration = Duration::from_micros(1);
 
 const SERVED: u8 = 0;
 const FINISHING: u8 = 1;
@@ -36,12 +35,16 @@ impl Client {
         Self { socket, tuple, state: AtomicU8::new(SERVED) }
     }
 
-    /// Ends the connection once what was read is answered; a read that blocks returns.
+    /// Ends the connection once what was read is answered. A read that blocks must be interrupted by a signal behind
+    /// this call; one that begins later does not block.
     ///
-    /// Safe in a signal's handler, as [`abort`](Self::abort) is: it only makes calls that signal-safety(7) lists.
+    /// shutdown(2) with SHUT_RD would end a read too, but what the remote side sends after our FIN is then answered by
+    /// RST (RFC 1122 §4.2.2.13), and the last of our bytes could be lost with it.
+    ///
+    /// Safe in a signal's handler, as [`abort`](Self::abort) is: both only make calls that signal-safety(7) lists.
     pub fn finish(&self) {
         self.state.fetch_max(FINISHING, Ordering::AcqRel);
-        let _ = self.socket.shutdown(Shutdown::Read);
+        let _ = self.socket.set_read_timeout(Some(AT_ONCE));
     }
 
     /// Ends the connection now; a read or write that blocks returns.
@@ -52,6 +55,12 @@ impl Client {
 
     fn is(&self, state: u8) -> bool {
         self.state.load(Ordering::Acquire) >= state
+    }
+}
+
+impl AsRawFd for Client {
+    fn as_raw_fd(&self) -> RawFd {
+        self.socket.as_raw_fd()
     }
 }
 
@@ -92,7 +101,6 @@ impl<R: Reply> Conversation<'_, R> {
         let mut buffer = vec![0; (BUFFER / self.reply.growth()).max(1)];
         while !self.client.is(FINISHING) {
             match self.receive(&mut buffer)? {
-                Some([]) if self.client.is(FINISHING) => {}
                 Some([]) => {
                     self.answer(|reply, _, send| reply.end(send))?;
                     return Ok(CloseReason::Fin);
@@ -107,7 +115,7 @@ impl<R: Reply> Conversation<'_, R> {
         self.drain(&mut buffer, drain)
     }
 
-    /// What arrived, none at the remote side's FIN; or that a signal came first.
+    /// What arrived, none at the remote side's FIN; or that an interruption came first.
     fn receive<'b>(&mut self, buffer: &'b mut [u8]) -> Result<Option<&'b [u8]>, CloseReason> {
         match (&self.client.socket).read(buffer) {
             Ok(length) => {
@@ -115,7 +123,10 @@ impl<R: Reply> Conversation<'_, R> {
                 Ok(buffer.get(..length))
             }
             Err(error) if error.kind() == ErrorKind::Interrupted => Ok(None),
-            Err(error) if error.kind() == ErrorKind::WouldBlock => Err(CloseReason::ReceiveTimeout),
+            Err(error) if error.kind() == ErrorKind::WouldBlock => match self.client.is(FINISHING) {
+                true => Ok(None),
+                false => Err(CloseReason::ReceiveTimeout),
+            },
             Err(error) => Err(reason_of("recv", &error)),
         }
     }
@@ -147,16 +158,12 @@ impl<R: Reply> Conversation<'_, R> {
     fn drain(&mut self, buffer: &mut [u8], limit: Duration) -> Result<CloseReason, CloseReason> {
         // After RST this fails, and the read below says why.
         let _ = self.client.socket.shutdown(Shutdown::Write);
-        let (begin, mut pause) = (Instant::now(), SOON);
-        while begin.elapsed() < limit && !self.client.is(ABORTED) {
-            // After SHUT_RD neither recv(2) nor poll(2) waits for the FIN. What came before it can be read once it has.
-            let finished = state_of(&self.client.socket).is_ok_and(remote_has_finished);
-            while self.receive(buffer)?.is_none_or(|bytes| !bytes.is_empty()) {}
-            if finished {
+        let begin = Instant::now();
+        while let Some(left) = limit.checked_sub(begin.elapsed()).filter(|left| *left >= AT_ONCE) {
+            let _ = self.client.socket.set_read_timeout(Some(left));
+            if self.receive(buffer)?.is_some_and(<[u8]>::is_empty) {
                 return Ok(CloseReason::Fin);
             }
-            thread::sleep(pause);
-            pause = (2 * pause).min(SELDOM);
         }
         Ok(CloseReason::Abort)
     }
@@ -177,9 +184,4 @@ fn send_all(mut socket: &Socket, bytes: &[u8], sent: &mut u64) -> Result<(), Clo
         }
     }
     Ok(())
-}
-
-/// The states behind the remote side's FIN; of TIME-WAIT our socket says CLOSED.
-fn remote_has_finished(state: TcpState) -> bool {
-    matches!(state, TcpState::CloseWait | TcpState::LastAck | TcpState::Closing | TcpState::Closed)
 }

@@ -1,107 +1,164 @@
 //! A process for each client.
 
-use std::collections::HashSet;
-use std::io;
-use std::os::fd::AsRawFd;
-use std::ptr;
-use std::sync::atomic::{AtomicPtr, Ordering};
+use std::collections::HashMap;
+use std::io::{self, ErrorKind};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+use std::os::unix::net::UnixDatagram;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use nix::errno::Errno;
-use nix::libc;
+use nix::libc::{self, WNOHANG, c_int};
 use nix::sys::prctl::set_pdeathsig;
-use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, kill, sigaction};
-use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
-use nix::unistd::{self, ForkResult, Pid, getpid, getppid};
+use nix::sys::signal::{SigHandler, SigSet, SigmaskHow, Signal, kill, signal};
+use nix::unistd::{self, ForkResult, Pid, close, getpid, getppid};
 use socket2::Socket;
 
 use super::blocking::{Front, Model};
-use super::connections::Settings;
 use super::conversation::{Client, serve};
 use super::event_loop::Ended;
-use crate::error::Result;
+use super::gauge::Gauge;
+use crate::error::{Error, Result};
 use crate::net::FourTuple;
-use crate::report::{Reporter, Totals};
+use crate::report::{Event, Reporter, Totals};
 use crate::service::Reply;
 
-/// What the parent says to a child. Both handlers make calls that signal-safety(7) lists.
+/// Asks a child to finish, and to end at once. SIGINT is not for it: a terminal sends that to the parent too.
 const FINISH: Signal = Signal::SIGTERM;
-const ABORT: Signal = Signal::SIGQUIT;
+const ABORT: Signal = Signal::SIGALRM;
+/// The first byte of a message that tells the pid of a child whose connection has ended.
+const ENDED: u8 = b'e';
+/// The longest message in bytes; a line is far shorter.
+const MESSAGE: usize = 64 * 1024;
+/// The most messages read before the others get a turn.
+const BATCH: usize = 1024;
 
-/// The client of this process, which is a child.
-static CLIENT: AtomicPtr<Client> = AtomicPtr::new(ptr::null_mut());
-
-/// Makes a process for each connection; it ends with its client, and with its parent.
+/// Forks a child for each connection, which serves it and ends.
+///
+/// The parent writes the children's lines, and its death is theirs.
 pub struct ForkPerClient<R> {
     reply: R,
-    settings: Settings,
+    drain: Duration,
+    gauge: Gauge,
     reporter: Reporter,
-    children: HashSet<Pid>,
+    /// Those not reaped yet, and the connections that still count.
+    children: HashMap<i32, Option<FourTuple>>,
+    heard: UnixDatagram,
+    told: Arc<UnixDatagram>,
+    message: Vec<u8>,
     accepted: u64,
 }
 
 impl<R: Reply> ForkPerClient<R> {
-    /// Serves what `front` accepts until a signal stops it, and sums up the connections; of bytes only the children know.
+    /// Serves what `front` accepts until a signal stops it. The totals count connections alone.
     ///
     /// # Errors
     ///
-    /// `ENOMEM` from `ppoll`.
+    /// As for [`Front::run`]; `EMFILE` and `ENFILE` from `socketpair`.
     pub fn run(front: Front, reply: R) -> Result<(Ended, Totals)> {
+        let pair = UnixDatagram::pair().and_then(|(heard, told)| {
+            heard.set_nonblocking(true)?;
+            Ok((heard, told))
+        });
+        let (heard, told) = pair.map_err(|error| Error::new("socketpair", "for children", error))?;
         front.signals().wake_for_children()?;
-        let (settings, reporter) = (front.settings().clone(), front.reporter().clone());
-        let mut model = Self { reply, settings, reporter, children: HashSet::new(), accepted: 0 };
+        let mut model = Self {
+            reply,
+            drain: front.settings().drain,
+            gauge: front.settings().gauge.clone(),
+            reporter: front.reporter().clone(),
+            children: HashMap::new(),
+            heard,
+            told: Arc::new(told),
+            message: vec![0; MESSAGE],
+            accepted: 0,
+        };
         let ended = front.run(&mut model)?;
         Ok((ended, Totals { accepted: model.accepted, ..Totals::default() }))
     }
 
-    fn tell(&self, signal: Signal) {
-        for &child in &self.children {
-            // It may have ended by now; until it is reaped nobody else has its number.
-            let _ = kill(child, signal);
+    fn signal_all(&self, signal: Signal) {
+        for &pid in self.children.keys() {
+            // Not reaped yet, so the pid is still its own.
+            let _ = kill(Pid::from_raw(pid), signal);
         }
     }
 
-    /// The whole life of a child.
-    fn serve_in_child(&self, parent: Pid, socket: Socket, tuple: FourTuple, listener: &Socket) {
-        // Else the port would be taken as long as this client stays.
-        let _ = unistd::close(listener.as_raw_fd());
-        let reporter = self.reporter.in_child();
-        let client = Client::new(socket, tuple);
-        obey(&client, parent);
-        let account = serve(&client, self.reply.clone(), self.settings.drain, &reporter);
-        CLIENT.store(ptr::null_mut(), Ordering::Release);
-        drop(client);
+    /// Reaps every child that has ended.
+    fn reap(&mut self) {
+        while let Some((pid, status)) = ended_child() {
+            let Some(Some(FourTuple { local, remote })) = self.children.remove(&pid) else { continue };
+            self.gauge.leave();
+            if status != 0 {
+                self.reporter.report(&Event::Killed { local, remote, pid: pid.unsigned_abs() });
+            }
+        }
+    }
+
+    /// Reads what children have told.
+    fn listen(&mut self) {
+        // A child ends after its last word: without children there is an end to this.
+        let most = if self.children.is_empty() { usize::MAX } else { BATCH };
+        for _ in 0..most {
+            match self.heard.recv(&mut self.message) {
+                Ok(length) => self.hear(length),
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(_) => return,
+            }
+        }
+    }
+
+    fn hear(&mut self, length: usize) {
+        let message = self.message.get(..length).unwrap_or_default();
+        if !self.reporter.pass_on(message)
+            && let Some((&ENDED, pid)) = message.split_first()
+            && let Ok(pid) = pid.try_into().map(i32::from_ne_bytes)
+            && self.children.get_mut(&pid).and_then(Option::take).is_some()
+        {
+            self.gauge.leave();
+        }
+    }
+
+    /// Serves one client, from the fork to the end of the process.
+    fn be_child(&self, client: Client, listener: &Socket, parent: Pid, mask: &SigSet) -> ! {
+        if set_pdeathsig(Signal::SIGKILL).is_err() || getppid() != parent {
+            exit(1);
+        }
+        // The process ends without dropping what the parent had, so it is closed once.
+        let _ = close(listener.as_raw_fd());
+        let client = CLIENT.get_or_init(|| client);
+        catch_signals();
+        let _ = mask.thread_set_mask();
+        let reporter = self.reporter.through(&self.told);
+        let account = serve(client, self.reply.clone(), self.drain, &reporter);
+        let _ = close(client.as_raw_fd());
+        let _ = self.told.send(&[&[ENDED][..], &getpid().as_raw().to_ne_bytes()].concat());
         reporter.report(&account.event());
-        reporter.flush();
+        exit(0);
     }
 }
 
 impl<R: Reply> Model for ForkPerClient<R> {
     fn serve(&mut self, socket: Socket, tuple: FourTuple, listener: &Socket) -> io::Result<()> {
+        // Our handlers write into a pipe that a child has too: until it has its own, a signal to it would be one to us.
+        let mask = SigSet::all().thread_swap_mask(SigmaskHow::SIG_BLOCK)?;
         let parent = getpid();
-        // A signal between fork and the child's handlers would be handled as the parent handles it.
-        let before = SigSet::all().thread_swap_mask(nix::sys::signal::SigmaskHow::SIG_SETMASK)?;
         let forked = fork();
         if let Ok(ForkResult::Child) = forked {
-            self.serve_in_child(parent, socket, tuple, listener);
-            exit_at_once();
+            self.be_child(Client::new(socket, tuple), listener, parent, &mask);
         }
-        before.thread_set_mask()?;
+        mask.thread_set_mask()?;
         if let ForkResult::Parent { child } = forked? {
-            self.children.insert(child);
+            self.children.insert(child.as_raw(), Some(tuple));
             self.accepted += 1;
         }
         Ok(())
     }
 
     fn note_ended(&mut self) {
-        let gauge = &self.settings.gauge;
-        self.children.retain(|&child| {
-            let runs = waitpid(child, Some(WaitPidFlag::WNOHANG)) == Ok(WaitStatus::StillAlive);
-            if !runs {
-                gauge.leave();
-            }
-            runs
-        });
+        // In this order: what a child told before its end is there to be read after it.
+        self.reap();
+        self.listen();
     }
 
     fn unended(&self) -> usize {
@@ -109,71 +166,62 @@ impl<R: Reply> Model for ForkPerClient<R> {
     }
 
     fn finish_all(&mut self) {
-        self.tell(FINISH);
+        self.signal_all(FINISH);
     }
 
     fn abort_all(&mut self) {
-        self.tell(ABORT);
+        self.signal_all(ABORT);
+    }
+
+    fn descriptor(&self) -> Option<BorrowedFd<'_>> {
+        Some(self.heard.as_fd())
     }
 }
 
-/// From now on this process, a child, does what its parent says, and ends when the parent ends.
-fn obey(client: &Client, parent: Pid) {
-    CLIENT.store(ptr::from_ref(client).cast_mut(), Ordering::Release);
-    for (signal, handler) in [
-        (FINISH, SigHandler::Handler(finish)),
-        (ABORT, SigHandler::Handler(abort)),
-        // Ctrl-C reaches the whole group, and the parent says what it means.
-        (Signal::SIGINT, SigHandler::SigIgn),
-        (Signal::SIGUSR2, SigHandler::SigIgn),
-        (Signal::SIGCHLD, SigHandler::SigDfl),
-    ] {
-        handle(signal, handler);
-    }
-    // It fails for no signal that there is.
-    let _ = set_pdeathsig(Signal::SIGKILL);
-    if getppid() != parent {
-        exit_at_once();
-    }
-    let _ = SigSet::empty().thread_set_mask();
+/// The one client of a child, for its handlers.
+static CLIENT: OnceLock<Client> = OnceLock::new();
+
+extern "C" fn finish(_: c_int) {
+    let errno = Errno::last_raw();
+    CLIENT.get().into_iter().for_each(Client::finish);
+    Errno::set_raw(errno);
 }
 
-extern "C" fn finish(_: libc::c_int) {
-    if let Some(client) = served() {
-        client.finish();
+extern "C" fn abort(_: c_int) {
+    let errno = Errno::last_raw();
+    CLIENT.get().into_iter().for_each(Client::abort);
+    Errno::set_raw(errno);
+}
+
+#[expect(unsafe_code, reason = "a handler is what a signal interrupts a blocking call by")]
+fn catch_signals() {
+    let (finish, abort) = (SigHandler::Handler(finish), SigHandler::Handler(abort));
+    let others = [Signal::SIGINT, Signal::SIGUSR2].map(|number| (number, SigHandler::SigIgn));
+    for (number, handler) in others.into_iter().chain([(FINISH, finish), (ABORT, abort)]) {
+        // SAFETY: the handlers read what was set before, change atomics, make calls that signal-safety(7) lists, and
+        // leave errno as it was.
+        let _ = unsafe { signal(number, handler) };
     }
-}
-
-extern "C" fn abort(_: libc::c_int) {
-    if let Some(client) = served() {
-        client.abort();
-    }
-}
-
-#[expect(unsafe_code, reason = "a signal handler is given no argument")]
-fn served() -> Option<&'static Client> {
-    // SAFETY: null, or what `serve_in_child` owns; it takes it out before it drops it, and handlers run on its thread alone,
-    // for the writer of the reporter blocks all signals.
-    unsafe { CLIENT.load(Ordering::Acquire).as_ref() }
-}
-
-#[expect(unsafe_code, reason = "sigaction(2) has no safe wrapper")]
-fn handle(signal: Signal, handler: SigHandler) {
-    // Without SA_RESTART: a read that blocks is to return.
-    let action = SigAction::new(handler, SaFlags::empty(), SigSet::empty());
-    // SAFETY: the handlers only call shutdown(2) and touch atomics, which is async-signal-safe.
-    let _ = unsafe { sigaction(signal, &action) };
 }
 
 #[expect(unsafe_code, reason = "fork(2) has no safe wrapper")]
-fn fork() -> std::result::Result<ForkResult, Errno> {
-    // SAFETY: the one other thread writes out events. The child leaves its queue alone and makes one of its own, glibc's
-    // allocator is usable after fork(2), and the child never returns into what the parent was doing.
+fn fork() -> nix::Result<ForkResult> {
+    // SAFETY: the child has this thread alone, and meets no lock that another one held: fork(3) of the C library leaves
+    // malloc whole, and the child's lines go by a socket and not by the parent's writer.
     unsafe { unistd::fork() }
 }
 
-#[expect(unsafe_code, reason = "_exit(2) has no safe wrapper")]
-fn exit_at_once() -> ! {
-    // SAFETY: it ends the process; what atexit(3) has belongs to the parent.
-    unsafe { libc::_exit(0) }
+#[expect(unsafe_code, reason = "what the parent registered for its end is none of the child's")]
+fn exit(status: c_int) -> ! {
+    // SAFETY: _exit(2) ends the process, whatever its state.
+    unsafe { libc::_exit(status) }
+}
+
+/// Reaps one child: its pid, and its status as wait(2) has it. 0 is that of one that came to its own end.
+#[expect(unsafe_code, reason = "waitpid(2) by nix loses a child that a real-time signal ended")]
+fn ended_child() -> Option<(i32, c_int)> {
+    let mut status = 0;
+    // SAFETY: the pointer is to an int that lives until the call has returned.
+    let pid = unsafe { libc::waitpid(-1, &raw mut status, WNOHANG) };
+    (pid > 0).then_some((pid, status))
 }

@@ -1,8 +1,9 @@
 //! One client after the other: the next waits in the accept queue until the one before it has left.
 
 use std::io;
+use std::sync::Arc;
 use std::sync::mpsc::{Sender, channel};
-use std::thread;
+use std::thread::{self, JoinHandle};
 
 use nix::errno::Errno;
 use socket2::Socket;
@@ -20,7 +21,9 @@ use crate::service::Reply;
 /// A second thread serves, for the first one must hear signals meanwhile.
 pub struct Sequential<R> {
     threads: Threads<R>,
+    /// Where clients wait for that thread: one at most, until the driver stops and accepts the last.
     line: Sender<Service<R>>,
+    thread: Arc<JoinHandle<()>>,
 }
 
 impl<R: Reply + Send + Sync + 'static> Sequential<R> {
@@ -28,14 +31,14 @@ impl<R: Reply + Send + Sync + 'static> Sequential<R> {
     ///
     /// # Errors
     ///
-    /// `ENOMEM` from `ppoll`; `EAGAIN` from `clone`, `EMFILE` from `fcntl`.
+    /// As for [`Front::run`]; `EAGAIN` from `clone`, `EMFILE` from `fcntl`.
     pub fn run(front: Front, reply: R) -> Result<(Ended, Totals)> {
         let (line, clients) = channel::<Service<R>>();
-        thread::Builder::new()
+        let thread = thread::Builder::new()
             .name("client".to_owned())
             .spawn(move || clients.into_iter().for_each(Service::run))
             .map_err(|error| Error::new("clone", "a thread that serves", error))?;
-        let mut model = Self { threads: Threads::new(&front, reply)?, line };
+        let mut model = Self { threads: Threads::new(&front, reply)?, line, thread: Arc::new(thread) };
         let ended = front.run(&mut model)?;
         Ok((ended, model.threads.totals()))
     }
@@ -47,11 +50,10 @@ impl<R: Reply + Send + Sync + 'static> Model for Sequential<R> {
     }
 
     fn serve(&mut self, socket: Socket, tuple: FourTuple, _: &Socket) -> io::Result<()> {
-        let service = self.threads.enter(socket, tuple);
-        let id = service.id();
-        self.line.send(service).map_err(|_| {
-            self.threads.forget(id);
-            Errno::ESRCH.into()
+        let (line, thread) = (&self.line, &self.thread);
+        self.threads.take_on(socket, tuple, |service| match line.send(service) {
+            Ok(()) => Ok(Arc::clone(thread)),
+            Err(_) => Err(Errno::ESRCH.into()),
         })
     }
 

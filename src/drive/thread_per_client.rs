@@ -1,6 +1,7 @@
 //! A thread for each client.
 
 use std::io;
+use std::sync::Arc;
 use std::thread;
 
 use socket2::Socket;
@@ -21,7 +22,7 @@ impl<R: Reply + Send + Sync + 'static> ThreadPerClient<R> {
     ///
     /// # Errors
     ///
-    /// `ENOMEM` from `ppoll`; `EMFILE` from `fcntl`.
+    /// As for [`Front::run`]; `EMFILE` from `fcntl`.
     pub fn run(front: Front, reply: R) -> Result<(Ended, Totals)> {
         let mut model = Self(Threads::new(&front, reply)?);
         let ended = front.run(&mut model)?;
@@ -31,13 +32,9 @@ impl<R: Reply + Send + Sync + 'static> ThreadPerClient<R> {
 
 impl<R: Reply + Send + Sync + 'static> Model for ThreadPerClient<R> {
     fn serve(&mut self, socket: Socket, tuple: FourTuple, _: &Socket) -> io::Result<()> {
-        let service = self.0.enter(socket, tuple);
-        let id = service.id();
-        let started = thread::Builder::new().name("client".to_owned()).spawn(|| service.run());
-        if started.is_err() {
-            self.0.forget(id);
-        }
-        started.map(drop)
+        self.0.take_on(socket, tuple, |service| {
+            thread::Builder::new().name("client".to_owned()).spawn(|| service.run()).map(Arc::new)
+        })
     }
 
     fn note_ended(&mut self) {

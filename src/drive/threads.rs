@@ -1,30 +1,44 @@
 //! Clients that other threads of this process serve.
 
 use std::collections::HashMap;
+use std::io;
+use std::os::unix::thread::JoinHandleExt;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Weak};
+use std::thread::JoinHandle;
 use std::time::Duration;
 
-use nix::sys::signal::SigSet;
+use nix::sys::pthread::pthread_kill;
+use nix::sys::signal::{SigSet, Signal};
+use signal_hook::flag;
 use socket2::Socket;
 
 use super::blocking::Front;
 use super::conversation::{Client, serve};
 use super::gauge::Gauge;
 use super::signals::Waker;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::net::FourTuple;
 use crate::report::{Reporter, Totals};
 use crate::service::{Closed, Reply};
 
+/// Interrupts a call that blocks. Its handler does nothing, and by default it does nothing either.
+const INTERRUPT: Signal = Signal::SIGURG;
+
 /// All clients that have not ended, and the sums over those that have.
 pub struct Threads<R> {
-    /// Weak: the socket is closed when the thread that serves it lets go of it.
-    unended: HashMap<u64, Weak<Client>>,
+    unended: HashMap<u64, Served>,
     next: u64,
     ended: Receiver<(u64, Closed)>,
     shared: Arc<Shared<R>>,
     totals: Totals,
+}
+
+/// A client, and the thread that serves it or will.
+struct Served {
+    /// The socket is closed when that thread lets go of it.
+    client: Weak<Client>,
+    thread: Arc<JoinHandle<()>>,
 }
 
 /// What every thread that serves needs.
@@ -51,6 +65,8 @@ impl<R: Reply> Threads<R> {
     ///
     /// `EMFILE` from `fcntl`.
     pub fn new(front: &Front, reply: R) -> Result<Self> {
+        flag::register(INTERRUPT as i32, Arc::default())
+            .map_err(|error| Error::new("sigaction", INTERRUPT, error))?;
         let (sender, ended) = channel();
         let settings = front.settings();
         let shared = Shared {
@@ -65,19 +81,24 @@ impl<R: Reply> Threads<R> {
         Ok(Self { unended: HashMap::new(), next: 0, ended, shared, totals: Totals::default() })
     }
 
-    /// Takes on a client, which a thread is to serve by [`Service::run`].
-    pub fn enter(&mut self, socket: Socket, tuple: FourTuple) -> Service<R> {
+    /// Takes on a client, which the thread that `start` gives serves by [`Service::run`].
+    ///
+    /// # Errors
+    ///
+    /// What `start` says.
+    pub fn take_on(
+        &mut self,
+        socket: Socket,
+        tuple: FourTuple,
+        start: impl FnOnce(Service<R>) -> io::Result<Arc<JoinHandle<()>>>,
+    ) -> io::Result<()> {
         let (id, client) = (self.next, Arc::new(Client::new(socket, tuple)));
+        let weak = Arc::downgrade(&client);
+        let thread = start(Service { id, client, shared: Arc::clone(&self.shared) })?;
+        self.unended.insert(id, Served { client: weak, thread });
         self.next += 1;
-        self.unended.insert(id, Arc::downgrade(&client));
         self.totals.accepted += 1;
-        Service { id, client, shared: Arc::clone(&self.shared) }
-    }
-
-    /// There was no thread for it.
-    pub fn forget(&mut self, id: u64) {
-        self.unended.remove(&id);
-        self.totals.accepted -= 1;
+        Ok(())
     }
 
     pub fn note_ended(&mut self) {
@@ -97,23 +118,27 @@ impl<R: Reply> Threads<R> {
     }
 
     pub fn finish_all(&self) {
-        self.unended.values().filter_map(Weak::upgrade).for_each(|client| client.finish());
+        for served in self.unended.values() {
+            if let Some(client) = served.client.upgrade() {
+                client.finish();
+                // The handle is held, so the number is still this thread's.
+                let _ = pthread_kill(served.thread.as_pthread_t(), INTERRUPT);
+            }
+        }
     }
 
     pub fn abort_all(&self) {
-        self.unended.values().filter_map(Weak::upgrade).for_each(|client| client.abort());
+        self.unended.values().filter_map(|served| served.client.upgrade()).for_each(|client| client.abort());
     }
 }
 
 impl<R: Reply> Service<R> {
-    pub fn id(&self) -> u64 {
-        self.id
-    }
-
     /// Serves the client to its end on this thread.
     pub fn run(self) {
-        // A signal is for the thread that waits; here it would only cut short a call with a timeout.
-        let _ = SigSet::all().thread_block();
+        // Every other signal is for the thread that waits.
+        let mut others = SigSet::all();
+        others.remove(INTERRUPT);
+        let _ = others.thread_set_mask();
         let Self { id, client, shared } = self;
         let account = serve(&client, shared.reply.clone(), shared.drain, &shared.reporter);
         drop(client);

@@ -100,12 +100,6 @@ impl Output {
         output
     }
 
-    /// The same file, with a queue and a writer of its own: fork(2) copies no thread.
-    pub(super) fn in_child(&self) -> Self {
-        let file = self.0.file.as_ref().and_then(|file| file.try_clone().ok());
-        Self::to(file, self.0.format, self.0.word_style)
-    }
-
     /// Queues a line, or drops and counts it where the queue is full.
     pub fn line(&self, line: String) {
         let mut queue = self.0.lock();

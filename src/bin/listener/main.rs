@@ -17,7 +17,7 @@ use fourtuple::service::{Ack, Echo, Prefix};
 /// TCP echo server that opens its socket exactly as told
 ///
 /// Sends back every byte it receives (RFC 862) or answers in another way (--reply), serves any number of
-/// connections on one event loop, and prints a line for each that opens or ends.
+/// connections on one event loop or in another way (--model), and prints a line for each that opens or ends.
 #[derive(Parser)]
 #[command(name = "listener", version, after_help = EXAMPLES, after_long_help = LONG_EXAMPLES)]
 struct Args {
@@ -125,7 +125,7 @@ Examples:
   listener                     echo on 0.0.0.0:3000
   listener 4545 127.0.0.1      on one address
   listener 4545 ::1            on IPv6
-  listener 0 --reuse-port off  on any free port, shared with nobody";
+  listener 3737 --model fork   a process for each client";
 
 const LONG_EXAMPLES: &str = "\
 Examples:
@@ -133,6 +133,8 @@ Examples:
   listener 4545 127.0.0.1      on one address
   listener 4545 ::1            on IPv6
   listener 0 --reuse-port off  on any free port, shared with nobody
+  listener 3737 --model fork --reply ack --max-connections 3
+                               a process for each client, three at most; each answers line by line
 
 Signals:
   SIGINT, SIGTERM  stop accepting, echo what was read, send FIN, end within --drain; again: end at once
