@@ -24,6 +24,8 @@ use nix::unistd::{ForkResult, Pid};
 
 use crate::error::{Error, Result};
 
+pub use enter::enter_user_namespace;
+pub use loopback::add_address;
 pub use sysctl::{PINNED, Sysctl, setting};
 
 /// The namespaces a command runs in.

@@ -13,11 +13,13 @@ use serde::{Deserialize, Serialize};
 
 use super::bind_matrix;
 use super::namespace::{self, Sysctl};
+use super::why;
 use crate::error::{Error, Result};
 use crate::report::say;
 
 /// Every question that a scratch network answers.
-const KNOWN: &[Known] = &[known::<bind_matrix::Measure>(), known::<bind_matrix::Prove>()];
+const KNOWN: &[Known] =
+    &[known::<bind_matrix::Measure>(), known::<bind_matrix::Prove>(), known::<why::Rehearsal>()];
 
 /// The first argument of a process that answers.
 const MARK: &str = "--scratch";

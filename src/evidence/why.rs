@@ -8,10 +8,13 @@ mod advice;
 mod connect;
 mod holding;
 mod ports;
+mod rehearsal;
+mod remarks;
 mod route;
 pub mod rules;
 mod settings;
 mod step;
+mod trial;
 mod unknown;
 
 use std::fmt;
@@ -19,8 +22,10 @@ use std::net::{IpAddr, SocketAddr};
 
 use nix::errno::Errno;
 use nix::unistd::geteuid;
+use serde::{Deserialize, Serialize};
 
 pub use holding::{claim, on_port};
+pub(super) use rehearsal::Rehearsal;
 pub use settings::Settings;
 pub use step::{Leftover, Set, Step};
 
@@ -39,7 +44,7 @@ pub struct Question {
 }
 
 /// How far a socket is to come.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Goal {
     /// bind(2).
     Bind(SocketAddr),
@@ -78,6 +83,8 @@ impl Goal {
 pub struct Answer {
     /// Whether it would work.
     pub verdict: Verdict,
+    /// Whether the verdict is about this host alone, and another one has its say.
+    pub is_half: bool,
     /// The sockets because of which it fails.
     pub in_the_way: Vec<InTheWay>,
     /// The other sockets of the port.
@@ -177,6 +184,7 @@ pub fn why(question: &Question) -> Result<Answer> {
         Goal::Connect { local, remote } => connect::answer(local, remote, &question.options, &settings),
     }?;
     let not_made = |step| Advice { step, trial: Trial::NotMade("not tried".to_owned()) };
+    answer.remarks.extend(remarks::remarks(question, &answer, &settings));
     answer.advice = advice::steps(question, &answer, &settings).into_iter().map(not_made).collect();
     Ok(answer)
 }
@@ -264,7 +272,12 @@ impl fmt::Display for Because {
 impl InTheWay {
     /// Whether all is known that it takes to say that it is in the way.
     fn is_certain(&self) -> bool {
-        self.conflict.is_none_or(|conflict| conflict.is_certain)
+        self.conflict.is_none_or(|conflict| conflict.is_certain())
+    }
+
+    /// Whether it is in the way only if an option is off of which that is not known.
+    fn is_by_guess(&self) -> bool {
+        self.conflict.is_some_and(|conflict| conflict.is_by_guess)
     }
 }
 
@@ -276,7 +289,14 @@ impl Verdict {
 
 impl Answer {
     fn new(verdict: Verdict) -> Self {
-        Self { verdict, in_the_way: Vec::new(), beside: Vec::new(), advice: Vec::new(), remarks: Vec::new() }
+        Self {
+            verdict,
+            is_half: false,
+            in_the_way: Vec::new(),
+            beside: Vec::new(),
+            advice: Vec::new(),
+            remarks: Vec::new(),
+        }
     }
 
     fn remark(mut self, sentence: impl fmt::Display) -> Self {

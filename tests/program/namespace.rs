@@ -42,9 +42,9 @@ fn run_isolated(name: &str, mut fourtuple: Command) -> bool {
         return true;
     }
     let test = env::current_exe().unwrap();
-    let arguments = ["--exact", name, "--nocapture", "--test-threads=1"];
+    let arguments = ["--exact", name, "--nocapture", "--test-threads=1", "--include-ignored"];
     let command = fourtuple.args(["isolate", "--"]).arg(test).args(arguments).env(INSIDE, "1");
-    let end = Program::spawn(command).end_within(super::PATIENCE * 6);
+    let end = Program::spawn(command).end_within(super::PATIENCE * 9);
     if end.status == Some(125) {
         assert!(env::var_os("REQUIRE_ALL").is_none(), "{}", end.stderr);
         eprintln!("skipped: {}", end.stderr);

@@ -14,9 +14,9 @@ use crate::program::namespace::isolated;
 use crate::scene::{self, Options, State};
 
 /// How a call ended: `None` where all went well, else the call that failed and its errno.
-type Outcome = Option<(&'static str, Errno)>;
+pub type Outcome = Option<(&'static str, Errno)>;
 
-fn question(goal: Goal, options: Options) -> Question {
+pub fn question(goal: Goal, options: Options) -> Question {
     let Options { reuse_address, reuse_port, v6_only } = options;
     let options =
         SocketOptions { reuse_address, reuse_port, v6_only: Some(v6_only), ..SocketOptions::default() };
@@ -28,7 +28,7 @@ fn errno(error: &std::io::Error) -> Errno {
 }
 
 /// The call really made.
-fn made(question: &Question, options: Options) -> Outcome {
+pub fn made(question: &Question, options: Options) -> Outcome {
     let address = match question.goal {
         Goal::Bind(local) | Goal::Listen(local) => local,
         Goal::Connect { local, remote } => local.unwrap_or(remote),
@@ -80,12 +80,12 @@ fn refused_by_the_rules(goal: Goal, options: Options) -> bool {
     let local = goal.local().unwrap();
     let new = Newcomer { ip: local.ip(), reuse_address, reuse_port, v6_only, uid: geteuid().as_raw() };
     let refuses =
-        |holder: &Holder| conflict(&new, &claim(holder)).is_some_and(|conflict| conflict.is_certain);
+        |holder: &Holder| conflict(&new, &claim(holder)).is_some_and(|conflict| conflict.is_certain());
     on_port(local.port().try_into().unwrap()).unwrap().iter().any(refuses)
 }
 
 /// The address of the old socket and that of the new one, and IPV6_V6ONLY of each.
-const PAIRS: [(&str, bool, &str, bool); 22] = [
+pub const PAIRS: [(&str, bool, &str, bool); 22] = [
     ("127.0.0.1", false, "127.0.0.1", false),
     ("0.0.0.0", false, "127.0.0.1", false),
     ("127.0.0.1", false, "0.0.0.0", false),
@@ -111,7 +111,7 @@ const PAIRS: [(&str, bool, &str, bool); 22] = [
 ];
 
 /// Sets a setting of this network.
-fn sysctl(name: &str, value: &str) {
+pub fn sysctl(name: &str, value: &str) {
     fs::write(format!("/proc/sys/net/{name}"), value).unwrap();
 }
 
@@ -119,7 +119,7 @@ fn pairs<T: Copy, const N: usize>(values: [T; N]) -> impl Iterator<Item = (T, T)
     values.into_iter().flat_map(move |one| values.map(|other| (one, other)))
 }
 
-fn at(ip: &str, port: u16) -> SocketAddr {
+pub fn at(ip: &str, port: u16) -> SocketAddr {
     SocketAddr::new(ip.parse().unwrap(), port)
 }
 

@@ -5,5 +5,6 @@
 #[path = "../program/mod.rs"]
 mod program;
 
+mod advice;
 mod agrees;
 mod scene;

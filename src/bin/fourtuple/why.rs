@@ -1,5 +1,6 @@
 //! `fourtuple why`: whether a call would succeed, who is in the way, and what helps.
 
+mod json;
 mod parse;
 mod show;
 
@@ -134,10 +135,11 @@ pub fn run(args: &WhyArgs) -> Result<ExitCode> {
             ..SocketOptions::default()
         },
     };
-    let answer = why(&question)?;
+    let mut answer = why(&question)?;
+    answer.try_out(&question);
     write(&match options.format {
         Format::Text => show::text(&question, &answer),
-        Format::Json => show::json(&question, &answer),
+        Format::Json => json::json(&question, &answer),
     })?;
     Ok(if answer.verdict == Verdict::Works { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

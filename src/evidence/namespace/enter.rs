@@ -58,8 +58,12 @@ fn administers_network() -> bool {
     }
 }
 
-/// Enters a user namespace whose root is the caller (user_namespaces(7)).
-fn enter_user_namespace() -> Result<()> {
+/// Enters a user namespace whose root is the caller (user_namespaces(7)). In the networks of before it has no rights.
+///
+/// # Errors
+///
+/// `EPERM`, `EACCES` and `ENOSPC` where the system refuses them.
+pub fn enter_user_namespace() -> Result<()> {
     let (user, group) = (geteuid(), getegid());
     leave(CloneFlags::CLONE_NEWUSER, "CLONE_NEWUSER")?;
     map_root(user, group)

@@ -17,6 +17,8 @@ use crate::net::{SocketOptions, TcpState};
 
 /// How many ports above the one in question are tried for a free one.
 const PORTS: u16 = 200;
+/// `TCP_TIMEWAIT_LEN`, which no setting changes.
+const TIME_WAIT: Duration = Duration::from_secs(60);
 /// The sets of options that let sockets share an address, the smaller ones first.
 const SETS: [&[Set]; 3] = [&[Set::ReuseAddress], &[Set::ReusePort], &[Set::ReuseAddress, Set::ReusePort]];
 
@@ -26,7 +28,7 @@ pub(super) fn steps(question: &Question, answer: &Answer, settings: &Settings) -
     let local = question.goal.local();
     match (because, local) {
         (Because::Held, Some(local)) => Held { question, answer, settings, local }.steps(),
-        (Because::FourTuple, _) => four_tuple(question, answer),
+        (Because::FourTuple, _) => four_tuple(question, answer, settings),
         (Because::NobodyListens, _) => nobody_listens(question, answer),
         (Because::Privileged(start), Some(local)) => privileged(question, local, *start),
         (Because::NotLocal, Some(local)) => not_local(question, local),
@@ -142,7 +144,7 @@ impl Held<'_> {
     }
 
     fn wait(&self) -> Option<Step> {
-        longest_wait(self.in_the_way()).map(Step::Wait)
+        wait(self.in_the_way(), self.settings)
     }
 
     fn another_address(&self) -> Option<Step> {
@@ -209,7 +211,7 @@ impl Held<'_> {
 
 /// Whether a socket may have the address beside these, as far as is known.
 fn may_have(new: &Newcomer, mut claims: impl Iterator<Item = Claim>) -> bool {
-    claims.all(|claim| conflict(new, &claim).is_none_or(|conflict| !conflict.is_certain))
+    claims.all(|claim| conflict(new, &claim).is_none_or(|conflict| !conflict.is_certain()))
 }
 
 /// What a socket holds after these processes have ended.
@@ -230,17 +232,24 @@ fn after_end(holder: &Holder, processes: &[Process]) -> Option<Claim> {
     }
 }
 
-/// How long until all of these are gone, where the kernel forgets each by itself.
-fn longest_wait<'a>(holders: impl Iterator<Item = &'a Holder>) -> Option<Duration> {
-    let remaining = |holder: &Holder| {
+/// Until all of these are gone, where the kernel forgets each by itself.
+///
+/// Its timers are late by up to an eighth of what they were set to (kernel/time/timer.c).
+fn wait<'a>(holders: impl Iterator<Item = &'a Holder>, settings: &Settings) -> Option<Step> {
+    let times = |holder: &Holder| {
         let timer = holder.row.timer.filter(|_| stage(&holder.row) == Stage::Waiting)?;
-        Some(timer.remaining)
+        let whole = if holder.row.state == TcpState::FinWait2 { settings.fin_timeout } else { TIME_WAIT };
+        Some((timer.remaining, timer.remaining + whole / 8))
     };
-    holders.map(remaining).collect::<Option<Vec<_>>>()?.into_iter().max()
+    let (time, latest) = holders.map(times).reduce(|one, other| {
+        let ((time, latest), (other, later)) = (one?, other?);
+        Some((time.max(other), latest.max(later)))
+    })??;
+    Some(Step::Wait(time, latest))
 }
 
 /// Addresses of this host, of the same family as `ip`, that could be bound instead of it.
-fn own_addresses(ip: IpAddr) -> Vec<IpAddr> {
+pub(super) fn own_addresses(ip: IpAddr) -> Vec<IpAddr> {
     let mut found: Vec<IpAddr> = Vec::new();
     if ip.to_canonical().is_loopback() {
         // All of 127/8 is loopback.
@@ -267,7 +276,7 @@ fn free_port(local: SocketAddr, from: u16, options: &SocketOptions) -> Option<u1
     (from..=from.saturating_add(PORTS)).find(|&port| is_free(SocketAddr::new(local.ip(), port), options))
 }
 
-fn four_tuple(question: &Question, answer: &Answer) -> Vec<Step> {
+fn four_tuple(question: &Question, answer: &Answer, settings: &Settings) -> Vec<Step> {
     let holders = || answer.in_the_way.iter().map(|found| &found.holder);
     let Some(local) = question.goal.local() else { return Vec::new() };
     let address = own_addresses(local.ip()).into_iter().find(|&ip| {
@@ -276,8 +285,7 @@ fn four_tuple(question: &Question, answer: &Answer) -> Vec<Step> {
     let mut processes: Vec<Process> = holders().flat_map(|holder| holder.processes.clone()).collect();
     processes.retain(|process| process.pid != process::id());
     let stop = (!processes.is_empty()).then_some(Step::Stop(processes, Leftover::Nothing));
-    longest_wait(holders())
-        .map(Step::Wait)
+    wait(holders(), settings)
         .into_iter()
         .chain(address.map(Step::Address))
         .chain([Step::Port(0)])

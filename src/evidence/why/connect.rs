@@ -41,8 +41,9 @@ pub(super) fn answer(
     };
     match answer.verdict {
         Verdict::Works if way.is_local => reach(&way, settings, answer),
-        Verdict::Works => Ok(answer.remark(format_args!(
-            "nothing was sent: address, port, route and four-tuple are free, and whether {} answers is not known",
+        Verdict::Works => Ok(Answer { is_half: true, ..answer }.remark(format_args!(
+            "nothing was sent: address, port, route and four-tuple are there to be had, and whether {} answers is not \
+             known",
             way.tuple.remote
         ))),
         Verdict::Fails { .. } => Ok(answer),

@@ -24,53 +24,73 @@ pub(super) fn answer(
     settings: &Settings,
 ) -> Result<Answer> {
     let Some(port) = NonZeroU16::new(local.port()) else { return any_port(local, options, settings) };
-    let mut answer = look(local, port, listens, options, settings)?;
+    let open = PassiveOpen { local, listens, options, settings };
+    let mut answer = open.look(port)?;
     for _ in 1..ATTEMPTS {
         if !matches!(answer.verdict, Verdict::Fails { because: Because::Unexplained, .. }) {
             break;
         }
-        answer = look(local, port, listens, options, settings)?;
+        answer = open.look(port)?;
     }
     Ok(answer)
 }
 
-fn look(
+/// What the calls are made with.
+struct PassiveOpen<'a> {
     local: SocketAddr,
-    port: NonZeroU16,
     listens: bool,
-    options: &SocketOptions,
-    settings: &Settings,
-) -> Result<Answer> {
-    let bound = try_bind(local, options)?;
-    let mut holders = on_port(port)?;
-    unknown::infer(&mut holders, settings);
-    let new = newcomer(local.ip(), options, settings);
-    let in_the_way = |conflict: &Conflict| match bound {
-        Err(errno) => errno == Errno::EADDRINUSE,
-        // Sockets of one SO_REUSEPORT group that may bind may listen (`sk_reuseport_match`).
-        Ok(_) => listens && !options.reuse_port && conflict.is_certain,
-    };
-    let mut answer = Answer::new(Verdict::Works);
-    for holder in holders {
-        match conflict(&new, &claim(&holder)).filter(in_the_way) {
-            None => answer.beside.push(holder),
-            conflict => answer.in_the_way.push(InTheWay { holder, conflict }),
+    options: &'a SocketOptions,
+    settings: &'a Settings,
+}
+
+impl PassiveOpen<'_> {
+    /// Makes the call and looks who has the port.
+    fn look(&self, port: NonZeroU16) -> Result<Answer> {
+        let bound = try_bind(self.local, self.options)?;
+        let mut holders = on_port(port)?;
+        unknown::infer(&mut holders, self.settings);
+        let (in_the_way, beside) = self.divide(holders, &bound);
+        let held = !in_the_way.is_empty();
+        let verdict = match bound {
+            Ok(_) if held => Verdict::fails("listen", Errno::EADDRINUSE, Because::Held),
+            Ok(_) => Verdict::Works,
+            Err(Errno::EADDRINUSE) if held => Verdict::fails("bind", Errno::EADDRINUSE, Because::Held),
+            Err(errno) => {
+                Verdict::fails("bind", errno, refused(errno, self.local, self.options, self.settings))
+            }
+        };
+        Ok(Answer { in_the_way, beside, ..Answer::new(verdict) })
+    }
+
+    /// Who is in the way by the rules, and who is not, given what bind(2) said.
+    fn divide(
+        &self,
+        holders: Vec<Holder>,
+        bound: &std::result::Result<SocketAddr, Errno>,
+    ) -> (Vec<InTheWay>, Vec<Holder>) {
+        let new = newcomer(self.local.ip(), self.options, self.settings);
+        let counts = |conflict: &Conflict| match bound {
+            Err(errno) => *errno == Errno::EADDRINUSE,
+            // Sockets of one SO_REUSEPORT group that may bind may listen (`sk_reuseport_match`).
+            Ok(_) => self.listens && !self.options.reuse_port && conflict.is_certain(),
+        };
+        let (mut in_the_way, mut beside) = (Vec::new(), Vec::new());
+        for holder in holders {
+            match conflict(&new, &claim(&holder)).filter(counts) {
+                None => beside.push(holder),
+                conflict => in_the_way.push(InTheWay { holder, conflict }),
+            }
         }
+        if in_the_way.iter().any(InTheWay::is_certain) {
+            let doubtful = in_the_way.extract_if(.., |found| found.is_by_guess());
+            beside.extend(doubtful.map(|found| found.holder));
+        }
+        // Where nothing else explains the refusal it is this.
+        for found in in_the_way.iter_mut().filter(|found| found.is_by_guess()) {
+            found.holder.sharing.v6_only = Some(false);
+        }
+        (in_the_way, beside)
     }
-    // What is not certain explains a refusal where nothing else does.
-    if answer.in_the_way.iter().any(|found| found.is_certain()) {
-        let (certain, others) = answer.in_the_way.into_iter().partition(InTheWay::is_certain);
-        answer.in_the_way = certain;
-        answer.beside.extend(others.into_iter().map(|found: InTheWay| found.holder));
-    }
-    let held = !answer.in_the_way.is_empty();
-    answer.verdict = match bound {
-        Ok(_) if held => Verdict::fails("listen", Errno::EADDRINUSE, Because::Held),
-        Ok(_) => Verdict::Works,
-        Err(Errno::EADDRINUSE) if held => Verdict::fails("bind", Errno::EADDRINUSE, Because::Held),
-        Err(errno) => Verdict::fails("bind", errno, refused(errno, local, options, settings)),
-    };
-    Ok(answer)
 }
 
 /// Port 0: the kernel looks for a free one.

@@ -55,8 +55,15 @@ pub struct Conflict {
     pub overlap: Overlap,
     /// Why they do not share it.
     pub refusal: Refusal,
+    /// Whether it takes IPV6_V6ONLY to be off on the old socket, of which it is not known.
+    pub is_by_guess: bool,
+}
+
+impl Conflict {
     /// Whether all is known that it takes to say so.
-    pub is_certain: bool,
+    pub fn is_certain(&self) -> bool {
+        !self.is_by_guess && self.refusal != Refusal::Unknown
+    }
 }
 
 /// Why two addresses with one port are one.
@@ -104,8 +111,8 @@ pub enum Refusal {
 pub fn conflict(new: &Newcomer, old: &Claim) -> Option<Conflict> {
     let overlap = overlap(new, old.ip, old.sharing.v6_only)?;
     let refusal = refusal(new, old)?;
-    let is_known = overlap != Overlap::Connection || old.sharing.v6_only.is_some();
-    Some(Conflict { overlap, refusal, is_certain: is_known && refusal != Refusal::Unknown })
+    let is_by_guess = overlap == Overlap::Connection && old.sharing.v6_only.is_none();
+    Some(Conflict { overlap, refusal, is_by_guess })
 }
 
 fn overlap(new: &Newcomer, old: IpAddr, old_v6_only: Option<bool>) -> Option<Overlap> {
@@ -167,11 +174,11 @@ pub fn reaches(ip: IpAddr, bound: IpAddr, v6_only: Option<bool>) -> bool {
 impl fmt::Display for Overlap {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::Same => "it has this very address",
-            Self::OldIsWildcard => "it has the wildcard address, so every address of this host",
-            Self::NewIsWildcard => "the wildcard address asks for every address of this host, its own too",
-            Self::OldIsDualStack => "it has [::] without IPV6_V6ONLY, so every IPv4 address too",
-            Self::NewIsDualStack => "[::] without IPV6_V6ONLY asks for every IPv4 address too",
+            Self::Same => "the same address",
+            Self::OldIsWildcard | Self::NewIsWildcard => "the wildcard address is every address of this host",
+            Self::OldIsDualStack | Self::NewIsDualStack => {
+                "[::] without IPV6_V6ONLY is every IPv4 address too"
+            }
             Self::Connection => "an IPv6 connection without IPV6_V6ONLY counts as IPv4 against 0.0.0.0",
         })
     }
@@ -180,9 +187,7 @@ impl fmt::Display for Overlap {
 impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::NewHasNeither => {
-                "an address is shared only where both sockets ask for it, and the new one does not"
-            }
+            Self::NewHasNeither => "shared only where both sockets ask for it, and the new one does not",
             Self::Listens => {
                 "SO_REUSEADDR does not share with a socket that listens; SO_REUSEPORT on both does"
             }

@@ -1,7 +1,9 @@
 //! The settings of this network namespace that decide who may bind or connect what, ip-sysctl in the kernel's documentation.
 
-use std::fs;
 use std::ops::RangeInclusive;
+use std::time::Duration;
+
+use crate::evidence::namespace::setting;
 
 /// What sysctl(8) shows of them; a setting that cannot be read has the kernel's default.
 #[derive(Clone, Debug)]
@@ -16,6 +18,8 @@ pub struct Settings {
     pub timestamps: bool,
     /// `net.ipv4.tcp_tw_reuse`: 0 off, 1 on, 2 on loopback alone.
     pub time_wait_reuse: u8,
+    /// `net.ipv4.tcp_fin_timeout`: how long FIN-WAIT-2 lasts that no process has.
+    pub fin_timeout: Duration,
     /// `net.ipv6.bindv6only`: whether IPV6_V6ONLY is set where nobody sets it.
     pub v6_only: bool,
     /// `net.ipv4.ip_nonlocal_bind`, and the same of IPv6.
@@ -25,18 +29,20 @@ pub struct Settings {
 impl Settings {
     /// Reads them.
     pub fn read() -> Self {
-        let range = setting("ipv4/ip_local_port_range");
+        let setting = |name: &str| setting(&format!("net.{name}")).unwrap_or_default();
+        let range = setting("ipv4.ip_local_port_range");
         let mut ends = range.split_whitespace().filter_map(|end| end.parse().ok());
         let (lowest, highest) = (ends.next().unwrap_or(32_768), ends.next().unwrap_or(60_999));
         let on = |name| !["", "0"].contains(&setting(name).as_str());
         Self {
             port_range: lowest..=highest,
-            reserved_ports: ranges(&setting("ipv4/ip_local_reserved_ports")),
-            unprivileged_port_start: setting("ipv4/ip_unprivileged_port_start").parse().unwrap_or(1024),
-            timestamps: on("ipv4/tcp_timestamps"),
-            time_wait_reuse: setting("ipv4/tcp_tw_reuse").parse().unwrap_or(2),
-            v6_only: on("ipv6/bindv6only"),
-            nonlocal_bind: [on("ipv4/ip_nonlocal_bind"), on("ipv6/ip_nonlocal_bind")],
+            reserved_ports: ranges(&setting("ipv4.ip_local_reserved_ports")),
+            unprivileged_port_start: setting("ipv4.ip_unprivileged_port_start").parse().unwrap_or(1024),
+            timestamps: on("ipv4.tcp_timestamps"),
+            time_wait_reuse: setting("ipv4.tcp_tw_reuse").parse().unwrap_or(2),
+            fin_timeout: Duration::from_secs(setting("ipv4.tcp_fin_timeout").parse().unwrap_or(60)),
+            v6_only: on("ipv6.bindv6only"),
+            nonlocal_bind: [on("ipv4.ip_nonlocal_bind"), on("ipv6.ip_nonlocal_bind")],
         }
     }
 
@@ -49,10 +55,6 @@ impl Settings {
     pub fn picks(&self, port: u16) -> bool {
         self.port_range.contains(&port) && !self.reserves(port)
     }
-}
-
-fn setting(name: &str) -> String {
-    fs::read_to_string(format!("/proc/sys/net/{name}")).unwrap_or_default().trim().to_owned()
 }
 
 /// Reads `3000,4000-4010`; what is no port is passed over.

@@ -18,8 +18,8 @@ pub enum Step {
     Set(Vec<Set>),
     /// Options on both sockets: these processes, which have the old ones, start again with them.
     Restart(Vec<Process>, Vec<Set>),
-    /// Until the last socket in the way is gone.
-    Wait(Duration),
+    /// Until the last socket in the way is gone: when its time is over, and when at the latest.
+    Wait(Duration, Duration),
     /// Another local address.
     Address(IpAddr),
     /// Another local port; 0 leaves it to the kernel.
@@ -64,7 +64,7 @@ impl Step {
         match self {
             Self::Set(_) => "set",
             Self::Restart(..) => "restart",
-            Self::Wait(_) => "wait",
+            Self::Wait(..) => "wait",
             Self::Address(_) => "address",
             Self::Port(_) => "port",
             Self::Remote(_) => "remote",
@@ -91,7 +91,7 @@ impl Step {
                     *remote = *to;
                 }
             }
-            Self::Wait(_) | Self::Stop(..) | Self::Elsewhere(_) => {}
+            Self::Wait(..) | Self::Stop(..) | Self::Elsewhere(_) => {}
         }
         Question { goal, options }
     }
@@ -129,7 +129,10 @@ impl fmt::Display for Step {
             Self::Restart(processes, sets) => {
                 write!(f, "{} on both sockets: restart {} with it", Options(sets), Pids(processes))
             }
-            Self::Wait(time) => write!(f, "wait {:.1}s", time.as_secs_f64()),
+            Self::Wait(time, latest) => {
+                let [time, latest] = [time, latest].map(Duration::as_secs_f64);
+                write!(f, "wait {time:.1}s, {latest:.1}s at the most")
+            }
             Self::Address(ip) => write!(f, "another address: {ip}"),
             Self::Port(0) => f.write_str("port 0: the kernel picks a free one"),
             Self::Port(port) => write!(f, "another port: {port}"),

@@ -1,67 +1,64 @@
-//! The answer as text for a person, and as JSON Lines.
+//! The answer as text for a person.
 
-use std::fmt::Write;
 use std::io::stdout;
 
 use fourtuple::error::errno_name;
 use fourtuple::evidence::holders::{Holder, Source};
-use fourtuple::evidence::why::{Answer, Goal, InTheWay, Question, Trial, Verdict};
-use fourtuple::report::{Format, Line, coloured};
+use fourtuple::evidence::why::{Advice, Answer, Goal, InTheWay, Question, Trial, Verdict};
+use fourtuple::report::{Escaped, coloured};
+use nix::unistd::{Uid, User};
 
-/// How many sockets of one kind are told one by one.
+/// How many sockets are told one by one where a rule is about many.
 const SHOWN: usize = 5;
 
 /// The verdict, who is in the way by which rule, what helps, what else is known.
 pub fn text(question: &Question, answer: &Answer) -> String {
-    let mut text = verdict(question, answer);
-    if !answer.in_the_way.is_empty() {
-        text.push_str("\nin the way\n");
-        in_the_way(&mut text, &answer.in_the_way);
-    }
-    if !answer.advice.is_empty() {
-        text.push_str("\nwhat helps, cheapest first\n");
-        for (index, advice) in answer.advice.iter().enumerate() {
-            let tried = match &advice.trial {
-                Trial::Works => "tried out".to_owned(),
-                Trial::NotMade(why) => why.clone(),
-            };
-            line(&mut text, &format!("  {}. {} [{tried}]", index + 1, advice.step));
+    let paint = Paint::new();
+    let mut lines = verdict(question, answer, &paint);
+    let mut section = |title: &str, body: Vec<String>| {
+        if !body.is_empty() {
+            lines.extend([String::new(), format!("{}{title}{}", paint.strong, paint.plain)]);
+            lines.extend(body.into_iter().map(|line| format!("  {line}")));
+        }
+    };
+    section("in the way", in_the_way(&answer.in_the_way));
+    section("what helps, cheapest first", advice(&answer.advice, &paint));
+    section("also on this port, and not in the way", sockets(answer.beside.iter()));
+    section("besides", answer.remarks.clone());
+    lines.join("\n") + "\n"
+}
+
+/// Escape sequences for a terminal, and nothing for anything else.
+struct Paint {
+    yes: &'static str,
+    no: &'static str,
+    strong: &'static str,
+    faint: &'static str,
+    plain: &'static str,
+}
+
+impl Paint {
+    fn new() -> Self {
+        if coloured(&stdout()) {
+            let (yes, no) = ("\x1b[1;32m", "\x1b[1;31m");
+            Self { yes, no, strong: "\x1b[1m", faint: "\x1b[2m", plain: "\x1b[0m" }
+        } else {
+            Self { yes: "", no: "", strong: "", faint: "", plain: "" }
         }
     }
-    if !answer.remarks.is_empty() || !answer.beside.is_empty() {
-        text.push('\n');
-    }
-    for remark in &answer.remarks {
-        line(&mut text, remark);
-    }
-    for holder in answer.beside.iter().take(SHOWN) {
-        line(&mut text, &format!("on the same port and not in the way: {holder}"));
-    }
-    match answer.beside.len().saturating_sub(SHOWN) {
-        0 => {}
-        more => line(&mut text, &format!("and {more} more")),
-    }
-    text
 }
 
-fn line(text: &mut String, words: &str) {
-    text.push_str(words);
-    text.push('\n');
-}
-
-fn verdict(question: &Question, answer: &Answer) -> String {
-    let (yes, no, plain) =
-        if coloured(&stdout()) { ("\x1b[1;32m", "\x1b[1;31m", "\x1b[0m") } else { ("", "", "") };
+fn verdict(question: &Question, answer: &Answer, paint: &Paint) -> Vec<String> {
     let asked = asked(&question.goal);
+    let Paint { yes, no, plain, .. } = paint;
     match &answer.verdict {
-        Verdict::Works => format!("{yes}yes{plain}: {asked} would work\n"),
+        Verdict::Works if answer.is_half => {
+            vec![format!("{yes}yes{plain}: {asked} would work, as far as it is up to this host")]
+        }
+        Verdict::Works => vec![format!("{yes}yes{plain}: {asked} would work")],
         Verdict::Fails { call, errno, because } => {
-            let sentence = because.to_string();
-            format!(
-                "{no}no{plain}: {asked} fails at {call} with {} ({})\n{sentence}\n",
-                errno_name(*errno),
-                errno.desc()
-            )
+            let (name, words) = (errno_name(*errno), errno.desc());
+            vec![format!("{no}no{plain}: {asked} fails at {call} with {name} ({words})"), because.to_string()]
         }
     }
 }
@@ -76,87 +73,54 @@ fn asked(goal: &Goal) -> String {
     }
 }
 
-fn in_the_way(text: &mut String, found: &[InTheWay]) {
-    for InTheWay { holder, conflict } in found.iter().take(SHOWN) {
-        // Writing to a String cannot fail.
-        let _ = writeln!(text, "  {holder}");
-        if let Some(conflict) = conflict {
-            let _ = writeln!(text, "      {}", conflict.overlap);
-            let _ = writeln!(text, "      {}", conflict.refusal);
-        }
+/// The sockets, and below those that one rule is about the rule.
+fn in_the_way(found: &[InTheWay]) -> Vec<String> {
+    let mut lines = Vec::new();
+    for of_one_rule in found.chunk_by(|one, other| one.conflict == other.conflict) {
+        lines.extend(sockets(of_one_rule.iter().map(|found| &found.holder)));
+        let conflict = of_one_rule.first().and_then(|found| found.conflict);
+        lines.extend(conflict.map(|conflict| format!("    {}: {}", conflict.overlap, conflict.refusal)));
     }
-    match found.len().saturating_sub(SHOWN) {
-        0 => {}
-        more => line(text, &format!("  and {more} more")),
-    }
+    lines
 }
 
-/// One object a line: the verdict, each socket, each step, each remark.
-pub fn json(question: &Question, answer: &Answer) -> String {
-    let mut lines = vec![verdict_json(question, answer)];
-    lines.extend(answer.in_the_way.iter().map(|found| {
-        let mut line = holder_json("in-the-way", &found.holder);
-        if let Some(conflict) = found.conflict {
-            line.field("overlap", conflict.overlap).field("refusal", conflict.refusal);
-        }
-        line
-    }));
-    lines.extend(answer.advice.iter().map(|advice| {
-        let mut line = Line::new(Format::Json, "advice");
-        line.field("step", advice.step.name()).field("words", &advice.step);
-        line.mark("tried-out", advice.trial == Trial::Works);
-        if let Trial::NotMade(why) = &advice.trial {
-            line.field("reason", why);
-        }
-        line
-    }));
-    lines.extend(answer.beside.iter().map(|holder| holder_json("beside", holder)));
-    lines.extend(answer.remarks.iter().map(|remark| {
-        let mut line = Line::new(Format::Json, "remark");
-        line.field("words", remark);
-        line
-    }));
-    lines.into_iter().map(|line| line.finish() + "\n").collect()
+fn advice(advice: &[Advice], paint: &Paint) -> Vec<String> {
+    let Paint { yes, faint, plain, .. } = paint;
+    let line = |(index, advice): (usize, &Advice)| {
+        let tried = match &advice.trial {
+            Trial::Works => format!("{yes}tried out{plain}"),
+            Trial::NotMade(why) => format!("{faint}{why}{plain}"),
+        };
+        format!("{}. {} [{tried}]", index + 1, advice.step)
+    };
+    advice.iter().enumerate().map(line).collect()
 }
 
-fn verdict_json(question: &Question, answer: &Answer) -> Line {
-    let mut line = Line::new(Format::Json, "verdict");
-    line.field("call", question.goal.call());
-    if let Some(local) = question.goal.local() {
-        line.field("local", local);
+fn sockets<'a>(holders: impl Iterator<Item = &'a Holder>) -> Vec<String> {
+    let mut lines: Vec<String> = holders.map(socket).collect();
+    let more = lines.len().saturating_sub(SHOWN);
+    if more > 1 {
+        lines.truncate(SHOWN);
+        lines.push(format!("and {more} more"));
     }
-    if let Goal::Connect { remote, .. } = question.goal {
-        line.field("remote", remote);
-    }
-    line.mark("reuse-address", question.options.reuse_address)
-        .mark("reuse-port", question.options.reuse_port)
-        .mark("works", answer.verdict == Verdict::Works);
-    if let Verdict::Fails { call, errno, because } = &answer.verdict {
-        line.field("fails-at", call).field("errno", errno_name(*errno)).field("because", because);
-    }
-    line
+    lines
 }
 
-fn holder_json(event: &str, holder: &Holder) -> Line {
-    let row = &holder.row;
-    let mut line = Line::new(Format::Json, event);
-    line.field("state", row.state).field("local", row.local).field("remote", row.remote);
-    if let Some(timer) = row.timer {
-        line.field("timer", timer.kind.name()).duration("timer-remaining", timer.remaining);
+/// All that is known of a socket: its own words, and whose it is.
+fn socket(holder: &Holder) -> String {
+    let unknown =
+        if holder.source == Source::Unknown && holder.row.inode != 0 { ", options unknown" } else { "" };
+    let user = match (holder.row.inode, holder.processes.is_empty()) {
+        (0, _) | (_, true) => String::new(),
+        _ => format!(", uid {}", user(holder.row.uid)),
+    };
+    format!("{holder}{unknown}{user}")
+}
+
+/// The number of a user, and the name where there is one.
+fn user(uid: u32) -> String {
+    match User::from_uid(Uid::from_raw(uid)) {
+        Ok(Some(user)) => format!("{uid} ({})", Escaped(user.name.as_bytes())),
+        _ => uid.to_string(),
     }
-    let switch = |on: Option<bool>| on.map(|on| if on { "on" } else { "off" });
-    line.number("uid", row.uid.into())
-        .number("inode", row.inode.into())
-        .list("processes", &holder.processes)
-        .optional("reuse-address", switch(holder.sharing.reuse_address))
-        .optional("reuse-port", switch(holder.sharing.reuse_port))
-        .field(
-            "options",
-            match holder.source {
-                Source::Read => "read",
-                Source::Inferred => "inferred",
-                Source::Unknown => "unknown",
-            },
-        );
-    line
 }

@@ -1,0 +1,97 @@
+//! The answer as JSON Lines.
+
+use fourtuple::error::errno_name;
+use fourtuple::evidence::holders::{Holder, Source};
+use fourtuple::evidence::why::{Advice, Answer, Goal, Question, Step, Trial, Verdict};
+use fourtuple::report::{Format, Line};
+
+/// One object a line: the verdict, each socket in the way, each step, each other socket, each remark.
+pub fn json(question: &Question, answer: &Answer) -> String {
+    let in_the_way = answer.in_the_way.iter().map(|found| {
+        let mut line = holder("in-the-way", &found.holder);
+        if let Some(conflict) = found.conflict {
+            line.field("overlap", conflict.overlap).field("refusal", conflict.refusal);
+        }
+        line
+    });
+    let beside = answer.beside.iter().map(|beside| holder("beside", beside));
+    let advice = answer.advice.iter().map(|found| advice(question, found));
+    let remarks = answer.remarks.iter().map(|remark| {
+        let mut line = Line::new(Format::Json, "remark");
+        line.field("words", remark);
+        line
+    });
+    let lines = std::iter::once(verdict(question, answer)).chain(in_the_way).chain(advice).chain(beside);
+    lines.chain(remarks).map(|line| line.finish() + "\n").collect()
+}
+
+/// The call, its addresses and the options of its socket.
+fn call(line: &mut Line, question: &Question) {
+    line.field("call", question.goal.call());
+    if let Some(local) = question.goal.local() {
+        line.field("local", local);
+    }
+    if let Goal::Connect { remote, .. } = question.goal {
+        line.field("remote", remote);
+    }
+    let options = &question.options;
+    line.mark("reuse-address", options.reuse_address)
+        .mark("reuse-port", options.reuse_port)
+        .optional("v6-only", options.v6_only);
+}
+
+fn verdict(question: &Question, answer: &Answer) -> Line {
+    let mut line = Line::new(Format::Json, "verdict");
+    call(&mut line, question);
+    line.mark("works", answer.verdict == Verdict::Works).mark("remote-unknown", answer.is_half);
+    if let Verdict::Fails { call, errno, because } = &answer.verdict {
+        line.field("fails-at", call).field("errno", errno_name(*errno)).field("because", because);
+    }
+    line
+}
+
+/// A step, and the call as it is to be made after it.
+fn advice(question: &Question, advice: &Advice) -> Line {
+    let mut line = Line::new(Format::Json, "advice");
+    line.field("step", advice.step.name()).field("words", &advice.step);
+    line.mark("tried-out", advice.trial == Trial::Works);
+    if let Trial::NotMade(why) = &advice.trial {
+        line.field("reason", why);
+    }
+    match &advice.step {
+        Step::Restart(processes, _) | Step::Stop(processes, _) => {
+            line.list("processes", processes);
+        }
+        Step::Wait(time, latest) => {
+            line.duration("wait", *time).duration("wait-at-most", *latest);
+        }
+        Step::User(uid) => {
+            line.number("uid", (*uid).into());
+        }
+        _ => {}
+    }
+    call(&mut line, &advice.step.applied_to(question));
+    line
+}
+
+fn holder(event: &str, holder: &Holder) -> Line {
+    let row = &holder.row;
+    let mut line = Line::new(Format::Json, event);
+    line.field("state", row.state).field("local", row.local).field("remote", row.remote);
+    if let Some(timer) = row.timer {
+        line.field("timer", timer.kind.name()).duration("timer-remaining", timer.remaining);
+    }
+    let options = match holder.source {
+        Source::Read => "read",
+        Source::Inferred => "inferred",
+        Source::Unknown => "unknown",
+    };
+    line.number("uid", row.uid.into())
+        .number("inode", row.inode.into())
+        .list("processes", &holder.processes)
+        .optional("reuse-address", holder.sharing.reuse_address)
+        .optional("reuse-port", holder.sharing.reuse_port)
+        .optional("v6-only", holder.sharing.v6_only)
+        .field("options", options);
+    line
+}

@@ -1,0 +1,314 @@
+//! Which steps help where they are taken: each is tried out in a scratch network.
+
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+use std::num::NonZeroU16;
+
+use nix::errno::Errno;
+use nix::unistd::geteuid;
+
+use super::holding::{on_port, stage};
+use super::rehearsal::{Act, Kind, Part, Played, Rehearsal};
+use super::route::route;
+use super::rules::Stage;
+use super::settings::Settings;
+use super::step::{Leftover, Set, Step};
+use super::{Advice, Answer, Because, Goal, InTheWay, Question, Trial, Verdict};
+use crate::error::errno_name;
+use crate::evidence::holders::Holder;
+use crate::evidence::namespace::{Sysctl, setting};
+use crate::evidence::scratch;
+use crate::evidence::sharing::Sharing;
+use crate::net::TcpState;
+
+/// How many different sockets are made again at most.
+const MOST: usize = 64;
+/// The settings that decide how the call ends.
+const SETTINGS: [&str; 7] = [
+    "net.ipv4.ip_local_port_range",
+    "net.ipv4.ip_local_reserved_ports",
+    "net.ipv4.ip_unprivileged_port_start",
+    "net.ipv4.tcp_timestamps",
+    "net.ipv4.tcp_tw_reuse",
+    "net.ipv4.ip_nonlocal_bind",
+    "net.ipv6.ip_nonlocal_bind",
+];
+
+impl Answer {
+    /// Tries each step of the advice out in a scratch network; one that does not help there is dropped.
+    ///
+    /// Takes some milliseconds a step. Where the situation cannot be made again, or namespaces are refused, the advice
+    /// stays and says so.
+    pub fn try_out(&mut self, question: &Question) {
+        let (call, errno) = match &self.verdict {
+            Verdict::Works => return,
+            Verdict::Fails { call, errno, .. } => (*call, *errno),
+        };
+        let rehearsed =
+            Situation::of(question, self).and_then(|situation| rehearse(&situation, self, call, errno));
+        match rehearsed {
+            Ok(played) => {
+                let advice = std::mem::take(&mut self.advice).into_iter().zip(played);
+                self.advice = advice.filter_map(|(advice, played)| judged(advice, played)).collect();
+            }
+            Err(why) => self.advice.iter_mut().for_each(|advice| advice.trial = Trial::NotMade(why.clone())),
+        }
+    }
+}
+
+/// Plays each step that can be; or says why none was. The first act shows that the situation is as it is here.
+fn rehearse(
+    situation: &Situation,
+    answer: &Answer,
+    call: &str,
+    errno: Errno,
+) -> Result<Vec<Option<Played>>, String> {
+    let acts: Vec<Option<Act>> = answer.advice.iter().map(|advice| situation.after(&advice.step)).collect();
+    if acts.iter().all(Option::is_none) {
+        return Ok(vec![None; acts.len()]);
+    }
+    let all = std::iter::once(situation.act.clone()).chain(acts.iter().flatten().cloned()).collect();
+    let rehearsal = Rehearsal { sysctls: sysctls(), acts: all };
+    let played = scratch::ask(&rehearsal, &[]).map_err(|error| first_line(&error.to_string()))?;
+    let mut played = played.into_iter();
+    match played.next() {
+        Some(Played::Fails(failed, code)) if failed == call && Errno::from_raw(code) == errno => {}
+        Some(Played::NotMade(why)) => {
+            return Err(format!("it could not be made again: {}", first_line(&why)));
+        }
+        Some(Played::Fails(failed, code)) => {
+            let errno = errno_name(Errno::from_raw(code));
+            return Err(format!("made again, {failed} answered {errno}"));
+        }
+        Some(Played::Works) | None => return Err("made again, it worked".to_owned()),
+    }
+    Ok(acts.iter().map(|act| act.as_ref().and_then(|_| played.next())).collect())
+}
+
+/// A step that did not help is none.
+fn judged(advice: Advice, played: Option<Played>) -> Option<Advice> {
+    let trial = match played {
+        Some(Played::Works) => Trial::Works,
+        Some(Played::Fails(..)) => return None,
+        Some(Played::NotMade(why)) => Trial::NotMade(first_line(&why)),
+        None => return Some(advice),
+    };
+    Some(Advice { trial, ..advice })
+}
+
+fn first_line(text: &str) -> String {
+    text.lines().next().unwrap_or_default().to_owned()
+}
+
+fn sysctls() -> Vec<Sysctl> {
+    let sysctl = |key: &&str| format!("{key}={}", setting(key)?).parse().ok();
+    SETTINGS.iter().filter_map(sysctl).collect()
+}
+
+/// What is to be made again.
+struct Situation<'a> {
+    question: &'a Question,
+    holders: Vec<&'a Holder>,
+    in_the_way: &'a [InTheWay],
+    /// Those who listen where the call connects to.
+    listeners: Vec<Holder>,
+    /// The call as it is asked about.
+    act: Act,
+}
+
+impl<'a> Situation<'a> {
+    fn of(question: &'a Question, answer: &'a Answer) -> Result<Self, String> {
+        let Verdict::Fails { because, .. } = &answer.verdict else { return Err(String::new()) };
+        let in_the_way = &answer.in_the_way;
+        let is_held = matches!(because, Because::Held | Because::FourTuple);
+        let beside = answer.beside.iter().filter(|_| is_held);
+        let mut situation = Self {
+            question,
+            holders: in_the_way.iter().map(|found| &found.holder).chain(beside).collect(),
+            in_the_way,
+            listeners: listeners(question),
+            act: Act::of(question),
+        };
+        situation.act.unprivileged = matches!(because, Because::Privileged(_));
+        situation.act.cast = situation.cast(&Step::Elsewhere(String::new()));
+        if *because == Because::FourTuple {
+            situation.act.cast.extend(far_away(question));
+        }
+        let local = question.goal.local().filter(|_| *because != Because::NotLocal);
+        situation.act.addresses = addresses(&situation.act.cast, local.map(|local| local.ip()));
+        if situation.act.cast.len() > MOST {
+            return Err(format!("more than {MOST} different sockets are there"));
+        }
+        if situation.act.addresses.iter().any(|ip| matches!(ip, IpAddr::V6(ip) if ip.is_unicast_link_local()))
+        {
+            return Err("a link-local address belongs to its interface".to_owned());
+        }
+        Ok(situation)
+    }
+
+    /// The same after this step, where it is one that can be taken elsewhere.
+    fn after(&self, step: &Step) -> Option<Act> {
+        let asked = step.applied_to(self.question);
+        let mut act = Act { cast: self.cast(step), ..Act::of(&asked) };
+        act.cast.extend(self.act.cast.iter().filter(|part| part.is_far_away).cloned());
+        act.unprivileged = self.act.unprivileged;
+        act.addresses.clone_from(&self.act.addresses);
+        match step {
+            Step::Elsewhere(_) => return None,
+            Step::Address(ip) => act.addresses.extend(addresses(&[], Some(*ip))),
+            Step::User(uid) => act.uid = Some(*uid),
+            _ => {}
+        }
+        Some(act)
+    }
+
+    /// The sockets that are there after this step, of many that are alike one.
+    fn cast(&self, step: &Step) -> Vec<Part> {
+        let mut cast: Vec<Part> = Vec::new();
+        let listeners =
+            self.listeners.iter().filter(|other| self.holders.iter().all(|holder| holder.row != other.row));
+        for holder in self.holders.iter().copied().chain(listeners) {
+            let Some(part) = self.part(holder, step) else { continue };
+            if !cast.iter().any(|other| other.is_same_to_others(&part)) {
+                cast.push(part);
+            }
+        }
+        cast
+    }
+
+    /// What becomes of a socket by this step.
+    fn part(&self, holder: &Holder, step: &Step) -> Option<Part> {
+        let row = &holder.row;
+        let sharing = self.sharing(holder);
+        let mut part = Part {
+            kind: kind(holder),
+            local: row.local,
+            remote: holder.four_tuple().map(|tuple| tuple.remote),
+            reuse_address: sharing.reuse_address.unwrap_or(false),
+            reuse_port: sharing.reuse_port.unwrap_or(false),
+            v6_only: sharing.v6_only,
+            uid: self.uid(holder, step),
+            ends: false,
+            is_far_away: false,
+        };
+        let waits = part.kind == Kind::Waiting;
+        match step {
+            Step::Wait(..) | Step::Stop(_, Leftover::Wait) if waits => return None,
+            Step::Restart(_, sets) | Step::NextTime(sets)
+                if self.in_the_way.iter().any(|found| found.holder.row == *row) =>
+            {
+                sets.iter().for_each(|set| part.set(*set));
+            }
+            Step::Stop(processes, leftover) => {
+                let ends = !holder.processes.is_empty()
+                    && holder.processes.iter().all(|process| processes.contains(process));
+                part.ends = ends;
+                if ends && *leftover == Leftover::Wait {
+                    return None;
+                }
+            }
+            _ => {}
+        }
+        Some(part)
+    }
+
+    /// The options of a socket; where they are not known those of the listener it has them from, accept(2).
+    fn sharing(&self, holder: &Holder) -> Sharing {
+        let own = holder.sharing;
+        let listener = self
+            .holders
+            .iter()
+            .find(|other| other.row.state == TcpState::Listen && other.covers(holder.row.local));
+        let inherited = listener.filter(|_| holder.four_tuple().is_some()).map(|listener| listener.sharing);
+        let inherited = inherited.unwrap_or_default();
+        Sharing {
+            reuse_address: own.reuse_address.or(inherited.reuse_address),
+            reuse_port: own.reuse_port.or(inherited.reuse_port),
+            ..own
+        }
+    }
+
+    /// Whose the socket is, where that matters: only SO_REUSEPORT asks.
+    fn uid(&self, holder: &Holder, step: &Step) -> Option<u32> {
+        let asks = step.applied_to(self.question).options.reuse_port;
+        let uid = Some(holder.row.uid).filter(|&uid| uid != geteuid().as_raw());
+        uid.filter(|_| asks && stage(&holder.row) != Stage::Waiting)
+    }
+}
+
+fn kind(holder: &Holder) -> Kind {
+    match (holder.row.state, stage(&holder.row)) {
+        (_, Stage::Listening) => Kind::Listening,
+        (_, Stage::Waiting) => Kind::Waiting,
+        (TcpState::BoundInactive, _) => Kind::Bound,
+        (TcpState::CloseWait, _) => Kind::RemoteClosed,
+        _ if holder.row.inode == 0 => Kind::Pending,
+        _ => Kind::Open,
+    }
+}
+
+/// Those who listen where the call connects to.
+fn listeners(question: &Question) -> Vec<Holder> {
+    let Goal::Connect { remote, .. } = question.goal else { return Vec::new() };
+    let on_port = NonZeroU16::new(remote.port()).and_then(|port| on_port(port).ok()).unwrap_or_default();
+    on_port.into_iter().filter(|holder| holder.row.state == TcpState::Listen).collect()
+}
+
+/// Somebody to answer in place of another host.
+fn far_away(question: &Question) -> Option<Part> {
+    let Goal::Connect { remote, .. } = question.goal else { return None };
+    if remote.ip().is_unspecified() || route(remote, None).is_ok_and(|route| route.local) {
+        return None;
+    }
+    Some(Part {
+        kind: Kind::Listening,
+        local: remote,
+        remote: None,
+        reuse_address: true,
+        reuse_port: true,
+        v6_only: None,
+        uid: None,
+        ends: false,
+        is_far_away: true,
+    })
+}
+
+/// The addresses that a network has none of by itself.
+fn addresses(cast: &[Part], local: Option<IpAddr>) -> Vec<IpAddr> {
+    let of_cast =
+        cast.iter().flat_map(|part| [Some(part.local), part.remote]).flatten().map(|address| address.ip());
+    let all: BTreeSet<IpAddr> = of_cast.chain(local).map(|ip| ip.to_canonical()).collect();
+    all.into_iter().filter(|ip| !ip.is_loopback() && !ip.is_unspecified()).collect()
+}
+
+impl Act {
+    fn of(question: &Question) -> Self {
+        let settings = Settings::read();
+        Self {
+            cast: Vec::new(),
+            goal: question.goal,
+            reuse_address: question.options.reuse_address,
+            reuse_port: question.options.reuse_port,
+            v6_only: question.options.v6_only.unwrap_or(settings.v6_only),
+            uid: None,
+            unprivileged: false,
+            addresses: Vec::new(),
+        }
+    }
+}
+
+impl Part {
+    fn set(&mut self, set: Set) {
+        match set {
+            Set::ReuseAddress => self.reuse_address = true,
+            Set::ReusePort => self.reuse_port = true,
+            Set::V6Only(on) => self.v6_only = Some(on),
+        }
+    }
+
+    /// Whether the rules see no difference; where they are connected to is none.
+    fn is_same_to_others(&self, other: &Self) -> bool {
+        let without_remote = |part: &Self| Self { remote: part.remote.map(|_| part.local), ..part.clone() };
+        without_remote(self) == without_remote(other)
+    }
+}
