@@ -2,10 +2,17 @@
 
 use std::io;
 use std::net::{Ipv6Addr, SocketAddr};
+use std::time::Duration;
+
+use nix::libc::POLLOUT;
 
 use super::values::{Parsed, port_range, remote_port};
 use super::{addresses_of, unresolved};
 use crate::error::Result;
+use crate::net::{SocketOptions, bind, poll};
+
+/// How long an address of several may take to answer.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// A host, by address or name, and ports of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -46,15 +53,17 @@ fn host_and_rest(text: &str) -> Parsed<(String, &str)> {
 }
 
 impl Remote {
-    /// The first address of the host, with the first of the ports.
+    /// The host's address with the first of the ports; of several addresses the first that a connect(2) reaches, and
+    /// where none does, the first of all.
     ///
     /// # Errors
     ///
     /// What getaddrinfo(3) says.
     pub fn first(&self) -> Result<SocketAddr> {
         let found = addresses_of(&self.host, self.low)?;
+        let reached = found.iter().find(|&&address| found.len() == 1 || is_reached(address));
         let nothing = || unresolved(&self.host, io::Error::other("the name has no address"));
-        found.first().copied().ok_or_else(nothing)
+        reached.or(found.first()).copied().ok_or_else(nothing)
     }
 
     /// The same address with each of the ports.
@@ -68,9 +77,30 @@ impl Remote {
     }
 }
 
+/// Whether a connection to `address` comes to be.
+fn is_reached(address: SocketAddr) -> bool {
+    let any: SocketAddr = match address {
+        SocketAddr::V4(_) => ([0, 0, 0, 0], 0).into(),
+        SocketAddr::V6(_) => ([0_u16; 8], 0).into(),
+    };
+    let socket = bind(any, &SocketOptions::default()).and_then(|bound| bound.connect(address));
+    let Ok(socket) = socket else { return false };
+    let ready = poll(&socket, POLLOUT, PATIENCE);
+    ready.is_ok_and(|(count, _)| count > 0) && socket.take_error().is_ok_and(|error| error.is_none())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_address_where_nobody_listens_is_not_reached() {
+        let bound = bind("127.0.0.1:0".parse().unwrap(), &SocketOptions::default()).unwrap();
+        let address = bound.local();
+        assert!(!is_reached(address));
+        let _listening = bound.listen(1).unwrap();
+        assert!(is_reached(address));
+    }
 
     #[test]
     fn a_literal_and_its_ports_are_read() {

@@ -55,3 +55,18 @@ impl LoadPlan {
         FourTuple { local: self.local, remote: self.remote }
     }
 }
+
+#[cfg(test)]
+fn any_plan() -> LoadPlan {
+    LoadPlan {
+        local: ([127, 0, 0, 1], 0).into(),
+        remote: ([127, 0, 0, 1], 3000).into(),
+        connections: 1,
+        size: 64,
+        depth: 1,
+        rate: None,
+        duration: Duration::from_secs(3600),
+        timeout: Duration::from_secs(5),
+        verify: false,
+    }
+}

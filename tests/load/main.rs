@@ -11,6 +11,7 @@ mod spin;
 
 use std::path::Path;
 
+use nix::sys::signal::Signal;
 use program::{End, Listener, Program, field};
 use serde_json::Value;
 
@@ -117,5 +118,20 @@ fn help_says_what_there_is() {
         };
         snapbox::assert_data_eq!(short, snapshot("-h"));
         snapbox::assert_data_eq!(help("--help"), snapshot("--help"));
+    }
+}
+
+#[test]
+fn ctrl_c_ends_the_run_early_and_it_is_told_as_it_is() {
+    let listener = Listener::start(&["--quiet"]);
+    for mode in ["rr", "bulk", "connect"] {
+        let remote = listener.address.to_string();
+        let mut run =
+            Program::start("fourtuple", &["load", mode, &remote, "--duration", "1h", "--format", "json"]);
+        run.line_with(&["\"event\":\"running\""]);
+        run.signal(Signal::SIGINT);
+        let end = run.end().well();
+        assert!(event(&end, "result")["elapsed_us"].as_u64() < Some(10_000_000), "{mode}: {}", end.stdout);
+        assert_eq!(end.stderr, "");
     }
 }

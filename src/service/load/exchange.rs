@@ -212,3 +212,87 @@ impl Service for Exchange {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::pattern::Pattern;
+    use super::super::{Rate, any_plan};
+    use super::*;
+    use crate::service::recorder::{ID, Recorder, account};
+
+    /// One connection whose measured time has begun, and what was asked for then.
+    fn begun(plan: LoadPlan) -> (Exchange, Recorder, Vec<String>) {
+        let (course, mut io) = (Arc::<Course>::default(), Recorder::default());
+        let mut exchange = Exchange::new(plan, Arc::clone(&course));
+        exchange.start(&mut io).unwrap();
+        exchange.opened(&mut io, ID, account(0).tuple);
+        assert_eq!((io.take().len(), course.ready()), (2, 1), "an open, and to be woken");
+        exchange.woken(&mut io);
+        assert_eq!(io.take(), ["wake after 200µs"], "nobody begins alone");
+        course.begin();
+        exchange.woken(&mut io);
+        let calls = io.take();
+        (exchange, io, calls)
+    }
+
+    fn writes(calls: &[String]) -> usize {
+        calls.iter().filter(|call| call.starts_with("send ")).count()
+    }
+
+    /// So many bytes of the answer from `offset` on.
+    fn answer(offset: u64, bytes: usize) -> Vec<u8> {
+        Pattern::with_pieces_of(bytes).from(offset)[..bytes].to_vec()
+    }
+
+    #[test]
+    fn each_answer_brings_the_next_request() {
+        let (mut exchange, mut io, calls) = begun(LoadPlan { size: 1, depth: 2, ..any_plan() });
+        assert_eq!(writes(&calls), 1, "both at once: {calls:?}");
+        exchange.received(&mut io, ID, &answer(0, 1));
+        exchange.received(&mut io, ID, &answer(1, 1));
+        assert_eq!(writes(&io.take()), 2);
+        assert_eq!(exchange.tally().requests, 2);
+    }
+
+    #[test]
+    fn at_a_rate_an_answer_brings_nothing() {
+        let rate = Some(Rate { per_second: 0.001, thread: 0, threads: 1 });
+        let (mut exchange, mut io, calls) = begun(LoadPlan { size: 1, rate, ..any_plan() });
+        assert_eq!(writes(&calls), 0, "{calls:?}");
+        exchange.woken(&mut io);
+        assert_eq!(writes(&io.take()), 1, "due at the beginning");
+        exchange.received(&mut io, ID, &answer(0, 1));
+        exchange.woken(&mut io);
+        assert_eq!(writes(&io.take()), 0, "due in 1,000 s");
+    }
+
+    #[test]
+    fn what_the_kernel_does_not_take_is_not_sent_over_and_over() {
+        let rate = Some(Rate { per_second: 1e8, thread: 0, threads: 1 });
+        let (mut exchange, mut io, _) = begun(LoadPlan { size: 1, rate, ..any_plan() });
+        io.unsent = 1;
+        exchange.woken(&mut io);
+        exchange.woken(&mut io);
+        assert_eq!(writes(&io.take()), 1);
+        io.unsent = 0;
+        exchange.drained(&mut io, ID);
+        assert_eq!(writes(&io.take()), 1, "all that came to be due meanwhile, together");
+    }
+
+    #[test]
+    fn a_wrong_byte_ends_the_connection_and_without_any_left_the_run() {
+        let (mut exchange, mut io, _) = begun(LoadPlan { size: 4, ..any_plan() });
+        exchange.received(&mut io, ID, &[0; 4]);
+        assert_eq!(io.take(), ["abort", "stop"]);
+        let tally = exchange.tally();
+        assert_eq!((tally.failures.wrong, tally.failures.sum(), tally.requests), (1, 1, 0));
+    }
+
+    #[test]
+    fn a_stop_ends_the_run_early() {
+        let (mut exchange, mut io, _) = begun(any_plan());
+        exchange.signal(&mut io, Signal::Stop);
+        assert_eq!(io.take(), ["abort", "stop"]);
+        assert_eq!(exchange.tally().failures.sum(), 0);
+    }
+}

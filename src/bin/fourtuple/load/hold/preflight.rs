@@ -54,8 +54,8 @@ pub fn check(count: usize, spread: &Spread, range: (u16, u16)) -> Result<Preflig
     let processes = shortage.of_own_descriptors()?;
     let local = spread.remotes.iter().all(|remote| remote.ip().is_loopback());
     let ends = if local { 2 } else { 1 };
-    shortage.of_all_descriptors(ends)?;
-    shortage.of_memory(ends, processes)?;
+    shortage.of_all_descriptors(ends, &fs::read_to_string("/proc/sys/fs/file-nr").unwrap_or_default())?;
+    shortage.of_memory(ends, processes, available().unwrap_or(u64::MAX))?;
     let listeners = listeners_at(&spread.remotes).unwrap_or_default();
     shortage.of_listeners(spread, local, &listeners)?;
     let pids = listeners.iter().flat_map(|listener| &listener.processes).map(|process| process.pid);
@@ -108,10 +108,9 @@ impl Shortage {
         ))
     }
 
-    /// file-nr, proc_sys_fs(5): how many files are open, a number unused, and how many may be.
-    fn of_all_descriptors(&self, ends: u64) -> Result<()> {
-        let Ok(text) = fs::read_to_string("/proc/sys/fs/file-nr") else { return Ok(()) };
-        let numbers: Vec<u64> = text.split_whitespace().filter_map(|number| number.parse().ok()).collect();
+    /// `file_nr`, proc_sys_fs(5): how many files are open, a number unused, and how many may be.
+    fn of_all_descriptors(&self, ends: u64, file_nr: &str) -> Result<()> {
+        let numbers: Vec<u64> = file_nr.split_whitespace().filter_map(|number| number.parse().ok()).collect();
         let [open, _, most] = numbers[..] else { return Ok(()) };
         let needed = open + self.count as u64 * ends + OTHERS;
         if needed <= most {
@@ -123,10 +122,9 @@ impl Shortage {
         ))
     }
 
-    fn of_memory(&self, ends: u64, processes: usize) -> Result<()> {
+    fn of_memory(&self, ends: u64, processes: usize, available: u64) -> Result<()> {
         let each = ends * (KERNEL + USER);
         let needed = self.count as u64 * each + processes as u64 * PROCESS;
-        let Ok(available) = available() else { return Ok(()) };
         if needed <= available {
             return Ok(());
         }
@@ -172,4 +170,32 @@ fn free_descriptors(pid: u32) -> Option<u64> {
     let most: u64 = line.split_whitespace().next()?.parse().ok()?;
     let open = fs::read_dir(format!("/proc/{pid}/fd")).ok()?.count() as u64;
     Some(most.saturating_sub(open))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MILLION: Shortage = Shortage { count: 1_000_000 };
+
+    #[test]
+    fn a_million_pairs_do_not_fit_into_eight_gigabytes() {
+        assert!(MILLION.of_memory(2, 51, 10_000_000_000).is_ok());
+        let error = MILLION.of_memory(2, 51, 8_000_000_000).unwrap_err().to_string();
+        assert!(
+            error.starts_with("hold 1000000 connections: about 9015 MiB of memory are needed"),
+            "{error}"
+        );
+        let fits = error.rsplit_once("hint: --count ").unwrap().1.parse().unwrap();
+        assert!(Shortage { count: fits }.of_memory(2, 51, 8_000_000_000).is_ok());
+        assert!(Shortage { count: fits + 1 }.of_memory(2, 51, 8_000_000_000).is_err());
+    }
+
+    #[test]
+    fn both_ends_count_among_the_open_files_of_the_system() {
+        assert!(MILLION.of_all_descriptors(2, "936\t0\t2466170\n").is_ok());
+        assert!(MILLION.of_all_descriptors(1, "936\t0\t1466170\n").is_ok());
+        let error = MILLION.of_all_descriptors(2, "936\t0\t1466170\n").unwrap_err().to_string();
+        assert!(error.ends_with("hint: `sysctl fs.file-max=2000968`"), "{error}");
+    }
 }
