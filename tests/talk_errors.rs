@@ -32,7 +32,13 @@ fn nobody_listens() {
     let address = port.address();
     let end = Program::run("talk", &["127.0.0.1", &address.port().to_string()]).with_status(1);
     assert!(end.stderr.contains("ECONNREFUSED (Connection refused)"), "{}", end.stderr);
-    assert!(end.stderr.contains(&format!("hint: nothing listens on {address}")), "{}", end.stderr);
+    let hint = |program| {
+        format!("hint: nothing listens on {address}: `{program} {} 127.0.0.1` does", address.port())
+    };
+    assert!(end.stderr.contains(&hint("listener")), "{}", end.stderr);
+    let port = address.port().to_string();
+    let end = Program::run("talk", &["127.0.0.1", &port, "--name", "alice"]).with_status(1);
+    assert!(end.stderr.contains(&hint("relay")), "{}", end.stderr);
 }
 
 #[test]

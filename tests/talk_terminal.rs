@@ -36,7 +36,7 @@ fn read(mut stream: &TcpStream, length: usize) -> String {
 fn the_terminal_says_who_is_there_and_how_to_end() {
     let (terminal, stream) = calling(&[]);
     terminal.shows(&format!("Connected to {}\r\n", stream.local_addr().unwrap()));
-    terminal.shows("A line revoir or quit or exit ends the talk, and so does Ctrl-C\r\n");
+    terminal.shows("To end the talk: revoir, quit, exit, Ctrl-C; your part of it: Ctrl-D\r\n");
 }
 
 #[test]
@@ -133,7 +133,7 @@ fn a_keyword_is_a_whole_line() {
     let (terminal, stream) = calling(&["--bye", "none"]);
     terminal.press("revoir\rquit\r");
     assert_eq!(read(&stream, 12), "revoir\nquit\n");
-    terminal.shows("Ctrl-C ends the talk, Ctrl-D your part of it\r\n");
+    terminal.shows("To end the talk: Ctrl-C; your part of it: Ctrl-D\r\n");
 }
 
 #[test]

@@ -11,11 +11,12 @@ use clap::CommandFactory;
 use clap::error::ErrorKind;
 use fourtuple::cli;
 use fourtuple::drive::{Ended, EventLoop, Limits, Settings};
-use fourtuple::error::Result;
+use fourtuple::error::{Error, Result};
 use fourtuple::evidence::advice::explain;
 use fourtuple::net::{SocketOptions, bind};
 use fourtuple::report::{Event, Format, Output, Reporter};
 use fourtuple::service::{Ack, Echo, Prefix, Reply, Script, Show, Signal, Speaker, Talk, TalkPlan};
+use nix::errno::Errno;
 
 fn main() -> ExitCode {
     let args: Args = cli::parse();
@@ -87,7 +88,8 @@ fn run(
     event_loop.converse(conversation, streams.speaker == Speaker::Keyboard)?;
     let ended = event_loop.run(&mut talk);
     let remote = talk.remote();
-    status(ended.and_then(|ended| talk.outcome().map(|()| ended)), remote)
+    let ended = ended.and_then(|ended| talk.outcome().map(|()| ended));
+    status(ended.map_err(|error| if args.name.is_some() { no_relay(error, remote) } else { error }), remote)
 }
 
 fn test(args: &Args, host: &str, port: u16, reporter: &Reporter) -> Result<ExitCode> {
@@ -131,6 +133,17 @@ fn status(ended: Result<Ended>, remote: Option<SocketAddr>) -> Result<ExitCode> 
         Ended::Stopped => ExitCode::SUCCESS,
         Ended::AtOnce(signal) => cli::signalled(signal),
     })
+}
+
+/// Whoever gives a name wants a relay.
+fn no_relay(error: Error, remote: Option<SocketAddr>) -> Error {
+    match remote {
+        Some(remote) if error.errno() == Some(Errno::ECONNREFUSED) => {
+            let (port, ip) = (remote.port(), remote.ip());
+            error.hint(format_args!("nothing listens on {remote}: `relay {port} {ip}` does"))
+        }
+        _ => error,
+    }
 }
 
 /// Listens, with SO_REUSEPORT off: a second `talk --listen` would share the callers instead of being told.

@@ -100,4 +100,17 @@ mod tests {
         assert_eq!(keyword.find(b"quit\n"), None);
         assert_eq!(keyword.find(b"quit\n"), Some(5));
     }
+
+    proptest::proptest! {
+        #![proptest_config(proptest::test_runner::Config { failure_persistence: None, ..Default::default() })]
+
+        #[test]
+        fn it_does_not_matter_where_reads_cut(text in "(quit|revoir|x|\n|\r|\r\n){0,12}", cut in 0..100_usize) {
+            let whole = keyword().find(text.as_bytes());
+            let (before, after) = text.as_bytes().split_at(cut.min(text.len()));
+            let mut keyword = keyword();
+            let cut = keyword.find(before).or_else(|| keyword.find(after).map(|end| before.len() + end));
+            proptest::prop_assert_eq!(cut, whole);
+        }
+    }
 }

@@ -127,4 +127,22 @@ mod tests {
         lines.so_far();
         assert_eq!(lines.rest().unwrap().text, b"\xe6\x97");
     }
+
+    proptest::proptest! {
+        #![proptest_config(proptest::test_runner::Config { failure_persistence: None, ..Default::default() })]
+
+        #[test]
+        fn nothing_is_lost_or_moved(reads in proptest::collection::vec("(é|🦀|a|\n){0,4}", 0..12), cut in 0..9_usize) {
+            let (mut lines, mut shown) = (Lines::default(), Vec::new());
+            let sent: Vec<u8> = reads.concat().into_bytes();
+            for read in sent.chunks(cut + 1) {
+                for piece in lines.take(read).into_iter().chain(if cut % 2 == 0 { lines.so_far() } else { None }) {
+                    shown.extend(piece.text);
+                    shown.extend(piece.ends.then_some(b'\n'));
+                }
+            }
+            shown.extend(lines.rest().map(|piece| piece.text).unwrap_or_default());
+            proptest::prop_assert_eq!(shown, sent);
+        }
+    }
 }

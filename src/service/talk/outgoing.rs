@@ -4,6 +4,9 @@ use super::keyword::Keyword;
 use super::turns::Turns;
 use crate::service::{ConnectionId, Io};
 
+/// With so many bytes unsent, no more are taken from standard input; below it, whoever types is not held up.
+const MUCH_UNSENT: usize = 64 * 1024;
+
 /// One direction of a conversation: from standard input to the socket.
 #[derive(Debug)]
 pub struct Outgoing {
@@ -72,7 +75,7 @@ impl Outgoing {
         if self.ended && waiting == 0 {
             io.finish(id);
         }
-        if self.unsent > 0 || full {
+        if self.unsent >= MUCH_UNSENT || full {
             io.pause_input();
         } else if !self.ended {
             io.resume_input();

@@ -87,6 +87,9 @@ fn input_waits_while_the_other_side_does_not_read() {
     let (mut talk, mut io) = begun(plan());
     io.unsent = 5;
     talk.input(&mut io, Input::Bytes(b"hello"));
+    assert_eq!(asked(&mut io), ["send hello", "resume input"]);
+    io.unsent = 65_536;
+    talk.input(&mut io, Input::Bytes(b"hello"));
     assert_eq!(asked(&mut io), ["send hello", "pause input"]);
     talk.drained(&mut io, ID);
     assert_eq!(asked(&mut io), ["resume input"]);

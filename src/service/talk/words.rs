@@ -13,11 +13,8 @@ impl Talk {
     pub(super) fn greet(&mut self, io: &mut dyn Io, remote: SocketAddr) {
         self.say_here(io, &format!("Connected to {remote}"));
         if self.plan.speaker != Speaker::Program {
-            let words = match self.plan.bye.as_slice() {
-                [] => "Ctrl-C ends the talk, Ctrl-D your part of it".to_owned(),
-                words => format!("A line {} ends the talk, and so does Ctrl-C", words.join(" or ")),
-            };
-            self.say_here(io, &words);
+            let words: Vec<_> = self.plan.bye.iter().map(|word| format!("{word}, ")).collect();
+            self.say_here(io, &format!("To end the talk: {}Ctrl-C; your part of it: Ctrl-D", words.concat()));
         }
         match &self.outgoing.turns {
             Some(turns) if turns.ours() => self.notice(io, "Line by line in turns: yours is the first"),
