@@ -12,6 +12,9 @@
 #   lib/kernel.sh       what the kernel's socket table says
 #   lib/packets.sh      what the wire says
 #   lib/predict.sh      ask, answer: the reader commits first, the kernel grades
+#   lib/language.sh     explain; a lesson speaks the reader's language
+#   lib/conversation.sh start_talk, start_relay, type_line, end_input
+#   lib/processes.sh    expect_children
 #   lib/option_table.sh which pairs of options let two connectors share a source port
 #
 # Environment: NAMESPACE=host, ADDRESSES='A B', STEP=1, PATIENCE=SECONDS, REQUIRE_ALL=1, PROGRAMS=DIR,
@@ -38,6 +41,9 @@ source "$lib/perform.sh"
 source "$lib/kernel.sh"
 source "$lib/packets.sh"
 source "$lib/predict.sh"
+source "$lib/language.sh"
+source "$lib/conversation.sh"
+source "$lib/processes.sh"
 source "$lib/option_table.sh"
 
 # The first line of the header names the interpreter; paragraphs are apart by a bare `#`. The first asks, the
@@ -59,7 +65,10 @@ read_header() {
 	for middle in "${paragraphs[@]:1:paragraph-1}"; do
 		picture+="${picture:+$'\n\n'}$middle"
 	done
-	# The picture is drawn with the usual two addresses; show the ones in use.
+}
+
+# The picture is drawn with the usual two addresses; show the ones in use.
+show_addresses_in_use() {
 	picture=${picture//127.0.0.1/$'\1'}
 	picture=${picture//127.0.0.2/$'\2'}
 	picture=${picture//$'\1'/$FIRST}
@@ -97,7 +106,10 @@ experiment() {
 	# Read with a timeout, it never answers: a pause without a process.
 	exec {pause}<> <(:)
 	started=${EPOCHREALTIME//[!0-9]/}
+	choose_language
 	read_header
+	header_in_language
+	show_addresses_in_use
 	note_experiment
 	say "${bold}$title${plain}"
 	[[ -z $question ]] || say "$question"
@@ -148,6 +160,7 @@ conclude() {
 	word conclude
 	no_failed_start
 	no_open_question
+	no_unsaid_phrase
 	# What the ends of our programs bring about is no part of what the experiment did.
 	concluding=${EPOCHREALTIME//[!0-9]/}
 	((${#absent[@]} == 0)) || { ask_kernel && record_lines; }

@@ -42,8 +42,8 @@ find_row() {
 	return 1
 }
 
+# kernel_shows STATE LOCAL REMOTE: sets found to the row.
 kernel_shows() {
-	local found
 	ask_kernel
 	find_row "$@" "${table[@]}"
 }
@@ -82,11 +82,45 @@ expect_state() {
 
 # check_state STATE LOCAL REMOTE
 check_state() {
-	local held=0 socket
+	local held=0 socket found
 	used_port[${2##*:}]=yes
 	name_socket "$@"
 	wait_until kernel_shows "$@" || held=1
 	check $held "$socket" "$socket" describe_socket "$2" "$3"
+}
+
+# expect_backlog LOCAL COUNT: so many connections wait for accept(2) at this listening socket, its RECV-Q.
+expect_backlog() {
+	arguments 2 2 "LOCAL COUNT" "$@"
+	expectation expect_backlog "$@"
+	local held=0 waiting=''
+	wait_until queue_holds LISTEN "$1" '*' "$2" || held=1
+	found_line="LISTEN $1 RECV-Q $waiting"
+	in_language "%s waiting in the backlog of %s" "$2" "$1"
+	check $held "$phrase" "LISTEN $1 RECV-Q $2" describe_queue "LISTEN $1"
+}
+
+# queue_holds STATE LOCAL REMOTE NUMBER: sets waiting to RECV-Q.
+queue_holds() {
+	local found
+	waiting=''
+	kernel_shows "${@:1:3}" || return 1
+	read -r _ _ _ waiting _ <<<"$found"
+	((waiting == $4))
+}
+
+describe_queue() {
+	seen=("$1 RECV-Q ${waiting:-: no such socket}")
+}
+
+# expect_unread LOCAL REMOTE BYTES: so many bytes have arrived on this connection and wait for recv(2), its RECV-Q.
+expect_unread() {
+	arguments 3 3 "LOCAL REMOTE BYTES" "$@"
+	expectation expect_unread "$@"
+	local held=0 waiting=''
+	wait_until queue_holds '*' "$@" || held=1
+	found_line="$1 $2 RECV-Q $waiting"
+	check $held "$3 unread bytes at $1 <- $2" "$1 $2 RECV-Q $3" describe_queue "$1 $2"
 }
 
 known_state() {

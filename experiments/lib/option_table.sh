@@ -26,7 +26,7 @@ expect_second() {
 expect_row() {
 	local -a options
 	chosen_options "$1"
-	local name="$1-${2##*:}" does="$1: $2 -> $3, then -> $4: $5"
+	local found name="$1-${2##*:}" does="$1: $2 -> $3, then -> $4: $5"
 	start_connector "$name-first" "$2" "$3" "${options[@]}"
 	start_connector "$name-second" "$2" "$4" "${options[@]}"
 	unset "failed_start[$name-first]" "failed_start[$name-second]"

@@ -69,7 +69,7 @@ is_call() {
 }
 
 # expect_call NAME CALL RESULT: the next such call of NAME returned RESULT, an errno or what it gives: a number, or all that
-# stands behind `=`. Next after the one that was expected before.
+# stands behind `=`, or `*` for any that is no failure. Next after the one that was expected before.
 expect_call() {
 	arguments 3 3 "NAME CALL RESULT" "$@"
 	known expect_call "$1"
@@ -98,7 +98,7 @@ next_call() {
 
 # gave SHOWN RESULT
 gave() {
-	[[ $1 == "$2" || $1 == "$2 "* || $1 == "-1 $2" ]]
+	[[ $1 == "$2" || $1 == "$2 "* || $1 == "-1 $2" || ($2 == '*' && $1 != -1*) ]]
 }
 
 seen_call() {
@@ -117,4 +117,22 @@ check_unexpected_calls() {
 				fail "$name: no call fails that is not expected to" "expect_call $name '${called%% = *}' …" seen_call "$name"
 		done <"$evidence/$name.out"
 	done
+}
+
+# expect_own_ports NAME…: getsockname gave each of these performers another address.
+expect_own_ports() {
+	arguments 2 99 "NAME NAME…" "$@"
+	expectation expect_own_ports "$@"
+	local name called number held=0 IFS=' '
+	local -a seen=()
+	local -A taken=()
+	for name; do
+		known expect_own_ports "$name"
+		wait_until next_call "$name" getsockname || held=1
+		[[ -z ${taken[${called#* = }]-} ]] || held=1
+		taken[${called#* = }]=yes
+		seen+=("$name: $called")
+	done
+	in_language "each run of %s has a port of its own" "$*"
+	check $held "$phrase" "another address each time" :
 }

@@ -11,7 +11,13 @@ ask() {
 	arguments 3 9 "QUESTION CHOICE CHOICE…" "$@"
 	word ask "$1"
 	no_open_question
-	open_question=$1 open_choices=("${@:2}") predicted='' checks_before=$checks failures_before=$failures
+	local choice
+	words "$1"
+	open_question=$phrase open_choices=() predicted='' checks_before=$checks failures_before=$failures
+	for choice in "${@:2}"; do
+		words "$choice"
+		open_choices+=("$phrase")
+	done
 	[[ -z ${PREDICT-} || ${PREDICT-} == 0 ]] || predict
 }
 
@@ -20,12 +26,14 @@ predict() {
 	local number reply answers=${ANSWERS:-/dev/tty}
 	[[ -n ${answers_open-} ]] || { exec {answers_open}<"$answers"; } 2>/dev/null ||
 		die "PREDICT=1 needs a terminal, or ANSWERS=FILE"
-	say "" "${bold}predict: $open_question${plain}"
+	in_language "predict: %s" "$open_question"
+	say "" "$bold$phrase$plain"
 	for number in "${!open_choices[@]}"; do
 		say "  $((number + 1)) ${open_choices[number]}"
 	done
 	until [[ -n $predicted ]]; do
-		printf 'your answer: '
+		words "your answer: "
+		printf '%s' "$phrase"
 		read_reply
 		for number in "${!open_choices[@]}"; do
 			[[ $reply != "$((number + 1))" && $reply != "${open_choices[number]}" ]] || predicted=${open_choices[number]}
@@ -50,15 +58,16 @@ answer() {
 	arguments 1 1 "CHOICE" "$@"
 	[[ -n $open_question ]] || die "answer: no question waits for it"
 	local choice known=''
+	words "$1"
 	for choice in "${open_choices[@]}"; do
-		[[ $choice != "$1" ]] || known=yes
+		[[ $choice != "$phrase" ]] || known=yes
 	done
-	[[ -n $known ]] || die "answer: '$1' is none of the choices: ${open_choices[*]}"
+	[[ -n $known ]] || die "answer: '$phrase' is none of the choices: ${open_choices[*]}"
 	((checks > checks_before)) || die "answer: nothing was checked since \"$open_question\""
 	if ((failures > failures_before)); then
 		grade ''
 	else
-		grade "$1"
+		grade "$phrase"
 	fi
 	open_question=''
 }
@@ -68,16 +77,18 @@ grade() {
 	note prediction "$open_question" "$predicted" "$1" "${open_choices[@]}"
 	[[ -n $predicted ]] || return 0
 	if [[ -z $1 ]]; then
-		say "you said $predicted: the kernel did something else than this experiment expects, and grades nobody"
+		in_language "you said %s: the kernel did something else than this experiment expects, and grades nobody" "$predicted"
+		say "$phrase"
 		return
 	fi
 	((++predicted_count))
 	if [[ $predicted == "$1" ]]; then
 		((++right_count))
-		say "you said $predicted: right"
+		in_language "you said %s: right" "$predicted"
 	else
-		say "you said $predicted: the kernel says $1"
+		in_language "you said %s: the kernel says %s" "$predicted" "$1"
 	fi
+	say "$phrase"
 }
 
 no_open_question() {
@@ -85,5 +96,7 @@ no_open_question() {
 }
 
 say_score() {
-	((predicted_count == 0)) || say "predictions: $right_count of $predicted_count right"
+	((predicted_count > 0)) || return 0
+	in_language "predictions: %d of %d right" "$right_count" "$predicted_count"
+	say "$phrase"
 }

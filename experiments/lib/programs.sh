@@ -48,7 +48,8 @@ known() {
 	started "$2" || die "$1: no program is called '$2' (there is: ${program_names[*]})"
 }
 
-# launch NAME COMMAND…: in the background, its output in the evidence. Ours keep their events too: the caller sets events.
+# launch NAME COMMAND…: in the background, its output in the evidence. Ours keep their events too: the caller sets events, and
+# input where there is one.
 launch() {
 	local name=$1
 	shift
@@ -63,7 +64,10 @@ launch() {
 		note program "$name"
 		set -- "$@" --events "$evidence/pieces/$name.jsonl"
 	fi
-	"$@" </dev/null >"$evidence/$name.out" 2>"$evidence/$name.err" {evidence_lock}<&- {shelf_lock}>&- &
+	{
+		leave_keyboards
+		exec "$@"
+	} <"${input:-/dev/null}" >"$evidence/$name.out" 2>"$evidence/$name.err" {evidence_lock}<&- {shelf_lock}>&- &
 	program_pid[$name]=$!
 	program_names+=("$name")
 }
@@ -174,7 +178,8 @@ expect_echo() {
 	expectation expect_echo "$@"
 	local held=0
 	wait_until said_answer "$1" "$2" || held=1
-	check $held "$1 is answered \"$2\"" "a line: answer … text=\"$2\"" heard "$1"
+	in_language '%s is answered "%s"' "$@"
+	check $held "$phrase" "a line: answer … text=\"$2\"" heard "$1"
 }
 
 said_answer() {
@@ -195,7 +200,8 @@ expect_line() {
 	local held=0
 	wait_until said "$1" "$2" || held=1
 	found_line="$2"
-	check $held "$1 writes \"$2\"" "\"$2\" on its standard output" heard "$1"
+	in_language '%s writes "%s"' "$@"
+	check $held "$phrase" "\"$2\" on its standard output" heard "$1"
 }
 
 # expect_accepted NAME LOCAL REMOTE: this listener, and not another one, took the connection.
@@ -206,7 +212,8 @@ expect_accepted() {
 	local held=0
 	wait_until said "$1" "accepted local=$2 remote=$3"$'\n' || held=1
 	found_line="accepted local=$2 remote=$3"
-	check $held "$1 accepts $2 <- $3" "a line: accepted local=$2 remote=$3" heard "$1"
+	in_language '%s accepts %s <- %s' "$@"
+	check $held "$phrase" "a line: accepted local=$2 remote=$3" heard "$1"
 }
 
 expect_bind_error() { expect_call_error bind "$@"; }

@@ -154,13 +154,16 @@ verdict() {
 	tap "1..$checks"
 	show_table best_table say
 	if ((failures > 0)); then
-		say "${red}verdict: $failures of $checks facts did not hold.${plain}"
+		in_language "verdict: %d of %d facts did not hold." "$failures" "$checks"
+		say "$red$phrase$plain"
 	else
-		say "${bold}verdict: ${answer:-every fact held.}${plain}"
+		in_language "verdict: %s" "${answer:-every fact held.}"
+		say "$bold$phrase$plain"
 	fi
 	say_score
 	publish_evidence || exit 1
-	say "evidence: ${evidence#"$PWD/"}"
+	in_language "evidence: %s" "${evidence#"$PWD/"}"
+	say "$phrase"
 	show_diagram
 	exit $((failures > 0))
 }

@@ -55,6 +55,9 @@ impl Lab {
         for name in ["NAMESPACE", "ADDRESSES", "STEP", "PATIENCE", "REQUIRE_ALL", "PREDICT", "ANSWERS"] {
             command.env_remove(name);
         }
+        for name in ["LC_ALL", "LC_MESSAGES", "LANG"] {
+            command.env_remove(name);
+        }
         command
     }
 

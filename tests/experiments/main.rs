@@ -4,6 +4,7 @@
 
 mod evidence;
 mod lab;
+mod lessons;
 mod packets;
 mod predict;
 mod states;
