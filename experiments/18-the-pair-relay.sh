@@ -12,7 +12,7 @@ source "$(dirname "$0")/lib/experiment.sh"
 
 experiment "the pair relay"
 
-start_relay relay $FIRST:33016
+start_relay relay $FIRST:33016 --verbose
 start_talk alice --until "waiting for a partner" --name alice ${FIRST//[][]/} 33016
 start_talk bob --until "status READ" --name bob ${FIRST//[][]/} 33016
 start_talk carol --until "waiting for a partner" --name carol ${FIRST//[][]/} 33016
@@ -22,10 +22,10 @@ expect_line bob "* connected to alice"
 
 ask "bob is in READ and writes all the same. alice gets his line" "at once" "after she has written" never
 type_line bob "out of turn"
-expect_silence alice "bob: out of turn"
+expect_line relay 'text="out of turn'
 type_line alice "my turn"
 expect_line bob "alice: my turn"
-expect_line alice "bob: out of turn"
+expect_lines alice "* status WRITE" "* status READ" "bob: out of turn" "* status WRITE"
 answer "after she has written"
 
 send_signal relay USR2
@@ -39,7 +39,7 @@ expect_line relay "clients=4 rooms=2 waiting=0"
 ask "alice says exit. What becomes of bob?" "he is told and closed" "he waits for another partner" nothing
 type_line alice exit
 expect_end bob 0
-expect_line bob "alice"
+expect_line bob "* alice has left"
 send_signal relay USR2
 expect_line relay "clients=2 rooms=1 waiting=0"
 answer "he is told and closed"

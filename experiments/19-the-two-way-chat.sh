@@ -14,7 +14,7 @@ experiment "the two-way chat"
 # chat NAME [option…]: the server NAME listens with these options, a client calls, both have said something.
 chat() {
 	start_talk "$1" --until listening --listen 5000 ${FIRST//[][]/} --bye revoir "${@:2}"
-	start_talk "$1-caller" --until onnected --bye revoir ${FIRST//[][]/} 5000
+	start_talk "$1-caller" --until "established local=" --bye revoir ${FIRST//[][]/} 5000
 	type_line "$1-caller" "good day"
 	expect_line "$1" "good day"
 	type_line "$1" "good day to you"

@@ -16,7 +16,7 @@ for model in event-loop sequential thread fork; do
 	start_listener $model $FIRST:$port --model $model --reply-prefix "Server received: "
 	start_talk $model-test --test --expect "prefix:Server received: " ${FIRST//[][]/} $port
 	expect_end $model-test 0
-	start_talk $model-client --until onnected ${FIRST//[][]/} $port
+	start_talk $model-client --until "established local=" ${FIRST//[][]/} $port
 	type_line $model-client hello
 	expect_line $model-client "Server received: hello"
 	((++port))
@@ -26,7 +26,7 @@ ask "Each server has one client, and a second one comes to each. Who is answered
 	"all of them" "all but the sequential server's" "the event loop's only"
 port=8888
 for model in event-loop sequential thread fork; do
-	start_talk $model-second --until onnected ${FIRST//[][]/} $port
+	start_talk $model-second --until "established local=" ${FIRST//[][]/} $port
 	type_line $model-second hello
 	((++port))
 done

@@ -14,7 +14,7 @@ use std::path::Path;
 use std::process::Command;
 
 use nix::sys::signal::Signal;
-use program::{Program, path};
+use program::{PROGRAMS, Program, path};
 use snapbox::assert_data_eq;
 use tempfile::TempDir;
 
@@ -63,7 +63,7 @@ fn checkout() -> TempDir {
     let folder = tempfile::tempdir().unwrap();
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     fs::create_dir(folder.path().join("out")).unwrap();
-    for program in ["listener", "connector", "fourtuple"] {
+    for program in PROGRAMS {
         symlink(path(program), folder.path().join("out").join(program)).unwrap();
     }
     for part in ["experiments", "scripts"] {

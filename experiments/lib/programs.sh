@@ -15,7 +15,7 @@ found_line=''
 
 find_programs() {
 	local program
-	for program in fourtuple listener connector; do
+	for program in fourtuple listener connector talk relay; do
 		[[ -x $programs/$program ]] || die "$programs/$program is not there: make build"
 	done
 }
@@ -202,6 +202,29 @@ expect_line() {
 	found_line="$2"
 	in_language '%s writes "%s"' "$@"
 	check $held "$phrase" "\"$2\" on its standard output" heard "$1"
+}
+
+# expect_lines NAME TEXT TEXT…: lines with these texts, in this order, whatever stands between them.
+expect_lines() {
+	arguments 3 99 "NAME TEXT TEXT…" "$@"
+	known expect_lines "$1"
+	expectation expect_lines "$@"
+	local held=0
+	wait_until said_in_order "$@" || held=1
+	printf -v found_line '%s\n' "${@:2}"
+	in_language '%s writes, in this order: %s' "$1" "${*:2}"
+	check $held "$phrase" "these lines in this order: ${*:2}" heard "$1"
+}
+
+# said_in_order NAME TEXT…
+said_in_order() {
+	local line
+	local -a rest=("${@:2}")
+	while IFS= read -r line; do
+		[[ $line != *"${rest[0]}"* ]] || rest=("${rest[@]:1}")
+		((${#rest[@]} > 0)) || return 0
+	done <"$evidence/$1.out"
+	return 1
 }
 
 # expect_accepted NAME LOCAL REMOTE: this listener, and not another one, took the connection.

@@ -10,9 +10,11 @@ use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
 pub const ROOT: &str = env!("CARGO_MANIFEST_DIR");
-pub const PROGRAMS: [(&str, &str); 3] = [
+pub const PROGRAMS: [(&str, &str); 5] = [
     ("listener", env!("CARGO_BIN_EXE_listener")),
     ("connector", env!("CARGO_BIN_EXE_connector")),
+    ("talk", env!("CARGO_BIN_EXE_talk")),
+    ("relay", env!("CARGO_BIN_EXE_relay")),
     ("fourtuple", env!("CARGO_BIN_EXE_fourtuple")),
 ];
 

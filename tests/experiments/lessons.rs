@@ -154,3 +154,47 @@ fn two_clients_of_one_port_are_told_apart_from_two_with_their_own() {
     lab.run(&both("bind 127.0.0.1:4001", "bind 127.0.0.1:4002")).passes();
     lab.run_in_vain(&both("bind 127.0.0.1:4001", "bind 127.0.0.1:4001")).fails_with("not ok 1 - ");
 }
+
+const TALKING: &str = "\
+start_talk called --until listening --listen 5000 127.0.0.1
+start_talk calling --until established 127.0.0.1 5000";
+
+#[test]
+fn what_is_typed_arrives_in_order_and_the_end_of_input_ends_a_talk() {
+    if !can_isolate() {
+        return;
+    }
+    let typed = "type_line calling 'one  *'\ntype_line calling two\nexpect_lines called 'one  *' two";
+    let lab = Lab::new();
+    lab.run(&format!(
+        "{TALKING}\n{typed}\nend_input called\nend_input calling\nexpect_end calling 0\nexpect_end called 0\nconclude"
+    ))
+    .passes();
+    lab.run_in_vain(&format!("{TALKING}\n{typed}\nexpect_lines called two 'one  *'\nconclude"))
+        .fails_with("not ok 2 - called writes, in this order: two one  *\n");
+    lab.run_in_vain(&format!("{TALKING}\n{typed}\nexpect_end calling 0\nconclude"))
+        .fails_with("# seen      calling: runs\n");
+}
+
+#[test]
+fn only_a_program_with_a_keyboard_can_be_typed_to() {
+    if !can_isolate() {
+        return;
+    }
+    let lab = Lab::new();
+    lab.run(&format!("{CONNECTED}\ntype_line red hello\nconclude"))
+        .fails_with("type_line: red has no keyboard, or its input has ended");
+    lab.run(&format!("{TALKING}\nend_input called\nend_input called\nconclude"))
+        .fails_with("end_input: called has no keyboard, or its input has ended");
+}
+
+#[test]
+fn a_program_that_ends_with_another_status_fails() {
+    if !can_isolate() {
+        return;
+    }
+    let lab = Lab::new();
+    lab.run("start_program three -- bash -c 'exit 3'\nexpect_end three 3\nconclude").passes();
+    lab.run("start_program three -- bash -c 'exit 3'\nexpect_end three 0\nconclude")
+        .fails_with("# expected  exit 0\n# seen      three: exit 3\n");
+}
