@@ -43,7 +43,8 @@ start_perform clients --until "three: recv" "
     bind $FIRST:4005
     connect $FIRST:3737
     send \"five\n\"
-    recv"
+    recv
+    pause"
 expect_call clients "one: recv" '5 "Ack!\n"'
 expect_call clients "two: recv" '5 "Ack!\n"'
 expect_call clients "three: recv" '5 "Ack!\n"'

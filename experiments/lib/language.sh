@@ -54,14 +54,19 @@ header_in_language() {
 	words "$title"
 	title=$phrase
 	words "${question//$'\n'/ }"
-	question=$phrase
+	question=$(wrapped "$phrase")
 	words "${answer//$'\n'/ }"
-	answer=$phrase
+	answer=$(wrapped "$phrase")
 	while IFS= read -r line; do
 		words "$line"
 		drawn+="${drawn:+$'\n'}$phrase"
 	done <<<"$picture"
 	picture=$drawn
+}
+
+# The header's comments are wrapped, and so is what stands for them.
+wrapped() {
+	fold -s -w 118 <<<"$1" | sed 's/ $//'
 }
 
 # explain QUESTION ANSWER: a question of the lesson and its answer, which the checks since the one before have shown.

@@ -33,7 +33,7 @@ seen_children() {
 show_processes() {
 	command -v ps >/dev/null || return 0
 	local IFS=,
-	local -a asked=(ps -o 'pid,ppid,stat,args' -p "$*")
+	local -a asked=(ps -o 'pid,ppid,stat,comm' -p "$*")
 	IFS=$' \t\n'
 	tap "# \$ ${asked[*]}"
 	local line
