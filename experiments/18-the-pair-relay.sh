@@ -40,6 +40,7 @@ ask "alice says exit. What becomes of bob?" "he is told and closed" "he waits fo
 type_line alice exit
 expect_end bob 0
 expect_line bob "* alice has left"
+expect_lines relay state=disconnected state=disconnected
 send_signal relay USR2
 expect_line relay "clients=2 rooms=1 waiting=0"
 answer "he is told and closed"

@@ -122,6 +122,10 @@ pub enum Event<'a> {
     Notice {
         words: &'a str,
     },
+    /// What the replies to a test should be, learned from the first one.
+    Expect {
+        reply: &'a str,
+    },
     Test {
         name: &'a str,
         sent: usize,
@@ -448,6 +452,10 @@ impl Event<'_> {
             Self::Notice { words } => {
                 line = new("notice");
                 line.text("words", words.as_bytes());
+            }
+            Self::Expect { reply } => {
+                line = new("expect");
+                line.text("reply", reply.as_bytes());
             }
             Self::Test { name, sent, outcome } => {
                 line = new("test");

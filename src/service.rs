@@ -23,7 +23,7 @@ pub use heartbeat::{Heartbeat, HeartbeatPlan};
 pub use relay::{Name, RULE as NAME_RULE, Relay, RelayPlan};
 pub use reply::{Ack, Echo, Pieces, Prefix, Reply};
 pub use replying::Replying;
-pub use talk::{Script, Show, Speaker, Talk, TalkPlan};
+pub use talk::{Expect, Script, Show, Speaker, Talk, TalkPlan};
 
 /// Names a connection to its driver. Not used again while anything may still name it.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]

@@ -12,11 +12,18 @@ use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::Path;
 use std::process::Command;
+use std::time::Duration;
 
 use nix::sys::signal::Signal;
-use program::{PROGRAMS, Program, path};
+use program::{PROGRAMS, Program, has, path, until};
 use snapbox::assert_data_eq;
 use tempfile::TempDir;
+
+/// How long a command may take: one of them runs all experiments.
+const LONG: Duration = Duration::from_secs(60);
+
+/// How the first or second line begins of what waits for the next blocks.
+const READY: [&str; 3] = ["listening ", "capturing ", "* waiting "];
 
 /// A command, and the output shown before and after Ctrl-C, if that is pressed.
 struct Block {
@@ -42,10 +49,8 @@ impl Block {
 
     /// The line that says that it is ready, of a program that waits for what the next blocks do.
     fn ready(&self) -> Option<&str> {
-        self.shown
-            .lines()
-            .next()
-            .filter(|line| line.starts_with("listening ") || line.starts_with("capturing "))
+        let is_ready = |line: &&str| READY.iter().any(|beginning| line.starts_with(beginning));
+        self.shown.lines().take(2).find(is_ready)
     }
 }
 
@@ -114,7 +119,7 @@ fn play(blocks: &[Block]) {
             program.signal(Signal::SIGINT);
             compare(&program.end().stdout, &format!("{}{after}", block.shown));
         } else {
-            compare(&program.end().stdout, &block.shown);
+            compare(&program.end_within(LONG).stdout, &block.shown);
         }
     }
     for (program, block) in staying {
@@ -159,4 +164,50 @@ fn every_command_does_what_the_readme_shows() {
     let sections = sections(&readme);
     assert!(sections.len() >= 4, "the README has lost its console blocks");
     sections.iter().for_each(|blocks| play(blocks));
+}
+
+/// The commands in a cell of a table.
+fn commands(cell: &str) -> Vec<&str> {
+    cell.split('`').skip(1).step_by(2).collect()
+}
+
+#[test]
+fn every_client_of_the_five_classics_reaches_every_server_of_its_row() {
+    let readme = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/README.md")).unwrap();
+    let table = readme.split("| the exercise | server | client | experiment |\n").nth(1).unwrap();
+    let rows: Vec<Vec<&str>> = table
+        .lines()
+        .skip(1)
+        .take_while(|line| line.starts_with('|'))
+        .map(|line| line.split('|').map(str::trim).collect())
+        .collect();
+    assert_eq!(rows.len(), 5);
+    for row in rows {
+        for (server, client) in commands(row[2])
+            .into_iter()
+            .flat_map(|server| commands(row[3]).into_iter().map(move |client| (server, client)))
+        {
+            reaches(server, client);
+        }
+    }
+}
+
+/// Starts both in a network of their own, somebody typing `hello` to the client, and waits for the server to take it.
+fn reaches(server: &str, client: &str) {
+    if client.starts_with("nc ") && !has("nc", "-h") {
+        return eprintln!("skipped: nc is not installed");
+    }
+    let (folder, network) = (checkout(), Network::new());
+    let run = |command: &str| {
+        let typed = format!("export PATH=$PWD/out:$PATH; (echo hello; sleep 60) | {command}");
+        network.run(&typed, folder.path())
+    };
+    let (server, client) = {
+        let server = run(server);
+        server.line("listening ");
+        (server, run(client))
+    };
+    let taken = |line: &str| line.starts_with("accepted ") || line.starts_with("client ");
+    until("the server has taken the client", || server.said().lines().any(taken).then_some(()));
+    drop(client);
 }

@@ -32,7 +32,7 @@ use turns::Turns;
 use view::View;
 
 pub use plan::{Speaker, TalkPlan};
-pub use script::Script;
+pub use script::{Expect, Script};
 pub use view::Show;
 
 /// With so many bytes unwritten on standard output, nothing more is read from the other side.

@@ -6,7 +6,7 @@ use std::time::Duration;
 use clap::Parser;
 use fourtuple::cli::{self, Limit, OutputArgs, Parsed, Switch};
 use fourtuple::report::Escaped;
-use fourtuple::service::{NAME_RULE, Name, Speaker};
+use fourtuple::service::{Expect, NAME_RULE, Name, Speaker};
 
 /// A conversation over TCP: both sides speak at any time
 ///
@@ -41,9 +41,9 @@ pub struct Args {
     /// Send a built-in set of lines, check each reply, and end
     #[arg(long, conflicts_with_all = ["listen", "name", "turns", "bye"])]
     pub test: bool,
-    /// What a reply to --test is: echo, ack or prefix:TEXT
-    #[arg(long, default_value = "echo", value_parser = expect, value_name = "REPLY", hide_short_help = true)]
-    pub expect: Expect,
+    /// What a reply to --test is: echo, ack or prefix:TEXT [default: what the reply to the first line is]
+    #[arg(long, value_parser = expect, value_name = "REPLY", hide_short_help = true)]
+    pub expect: Option<Expect>,
     /// How long a reply to --test may take
     #[arg(long, default_value = "5s", value_parser = cli::positive_duration, value_name = "DURATION", hide_short_help = true)]
     pub reply_timeout: Duration,
@@ -92,14 +92,6 @@ Signals:
 Exit status: 0 ended by either side, a keyword or a signal; 1 nobody answered,
 the other side sent RST, a reply to --test was another, or standard input or
 output failed; 2 wrong usage; 130 or 143 after a second SIGINT or SIGTERM.";
-
-/// What a server replies.
-#[derive(Clone)]
-pub enum Expect {
-    Echo,
-    Ack,
-    Prefix(String),
-}
 
 /// Where to call, or where to wait for a caller.
 pub enum Place {

@@ -6,7 +6,7 @@ use std::io::{IsTerminal, stderr, stdin, stdout};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::process::ExitCode;
 
-use args::{Args, Expect, Place};
+use args::{Args, Place};
 use clap::CommandFactory;
 use clap::error::ErrorKind;
 use fourtuple::cli;
@@ -15,7 +15,7 @@ use fourtuple::error::{Error, Result};
 use fourtuple::evidence::advice::explain;
 use fourtuple::net::{SocketOptions, bind};
 use fourtuple::report::{Event, Format, Output, Reporter};
-use fourtuple::service::{Ack, Echo, Prefix, Reply, Script, Show, Signal, Speaker, Talk, TalkPlan};
+use fourtuple::service::{Script, Show, Signal, Speaker, Talk, TalkPlan};
 use nix::errno::Errno;
 
 fn main() -> ExitCode {
@@ -94,20 +94,7 @@ fn run(
 
 fn test(args: &Args, host: &str, port: u16, reporter: &Reporter) -> Result<ExitCode> {
     let remotes = cli::addresses_of(host, port)?;
-    match &args.expect {
-        Expect::Echo => test_for(Echo, args, remotes, reporter),
-        Expect::Ack => test_for(Ack::default(), args, remotes, reporter),
-        Expect::Prefix(text) => test_for(Prefix::new(text), args, remotes, reporter),
-    }
-}
-
-fn test_for(
-    reply: impl Reply,
-    args: &Args,
-    remotes: Vec<SocketAddr>,
-    reporter: &Reporter,
-) -> Result<ExitCode> {
-    let mut script = Script::new(remotes, reply, args.reply_timeout);
+    let mut script = Script::new(remotes, args.expect.clone(), args.reply_timeout);
     let ended = EventLoop::new(reporter.clone(), settings(args), &[])?.run(&mut script);
     let remote = script.remote();
     status(ended.and_then(|ended| script.outcome().map(|()| ended)), remote)

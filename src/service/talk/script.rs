@@ -1,5 +1,6 @@
 //! A conversation without anybody: lines that have been hard on servers, and the replies they should get.
 
+use std::fmt;
 use std::io;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
@@ -9,10 +10,12 @@ use super::calls::Calls;
 use crate::error::{Error, Result};
 use crate::net::FourTuple;
 use crate::report::{Escaped, Event, Short, TestOutcome};
-use crate::service::{Closed, ConnectionId, Io, Reply, Service, Signal, Timer};
+use crate::service::{Ack, Closed, ConnectionId, Echo, Io, Prefix, Reply, Service, Signal, Timer};
 
 /// How many foreign bytes a failure shows.
 const EXCERPT: usize = 40;
+/// The longest reply to one byte from which to learn what replies are.
+const LONGEST_LEARNED: usize = 4096;
 
 /// What is sent in one write.
 #[derive(Debug)]
@@ -35,11 +38,56 @@ fn cases() -> Vec<Case> {
     .into()
 }
 
+/// What a server replies.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Expect {
+    /// The same bytes.
+    Echo,
+    /// `Ack!` for each line.
+    Ack,
+    /// This text before each line.
+    Prefix(String),
+}
+
+impl Expect {
+    /// The reply to these lines.
+    fn reply_to(&self, lines: &[u8]) -> Vec<u8> {
+        let mut reply = Vec::new();
+        let mut send = |piece: &[u8]| reply.extend_from_slice(piece);
+        match self {
+            Self::Echo => Echo.reply(lines, &mut send),
+            Self::Ack => Ack::default().reply(lines, &mut send),
+            Self::Prefix(text) => Prefix::new(text).reply(lines, &mut send),
+        }
+        reply
+    }
+
+    /// What a server replies that replied so to `line`, if it is one of these.
+    fn learned(line: &[u8], reply: &[u8]) -> Option<Self> {
+        match reply.strip_suffix(line) {
+            Some([]) => Some(Self::Echo),
+            Some(text) => Some(Self::Prefix(String::from_utf8(text.to_vec()).ok()?)),
+            None => Some(Self::Ack).filter(|ack| ack.reply_to(line) == reply),
+        }
+    }
+}
+
+impl fmt::Display for Expect {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Echo => f.write_str("echo"),
+            Self::Ack => f.write_str("ack"),
+            Self::Prefix(text) => write!(f, "prefix:{text}"),
+        }
+    }
+}
+
 /// Sends the built-in cases one by one, and checks each reply byte by byte.
 #[derive(Debug)]
-pub struct Script<R> {
+pub struct Script {
     calls: Calls,
-    reply: R,
+    /// None until the first reply has told.
+    expect: Option<Expect>,
     reply_timeout: Duration,
     cases: std::vec::IntoIter<Case>,
     all: usize,
@@ -53,19 +101,20 @@ pub struct Script<R> {
 #[derive(Debug)]
 struct Waiting {
     case: Case,
+    /// The reply it should get; or, while that is to be learned, all of it so far.
     expected: Vec<u8>,
     heard: usize,
     since: Instant,
 }
 
-impl<R: Reply> Script<R> {
-    /// A script that expects what `reply` answers, each time within `reply_timeout`, from the first of `remotes` that
-    /// takes the call.
-    pub fn new(remotes: Vec<SocketAddr>, reply: R, reply_timeout: Duration) -> Self {
+impl Script {
+    /// A script that expects these replies, each within `reply_timeout`, from the first of `remotes` that takes the
+    /// call. Without `expect` the reply to the first line tells what the others should be.
+    pub fn new(remotes: Vec<SocketAddr>, expect: Option<Expect>, reply_timeout: Duration) -> Self {
         let cases = cases();
         Self {
             calls: Calls::to(remotes),
-            reply,
+            expect,
             reply_timeout,
             all: cases.len(),
             cases: cases.into_iter(),
@@ -102,8 +151,7 @@ impl<R: Reply> Script<R> {
 
     fn send_next(&mut self, io: &mut dyn Io, id: ConnectionId) {
         let Some(case) = self.cases.next() else { return self.end(io, id) };
-        let mut expected = Vec::new();
-        self.reply.clone().reply(&case.sent, &mut |piece| expected.extend_from_slice(piece));
+        let expected = self.expect.as_ref().map_or_else(Vec::new, |expect| expect.reply_to(&case.sent));
         let since = Instant::now();
         io.send(id, &case.sent);
         io.after(id, Timer::Answer, self.reply_timeout);
@@ -155,11 +203,22 @@ impl Waiting {
     }
 }
 
+/// Adds to the first reply, and says what it is once it is a line.
+fn learn(waiting: &mut Waiting, bytes: &[u8]) -> std::result::Result<Option<Expect>, Vec<u8>> {
+    let (line, reply) = (&waiting.case.sent, &mut waiting.expected);
+    reply.extend_from_slice(bytes);
+    if !reply.ends_with(b"\n") && reply.len() < LONGEST_LEARNED {
+        return Ok(None);
+    }
+    let learned = Expect::learned(line, reply);
+    learned.map(Some).ok_or_else(|| with_excerpt("no echo, no Ack!, no text before the line: ", reply))
+}
+
 fn with_excerpt(words: &str, bytes: &[u8]) -> Vec<u8> {
     [words.as_bytes(), bytes.get(..EXCERPT).unwrap_or(bytes)].concat()
 }
 
-impl<R: Reply> Service for Script<R> {
+impl Service for Script {
     fn start(&mut self, io: &mut dyn Io) -> Result<()> {
         self.calls.next(io)
     }
@@ -173,7 +232,15 @@ impl<R: Reply> Service for Script<R> {
 
     fn received(&mut self, io: &mut dyn Io, id: ConnectionId, bytes: &[u8]) {
         let Some(waiting) = &mut self.waiting else { return self.surplus(bytes) };
-        match waiting.check(bytes) {
+        let whole = match &self.expect {
+            Some(_) => waiting.check(bytes),
+            None => learn(waiting, bytes).map(|learned| {
+                learned.iter().for_each(|expect| io.report(&Event::Expect { reply: &expect.to_string() }));
+                self.expect = learned;
+                self.expect.is_some()
+            }),
+        };
+        match whole {
             Ok(false) => {}
             Err(words) => self.fail(io, words),
             Ok(true) => {
@@ -201,7 +268,13 @@ impl<R: Reply> Service for Script<R> {
         if let (Timer::Answer, Some(waiting)) = (timer, &self.waiting) {
             let (heard, expected) = (waiting.heard, waiting.expected.len());
             let limit = Short(self.reply_timeout);
-            self.fail(io, format!("{heard} of {expected} bytes came within {limit} (--reply-timeout)"));
+            self.fail(
+                io,
+                match self.expect {
+                    Some(_) => format!("{heard} of {expected} bytes came within {limit} (--reply-timeout)"),
+                    None => format!("no whole line came within {limit} (--reply-timeout)"),
+                },
+            );
         }
     }
 
@@ -227,5 +300,25 @@ impl<R: Reply> Service for Script<R> {
         self.fail(io, format!("the connection ended: {}", account.reason));
         io.report(&account.event());
         io.stop();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_reply_to_one_line_tells_what_replies_are() {
+        let prefix = |text: &str| Some(Expect::Prefix(text.to_owned()));
+        for (reply, learned) in [
+            ("x\n", Some(Expect::Echo)),
+            ("Ack!\n", Some(Expect::Ack)),
+            ("Server received: x\n", prefix("Server received: ")),
+            ("X\n", None),
+            ("x", None),
+            ("x\n\n", None),
+        ] {
+            assert_eq!(Expect::learned(b"x\n", reply.as_bytes()), learned, "{reply:?}");
+        }
     }
 }
