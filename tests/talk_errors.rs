@@ -137,6 +137,8 @@ fn the_test_passes_against_the_reply_it_expects_and_fails_against_others() {
             assert_eq!(passed, if other == expect { 5 } else { 0 }, "{end:#?}");
             assert_eq!(end.stderr.contains("0 of 5 replies were as expected"), other != expect, "{end:#?}");
         }
+        let end = test_against(listener.address, &[]).well();
+        assert_eq!(end.lines("expect "), [format!("expect reply=\"{expect}\"")]);
     }
 }
 
@@ -146,7 +148,7 @@ fn a_server_that_never_replies_and_one_that_ends_fail_the_test() {
     let address = server.local_addr().unwrap();
     let end = test_against(address, &["--reply-timeout", "100ms"]).with_status(1);
     let line = end.lines("test name=one-byte ")[0];
-    assert!(line.contains("0 of 2 bytes came within 100ms (--reply-timeout)"), "{line}");
+    assert!(line.contains("no whole line came within 100ms (--reply-timeout)"), "{line}");
     drop(accept(&server));
 
     let ip_port = [address.ip().to_string(), address.port().to_string()];

@@ -54,7 +54,7 @@ impl<R: Reply> ForkPerClient<R> {
     ///
     /// # Errors
     ///
-    /// As for [`Front::run`]; `EMFILE` and `ENFILE` from `socketpair`.
+    /// `ENOMEM` from `ppoll`; `EMFILE` and `ENFILE` from `socketpair`.
     pub fn run(front: Front, reply: R) -> Result<(Ended, Totals)> {
         let pair = UnixDatagram::pair().and_then(|(heard, told)| {
             heard.set_nonblocking(true)?;

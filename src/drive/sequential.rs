@@ -31,7 +31,7 @@ impl<R: Reply + Send + Sync + 'static> Sequential<R> {
     ///
     /// # Errors
     ///
-    /// As for [`Front::run`]; `EAGAIN` from `clone`, `EMFILE` from `fcntl`.
+    /// `ENOMEM` from `ppoll`; `EAGAIN` from `clone`, `EMFILE` from `fcntl`.
     pub fn run(front: Front, reply: R) -> Result<(Ended, Totals)> {
         let (line, clients) = channel::<Service<R>>();
         let thread = thread::Builder::new()

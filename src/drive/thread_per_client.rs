@@ -22,7 +22,7 @@ impl<R: Reply + Send + Sync + 'static> ThreadPerClient<R> {
     ///
     /// # Errors
     ///
-    /// As for [`Front::run`]; `EMFILE` from `fcntl`.
+    /// `ENOMEM` from `ppoll`; `EMFILE` from `fcntl`.
     pub fn run(front: Front, reply: R) -> Result<(Ended, Totals)> {
         let mut model = Self(Threads::new(&front, reply)?);
         let ended = front.run(&mut model)?;
