@@ -119,7 +119,8 @@ fn a_server_that_is_no_process_is_told_before_anything_is_sent() {
     let options = ["--server-pid", "2147483647"];
     let end = load("rr", listener.address, &options).with_status(1);
     assert!(end.stderr.contains("there is no process 2147483647"), "{}", end.stderr);
-    assert_eq!(end.stdout, "");
+    assert_eq!(end.stdout.lines().count(), 1, "{}", end.stdout);
+    assert_eq!(event(&end, "failed")["call"], "open");
 }
 
 #[test]

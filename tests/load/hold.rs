@@ -148,7 +148,8 @@ fn a_port_that_somebody_has_is_left_out() {
 #[track_caller]
 fn refused(mut hold: Program) -> String {
     let end = hold.end().with_status(1);
-    assert_eq!(end.stdout, "");
+    assert_eq!(event(&end, "failed")["call"], "hold");
+    assert_eq!(end.stdout.lines().count(), 1, "{}", end.stdout);
     end.stderr
 }
 
@@ -166,6 +167,10 @@ fn what_does_not_suffice_is_said_before_anything_is_opened() {
     assert!(said.contains("hint: a hard limit of 33 at least"), "{said}");
     let said = refused(hold(1000, &["--count", "3", "--remote", "127.0.0.1:3002"]));
     assert!(said.contains("nothing listens on 127.0.0.1:3002"), "{said}");
+    let said = refused(hold(1000, &["--count", "3", "--remote", "[::1]:3000"]));
+    assert!(said.contains("127.0.0.1 and ::1 are of two families"), "{said}");
+    let said = refused(hold(1000, &["--count", "301", "--remote", "127.0.0.1:3000"]));
+    assert!(said.contains("2 destinations make 300"), "one address counts once: {said}");
 }
 
 #[test]

@@ -11,7 +11,9 @@ mod run;
 use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
+use fourtuple::cli::{self, OutputArgs};
 use fourtuple::error::Result;
+use fourtuple::report::Reporter;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -45,12 +47,15 @@ enum Mode {
 }
 
 /// Runs the load that was asked for.
-pub fn run(args: &LoadArgs) -> Result<ExitCode> {
+pub fn run(args: &LoadArgs) -> ExitCode {
+    let told = |format, body: &dyn Fn(&Reporter) -> Result<ExitCode>| {
+        cli::run("fourtuple", &OutputArgs { format, quiet: true, verbose: false, events: None }, body)
+    };
     match &args.mode {
-        Mode::Rr(args) => exchange::rr(args),
-        Mode::Bulk(args) => exchange::bulk(args),
-        Mode::Connect(args) => connect::run(args),
-        Mode::Hold(args) => hold::run(args),
-        Mode::Share(args) => hold::run_share(args),
+        Mode::Rr(args) => told(args.common.format, &|reporter| exchange::rr(args, reporter)),
+        Mode::Bulk(args) => told(args.common.format, &|reporter| exchange::bulk(args, reporter)),
+        Mode::Connect(args) => told(args.common.format, &|reporter| connect::run(args, reporter)),
+        Mode::Hold(args) => told(args.format, &|reporter| hold::run(args, reporter)),
+        Mode::Share(_) => cli::exit("fourtuple", hold::share()),
     }
 }

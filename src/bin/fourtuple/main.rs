@@ -39,7 +39,7 @@ fn main() -> ExitCode {
         Command::Bundle(args) => bundle::run(&args),
         Command::Hide(args) => hide::run(&args),
         Command::Isolate(args) => Ok(isolate::run(args)),
-        Command::Load(args) => load::run(&args),
+        Command::Load(args) => Ok(load::run(&args)),
         Command::Matrix(args) => matrix::run(&args),
         Command::Packets(args) => packets::run(&args),
         Command::Perform(args) => Ok(perform::run(&args)),

@@ -7,7 +7,7 @@ use clap::Args;
 use fourtuple::cli;
 use fourtuple::error::Result;
 use fourtuple::net::SocketOptions;
-use fourtuple::report::Load;
+use fourtuple::report::{Load, Reporter};
 use fourtuple::service::load::{Connects, Course, LoadPlan, SourcePorts};
 
 use super::STATUS;
@@ -36,11 +36,11 @@ pub struct ConnectArgs {
     #[arg(long, default_value = "20000-59999", value_parser = cli::port_range, value_name = "LOW-HIGH")]
     source_ports: (u16, u16),
     #[command(flatten)]
-    common: Common,
+    pub common: Common,
 }
 
 /// Runs it.
-pub fn run(args: &ConnectArgs) -> Result<ExitCode> {
+pub fn run(args: &ConnectArgs, reporter: &Reporter) -> Result<ExitCode> {
     let ConnectArgs { ref common, connections, size, source_ports } = *args;
     let remote = common.remote()?;
     let course = Arc::new(Course::default());
@@ -54,5 +54,5 @@ pub fn run(args: &ConnectArgs) -> Result<ExitCode> {
     let services = services.collect();
     let running = Load::Running { mode: "connect", remote, connections, size, depth: 1, rate: None, threads };
     let options = SocketOptions { reuse_address: true, ..SocketOptions::default() };
-    Run { common, course: &course, running, waits: false, options }.all(services, Connects::tally)
+    Run { common, reporter, course: &course, running, waits: false, options }.all(services, Connects::tally)
 }

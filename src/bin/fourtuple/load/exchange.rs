@@ -7,7 +7,7 @@ use clap::Args;
 use fourtuple::cli;
 use fourtuple::error::Result;
 use fourtuple::net::SocketOptions;
-use fourtuple::report::Load;
+use fourtuple::report::{Load, Reporter};
 use fourtuple::service::load::{Course, Exchange, LoadPlan, Rate};
 
 use super::STATUS;
@@ -52,7 +52,7 @@ pub struct RrArgs {
     #[arg(long)]
     verify: bool,
     #[command(flatten)]
-    common: Common,
+    pub common: Common,
 }
 
 /// Send without waiting for each answer: as much as fits on its way there and back
@@ -74,19 +74,19 @@ pub struct BulkArgs {
     #[arg(long)]
     verify: bool,
     #[command(flatten)]
-    common: Common,
+    pub common: Common,
 }
 
 /// Runs the load `rr`.
-pub fn rr(args: &RrArgs) -> Result<ExitCode> {
+pub fn rr(args: &RrArgs, reporter: &Reporter) -> Result<ExitCode> {
     let RrArgs { ref common, connections, size, depth, rate, verify } = *args;
-    exchange(common, "rr", Shape { connections, size, depth, rate, verify })
+    exchange(common, reporter, "rr", Shape { connections, size, depth, rate, verify })
 }
 
 /// Runs the load `bulk`.
-pub fn bulk(args: &BulkArgs) -> Result<ExitCode> {
+pub fn bulk(args: &BulkArgs, reporter: &Reporter) -> Result<ExitCode> {
     let BulkArgs { ref common, connections, size, depth, verify } = *args;
-    exchange(common, "bulk", Shape { connections, size, depth, rate: None, verify })
+    exchange(common, reporter, "bulk", Shape { connections, size, depth, rate: None, verify })
 }
 
 struct Shape {
@@ -97,7 +97,7 @@ struct Shape {
     verify: bool,
 }
 
-fn exchange(common: &Common, mode: &'static str, shape: Shape) -> Result<ExitCode> {
+fn exchange(common: &Common, reporter: &Reporter, mode: &'static str, shape: Shape) -> Result<ExitCode> {
     let Shape { connections, size, depth, rate, verify } = shape;
     let remote = common.remote()?;
     let course = Arc::new(Course::default());
@@ -111,5 +111,6 @@ fn exchange(common: &Common, mode: &'static str, shape: Shape) -> Result<ExitCod
     let services = services.collect();
     let running = Load::Running { mode, remote, connections, size, depth, rate, threads };
     let options = SocketOptions { bind_address_no_port: true, ..SocketOptions::default() };
-    Run { common, course: &course, running, waits: rate.is_some(), options }.all(services, Exchange::tally)
+    Run { common, reporter, course: &course, running, waits: rate.is_some(), options }
+        .all(services, Exchange::tally)
 }

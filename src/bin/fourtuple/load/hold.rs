@@ -5,6 +5,7 @@ mod crew;
 mod preflight;
 mod share;
 
+use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
@@ -12,14 +13,14 @@ use std::time::{Duration, Instant};
 use clap::{Args, ValueEnum};
 use fourtuple::cli::{self, Remote, Stop};
 use fourtuple::error::Result;
-use fourtuple::report::{Event, Format, Load, Reporter, Verbosity};
+use fourtuple::report::{Event, Format, Load, Reporter};
 use fourtuple::service::load::Spread;
 
 use super::STATUS;
 use super::progress::Progress;
 use account::Account;
 use crew::Crew;
-pub use share::{ShareArgs, run as run_share};
+pub use share::{ShareArgs, run as share};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -80,7 +81,7 @@ pub struct HoldArgs {
     reply_timeout: Duration,
     /// How events are written: text, or one JSON object a line
     #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]
-    format: Format,
+    pub format: Format,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -90,20 +91,13 @@ enum Close {
 }
 
 /// Runs it.
-pub fn run(args: &HoldArgs) -> Result<ExitCode> {
-    cli::raise_descriptor_limit();
+pub fn run(args: &HoldArgs, reporter: &Reporter) -> Result<ExitCode> {
     let stop = Stop::on_signal()?;
-    let reporter = Reporter::stdout(args.format, Verbosity::Quiet);
-    let mut remotes = Vec::new();
-    for remote in &args.remote {
-        remotes.extend(remote.all()?);
-    }
-    let source = args.source.unwrap_or_else(|| source_for(&remotes));
-    let spread = Spread { source, ports: preflight::free_ports(source, args.source_ports), remotes };
+    let spread = spread(args)?;
     let preflight = preflight::check(args.count, &spread, args.source_ports)?;
     reporter.report(&Event::Load(Load::Spread {
         connections: args.count,
-        source,
+        source: spread.source,
         ports: spread.ports.len().min(args.count),
         destinations: spread.remotes.len(),
         owners: spread.owners(args.count),
@@ -112,22 +106,35 @@ pub fn run(args: &HoldArgs) -> Result<ExitCode> {
     let account = Account::open(preflight.listeners)?;
     let begin = Instant::now();
     let mut crew = Crew::start(args, &spread, preflight.processes)?;
-    let progress = Progress::of(args.count as u64);
-    while !crew.is_settled() && !stop.wait(LOOK)? {
-        crew.listen();
-        progress.open(crew.open());
-    }
-    drop(progress);
+    await_outcomes(args.count, &stop, &mut crew)?;
     reporter.report(&Event::Load(Load::Held {
         connections: crew.open(),
         verified: args.verify.then(|| crew.verified()),
         elapsed: begin.elapsed(),
     }));
-    account.tell(&reporter, &crew.pids(), crew.open())?;
+    account.tell(reporter, &crew.pids(), crew.open())?;
     hold(args.duration, &stop, &mut crew)?;
-    let outcome = crew.end(&reporter);
-    reporter.flush();
-    outcome
+    crew.end(reporter)
+}
+
+fn spread(args: &HoldArgs) -> Result<Spread> {
+    let mut remotes = BTreeSet::new();
+    for remote in &args.remote {
+        remotes.extend(remote.all()?);
+    }
+    let remotes = Vec::from_iter(remotes);
+    let source = args.source.unwrap_or_else(|| source_for(&remotes));
+    Ok(Spread { source, ports: preflight::free_ports(source, args.source_ports), remotes })
+}
+
+/// Waits until every connection has had its outcome, or a signal comes.
+fn await_outcomes(count: usize, stop: &Stop, crew: &mut Crew) -> Result<()> {
+    let progress = Progress::of(count as u64);
+    while !crew.is_settled() && !stop.wait(LOOK)? {
+        crew.listen();
+        progress.open(crew.open());
+    }
+    Ok(())
 }
 
 /// Waits until the time is over, a signal comes, or no holder is left.

@@ -12,7 +12,7 @@ use fourtuple::cli::{self, Remote};
 use fourtuple::drive::{Ended, EventLoop, Limits, Settings};
 use fourtuple::error::Result;
 use fourtuple::net::SocketOptions;
-use fourtuple::report::{Event, Format, Load, Reporter, Verbosity};
+use fourtuple::report::{Event, Format, Load, Reporter};
 use fourtuple::service::Service;
 use fourtuple::service::load::{Course, LoadPlan, Tally};
 
@@ -65,7 +65,7 @@ pub struct Common {
     plot: Option<PathBuf>,
     /// How events are written: text, or one JSON object a line
     #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]
-    format: Format,
+    pub format: Format,
 }
 
 impl Common {
@@ -113,6 +113,8 @@ impl Common {
 pub struct Run<'a> {
     /// Its arguments.
     pub common: &'a Common,
+    /// Who tells of it.
+    pub reporter: &'a Reporter,
     /// What its threads share.
     pub course: &'a Arc<Course>,
     /// The line that tells that it has begun.
@@ -128,12 +130,10 @@ type Thread<'scope, S> = ScopedJoinHandle<'scope, Result<(Ended, S)>>;
 impl Run<'_> {
     /// Gives each service a thread, and tells what they brought together.
     pub fn all<S: Service + Send>(self, services: Vec<S>, tally: fn(S) -> Tally) -> Result<ExitCode> {
-        cli::raise_descriptor_limit();
-        let reporter = Reporter::stdout(self.common.format, Verbosity::Quiet);
         let mut outcome = Outcome::new(self.common.server_pid, self.common.plot.as_deref())?;
         let mut ended = Ended::Stopped;
         let loops = services.into_iter().map(|service| {
-            Ok((EventLoop::new(reporter.silent(), self.common.settings(&self.options), &[])?, service))
+            Ok((EventLoop::new(self.reporter.silent(), self.common.settings(&self.options), &[])?, service))
         });
         let loops: Vec<(EventLoop, S)> = loops.collect::<Result<_>>()?;
         thread::scope(|scope| -> Result<()> {
@@ -141,7 +141,7 @@ impl Run<'_> {
                 scope.spawn(move || event_loop.run(&mut service).map(|ended| (ended, service)))
             });
             let threads: Vec<Thread<S>> = threads.collect();
-            self.conduct(&reporter, &threads, &mut outcome);
+            self.conduct(&threads, &mut outcome);
             for thread in threads {
                 let joined = thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
                 let (how, service) = joined?;
@@ -150,8 +150,7 @@ impl Run<'_> {
             }
             Ok(())
         })?;
-        let status = outcome.tell(&reporter, &self.title(), &self.options);
-        reporter.flush();
+        let status = outcome.tell(self.reporter, &self.title(), &self.options);
         match ended {
             Ended::Stopped => status,
             Ended::AtOnce(signal) => Ok(cli::signalled(signal)),
@@ -167,7 +166,7 @@ impl Run<'_> {
     }
 
     /// Lets all threads begin when all are ready, and looks at the clocks then and at the end.
-    fn conduct<S>(&self, reporter: &Reporter, threads: &[Thread<S>], outcome: &mut Outcome) {
+    fn conduct<S>(&self, threads: &[Thread<S>], outcome: &mut Outcome) {
         let gone = || threads.iter().filter(|thread| thread.is_finished()).count();
         while self.course.ready() < threads.len() && gone() == 0 {
             thread::sleep(LOOK);
@@ -175,7 +174,7 @@ impl Run<'_> {
         if gone() == threads.len() {
             return;
         }
-        reporter.report(&Event::Load(self.running));
+        self.reporter.report(&Event::Load(self.running));
         outcome.note_begin();
         let begin = self.course.begin();
         let progress = Progress::of(self.common.duration.as_millis() as u64);

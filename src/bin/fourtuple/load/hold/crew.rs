@@ -18,8 +18,8 @@ use nix::unistd::Pid;
 use super::share::{Order, Progress};
 use super::{Close, HoldArgs};
 
-/// How long the holders have to end.
-const PATIENCE: Duration = Duration::from_secs(10);
+/// How long the holders have to end: on a busy machine a million connections take more than a minute.
+const PATIENCE: Duration = Duration::from_secs(300);
 
 /// All holders, and what each has said last.
 pub struct Crew {

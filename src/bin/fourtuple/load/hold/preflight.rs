@@ -50,6 +50,7 @@ pub fn free_ports(source: IpAddr, (low, high): (u16, u16)) -> Vec<u16> {
 /// What is missing, in words, and the next step.
 pub fn check(count: usize, spread: &Spread, range: (u16, u16)) -> Result<Preflight> {
     let shortage = Shortage { count };
+    shortage.of_families(spread)?;
     shortage.of_ports(spread, range)?;
     let processes = shortage.of_own_descriptors()?;
     let local = spread.remotes.iter().all(|remote| remote.ip().is_loopback());
@@ -71,6 +72,14 @@ impl Shortage {
     fn error(&self, fact: impl Display, step: impl Display) -> Error {
         let fact = io::Error::other(fact.to_string());
         Error::new("hold", format_args!("{} connections", self.count), fact).hint(step)
+    }
+
+    fn of_families(&self, spread: &Spread) -> Result<()> {
+        let strange = spread.remotes.iter().find(|remote| remote.is_ipv4() != spread.source.is_ipv4());
+        strange.map_or(Ok(()), |remote| {
+            let fact = format!("{} and {} are of two families", spread.source, remote.ip());
+            Err(self.error(fact, "IPv4 addresses alone, or IPv6 addresses alone"))
+        })
     }
 
     fn of_ports(&self, spread: &Spread, (low, high): (u16, u16)) -> Result<()> {

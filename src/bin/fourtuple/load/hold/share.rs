@@ -48,7 +48,7 @@ pub struct Progress {
 }
 
 /// Runs it.
-pub fn run(_: &ShareArgs) -> Result<ExitCode> {
+pub fn run() -> Result<ExitCode> {
     cli::raise_descriptor_limit();
     die_with_parent()?;
     let Order { plan, connect_timeout } = order()?;
