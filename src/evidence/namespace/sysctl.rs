@@ -1,7 +1,8 @@
 //! The settings of a network namespace, as sysctl(8) names them.
 
-use std::fs::{self, OpenOptions};
-use std::io::Write;
+use std::fmt::Display;
+use std::fs::{File, OpenOptions};
+use std::io::{self, Read, Write};
 use std::path::PathBuf;
 use std::str::FromStr;
 
@@ -21,6 +22,9 @@ pub const PINNED: [(&str, &str); 6] = [
     ("net.ipv4.tcp_congestion_control", "reno"),
     ("net.ipv4.ip_local_port_range", "32768 60999"),
 ];
+
+/// Longer in bytes than any value: every second port reserved.
+const LONGEST: usize = 256 * 1024;
 
 /// A setting under `net.` and its value, parsed from `KEY=VALUE`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -43,6 +47,11 @@ impl FromStr for Sysctl {
 }
 
 impl Sysctl {
+    /// Sets `key`, such as `net.ipv4.tcp_syn_retries`.
+    pub fn new(key: &str, value: impl Display) -> Self {
+        Self { key: key.to_owned(), value: value.to_string() }
+    }
+
     /// Writes it; whatever is not `net.` belongs to the whole system and is refused.
     pub(super) fn write(&self) -> Result<()> {
         let parts: Vec<&str> = self.key.split('.').collect();
@@ -73,18 +82,24 @@ impl Sysctl {
 
 /// The value that a sysctl has now, for a setting under `net.` in this network; several numbers are apart by a blank.
 pub fn setting(key: &str) -> Option<String> {
-    let text = fs::read_to_string(format!("/proc/sys/{}", key.replace('.', "/"))).ok()?;
+    let text = read_once(&format!("/proc/sys/{}", key.replace('.', "/"))).ok()?;
     Some(text.split_whitespace().collect::<Vec<_>>().join(" "))
+}
+
+/// Reads a value by one call: of `ip_local_reserved_ports` the kernel gives the second one nothing, however little the
+/// first one took.
+fn read_once(path: &str) -> io::Result<String> {
+    let mut value = vec![0; LONGEST];
+    let length = File::open(path)?.read(&mut value)?;
+    value.truncate(length);
+    String::from_utf8(value).map_err(io::Error::other)
 }
 
 /// Writes the pinned settings, those that this kernel has.
 pub(super) fn pin() -> Result<()> {
-    PINNED.iter().try_for_each(|(key, value)| {
-        let outcome = Sysctl { key: (*key).to_owned(), value: (*value).to_owned() }.write();
-        match outcome {
-            Err(error) if error.errno() == Some(Errno::ENOENT) => Ok(()),
-            outcome => outcome,
-        }
+    PINNED.iter().try_for_each(|(key, value)| match Sysctl::new(key, value).write() {
+        Err(error) if error.errno() == Some(Errno::ENOENT) => Ok(()),
+        outcome => outcome,
     })
 }
 
