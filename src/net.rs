@@ -8,9 +8,12 @@ mod options;
 #[cfg(target_os = "linux")]
 mod owner;
 #[cfg(target_os = "linux")]
+mod picked;
+#[cfg(target_os = "linux")]
 mod poll;
 #[cfg(target_os = "linux")]
 mod segments;
+mod source;
 mod state;
 #[cfg(target_os = "linux")]
 mod tcp_info;
@@ -18,14 +21,17 @@ mod tcp_info;
 pub use four_tuple::FourTuple;
 #[cfg(target_os = "linux")]
 pub use named_option::{NamedOption, OptionValue, Takes};
-pub use open::{BoundSocket, bind, local_address, socket};
+pub use open::{BoundSocket, bind, connect_unbound, local_address, socket};
 pub use options::SocketOptions;
 #[cfg(target_os = "linux")]
 pub use owner::set_owner;
 #[cfg(target_os = "linux")]
+pub use picked::may_be_picked;
+#[cfg(target_os = "linux")]
 pub use poll::poll;
 #[cfg(target_os = "linux")]
 pub use segments::{hide_segments, show_segments};
+pub use source::source_address;
 pub use state::TcpState;
 #[cfg(target_os = "linux")]
 pub use tcp_info::state_of;

@@ -1,13 +1,13 @@
 //! A server as it is named on a command line: `HOST:PORT`.
 
 use std::io;
-use std::net::{Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
 use nix::libc::POLLOUT;
 
 use super::values::{Parsed, port_range, remote_port};
-use super::{addresses_of, unresolved};
+use super::{addresses_of, resolve, unresolved};
 use crate::error::Result;
 use crate::net::{SocketOptions, bind, poll};
 
@@ -72,8 +72,21 @@ impl Remote {
     ///
     /// What getaddrinfo(3) says.
     pub fn all(&self) -> Result<Vec<SocketAddr>> {
-        let ip = self.first()?.ip();
-        Ok((self.low..=self.high).map(|port| SocketAddr::new(ip, port)).collect())
+        Ok(self.ports_of(self.first()?.ip()))
+    }
+
+    /// The first address that a socket bound to `local` can connect to, with each of the ports.
+    ///
+    /// # Errors
+    ///
+    /// As [`resolve`].
+    pub fn all_from(&self, local: IpAddr) -> Result<Vec<SocketAddr>> {
+        let found = resolve(&self.host, self.low, SocketAddr::new(local, 0))?;
+        Ok(found.first().map_or_else(Vec::new, |first| self.ports_of(first.ip())))
+    }
+
+    fn ports_of(&self, ip: IpAddr) -> Vec<SocketAddr> {
+        (self.low..=self.high).map(|port| SocketAddr::new(ip, port)).collect()
     }
 }
 

@@ -2,6 +2,7 @@
 //!
 //! The `bind` of mio and of the standard library set SO_REUSEADDR and a backlog on their own.
 
+use std::io;
 use std::net::SocketAddr;
 
 use nix::errno::Errno;
@@ -25,16 +26,42 @@ pub struct BoundSocket {
 /// address that is not this host's; `EACCES` for a privileged port (ip(7)); `EMFILE` and `ENFILE`
 /// from `socket`.
 pub fn bind(local: SocketAddr, options: &SocketOptions) -> Result<BoundSocket> {
-    let open = || {
-        let socket = socket(Domain::for_address(local))?;
-        socket.set_nonblocking(true)?;
-        Ok(socket)
-    };
-    let socket = open().map_err(|error: std::io::Error| Error::new("socket", local, error))?;
-    options.apply(&socket, local)?;
+    let socket = open(local, options)?;
     socket.bind(&local.into()).map_err(|error| Error::new("bind", local, error))?;
     let local = local_address(&socket)?;
     Ok(BoundSocket { socket, local })
+}
+
+/// Opens a socket with `options` and begins to connect it without bind(2): the kernel picks its address and port.
+///
+/// The socket becomes writable when the outcome is known, and SO_ERROR then tells it.
+///
+/// # Errors
+///
+/// As [`BoundSocket::connect`]; `EMFILE` and `ENFILE` from `socket`.
+pub fn connect_unbound(remote: SocketAddr, options: &SocketOptions) -> Result<Socket> {
+    let socket = open(remote, options)?;
+    begin_to_connect(&socket, remote).map_err(|error| Error::new("connect", remote, error))?;
+    Ok(socket)
+}
+
+/// A non-blocking socket with `options`, of the family of `address`.
+fn open(address: SocketAddr, options: &SocketOptions) -> Result<Socket> {
+    let open = || {
+        let socket = socket(Domain::for_address(address))?;
+        socket.set_nonblocking(true)?;
+        Ok(socket)
+    };
+    let socket = open().map_err(|error: io::Error| Error::new("socket", address, error))?;
+    options.apply(&socket, address)?;
+    Ok(socket)
+}
+
+fn begin_to_connect(socket: &Socket, remote: SocketAddr) -> io::Result<()> {
+    match socket.connect(&remote.into()) {
+        Err(error) if error.raw_os_error() == Some(Errno::EINPROGRESS as i32) => Ok(()),
+        outcome => outcome,
+    }
 }
 
 /// Makes the call socket(2) for TCP: a blocking socket without any option.
@@ -42,7 +69,7 @@ pub fn bind(local: SocketAddr, options: &SocketOptions) -> Result<BoundSocket> {
 /// # Errors
 ///
 /// `EMFILE` and `ENFILE`; `EAFNOSUPPORT` where the kernel lacks the family.
-pub fn socket(domain: Domain) -> std::io::Result<Socket> {
+pub fn socket(domain: Domain) -> io::Result<Socket> {
     Socket::new(domain, Type::STREAM, Some(Protocol::TCP))
 }
 
@@ -73,11 +100,9 @@ impl BoundSocket {
     /// What the kernel knows at once: `EADDRNOTAVAIL` where the four-tuple exists or no port is left,
     /// `ENETUNREACH` without a route, `EAFNOSUPPORT` for the other address family.
     pub fn connect(self, remote: SocketAddr) -> Result<Socket> {
-        match self.socket.connect(&remote.into()) {
-            Ok(()) => Ok(self.socket),
-            Err(error) if error.raw_os_error() == Some(Errno::EINPROGRESS as i32) => Ok(self.socket),
-            Err(error) => Err(Error::new("connect", FourTuple { local: self.local, remote }, error)),
-        }
+        begin_to_connect(&self.socket, remote)
+            .map_err(|error| Error::new("connect", FourTuple { local: self.local, remote }, error))?;
+        Ok(self.socket)
     }
 }
 
