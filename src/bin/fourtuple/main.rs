@@ -1,6 +1,7 @@
 //! `fourtuple`: the lab bench.
 
 mod bundle;
+mod columns;
 mod hide;
 mod isolate;
 mod load;

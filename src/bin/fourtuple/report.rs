@@ -1,11 +1,11 @@
 //! `fourtuple report`: an experiment's evidence as a page.
 
 use std::fs;
-use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::Args;
+use fourtuple::cli::print;
 use fourtuple::error::{Error, Result};
 use fourtuple::evidence::report::{Bundle, Trouble, index, page, text};
 use fourtuple::report::say;
@@ -60,16 +60,5 @@ pub fn run(args: &ReportArgs) -> Result<ExitCode> {
 
 fn write_page(path: &Path, page: &str) -> Result<()> {
     fs::write(path, page).map_err(|error| Error::new("write", path.display(), error))?;
-    print(&format!("written {}\n", path.display()))
-}
-
-/// A reader that has gone has seen enough; any other failure is told.
-fn print(text: &str) -> Result<()> {
-    let mut output = io::stdout().lock();
-    match output.write_all(text.as_bytes()).and_then(|()| output.flush()) {
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
-            Err(Error::new("write", "standard output", error))
-        }
-        _ => Ok(()),
-    }
+    print(&format!("written {}\n", path.display())).map(drop)
 }

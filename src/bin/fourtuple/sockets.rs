@@ -127,10 +127,7 @@ pub fn run(args: &SocketsArgs) -> Result<ExitCode> {
         .collect();
     let text = match args.format {
         Format::Json => entries.iter().map(|entry| entry.json() + "\n").collect(),
-        Format::Text => match table::terminal_width() {
-            Some(width) => table::fitted(&entries, !args.no_header, width),
-            None => table::plain(&entries, !args.no_header),
-        },
+        Format::Text => table::shown(&entries, !args.no_header),
     };
     cli::print(&text)
 }

@@ -1,40 +1,21 @@
 //! Rows as text: columns for a reader at a terminal, columns for a script.
 
-use std::fmt::Write;
-use std::io::{IsTerminal, stdout};
-
-use comfy_table::{ContentArrangement, Table, presets};
 use fourtuple::report::Commas;
 
 use super::Entry;
+use crate::columns;
 
 const COLUMNS: usize = 9;
 const HEADER: [&str; COLUMNS] =
     ["STATE", "LOCAL", "REMOTE", "RECV-Q", "SEND-Q", "TIMER", "UID", "INODE", "PROCESSES"];
-const GAP: &str = "  ";
 
 type Line = [String; COLUMNS];
 
-/// How many columns the terminal on standard output has, where it is one.
-pub fn terminal_width() -> Option<u16> {
-    let output = stdout();
-    let size = || terminal_size::terminal_size_of(&output).map(|(width, _)| width.0);
-    output.is_terminal().then(|| size().filter(|&width| width > 0).unwrap_or(80))
-}
-
-/// A table for a terminal; where it is too wide, addresses, timers and processes go over several lines.
-pub fn fitted(entries: &[Entry], header: bool, width: u16) -> String {
-    let lines = lines(entries, header);
-    if widths(&lines).iter().map(|width| width + GAP.len()).sum::<usize>() <= usize::from(width) + GAP.len() {
-        return aligned(&lines);
-    }
-    let mut table = Table::new();
-    table.load_style(presets::NOTHING).set_content_arrangement(ContentArrangement::Dynamic).set_width(width);
-    table.add_rows(lines.into_iter().map(break_cells));
-    for column in table.column_iter_mut() {
-        column.set_padding((0, 1));
-    }
-    table.trim_fmt() + "\n"
+/// The rows; on a terminal that is too narrow, addresses, timers and processes go over several lines.
+///
+/// Elsewhere columns separated by blanks, none of them empty or with a blank in it.
+pub fn shown(entries: &[Entry], header: bool) -> String {
+    columns::shown(lines(entries, header), break_cells)
 }
 
 /// Puts the port, the remaining time and each process on a line of its own.
@@ -47,38 +28,9 @@ fn break_cells([state, local, remote, received, sent, timer, uid, inode, process
     [state, broken(local), broken(remote), received, sent, timer, uid, inode, processes]
 }
 
-/// Columns separated by blanks, none of them empty or with a blank in it.
-pub fn plain(entries: &[Entry], header: bool) -> String {
-    aligned(&lines(entries, header))
-}
-
 fn lines(entries: &[Entry], header: bool) -> Vec<Line> {
     let header = header.then(|| HEADER.map(str::to_owned));
     header.into_iter().chain(entries.iter().map(cells)).collect()
-}
-
-fn widths(lines: &[Line]) -> [usize; COLUMNS] {
-    let mut widths = [0; COLUMNS];
-    for line in lines {
-        for (width, cell) in widths.iter_mut().zip(line) {
-            *width = cell.chars().count().max(*width);
-        }
-    }
-    widths
-}
-
-fn aligned(lines: &[Line]) -> String {
-    let widths = widths(lines);
-    let mut text = String::new();
-    for [columns @ .., processes] in lines {
-        for (cell, width) in columns.iter().zip(widths) {
-            // Writing to a String cannot fail.
-            let _ = write!(text, "{cell:width$}{GAP}");
-        }
-        text.push_str(processes);
-        text.push('\n');
-    }
-    text
 }
 
 fn cells(Entry { row, processes }: &Entry) -> Line {
@@ -104,6 +56,14 @@ mod tests {
     use fourtuple::net::TcpState;
 
     use super::*;
+
+    fn plain(entries: &[Entry], header: bool) -> String {
+        columns::aligned(&lines(entries, header))
+    }
+
+    fn fitted(entries: &[Entry], header: bool, width: u16) -> String {
+        columns::fitted(lines(entries, header), break_cells, width)
+    }
 
     fn entry() -> Entry {
         let timer =
