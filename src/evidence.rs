@@ -13,6 +13,7 @@ pub mod namespace;
 pub mod owners;
 pub mod packets;
 pub mod pcapng;
+pub mod ports;
 pub mod report;
 pub mod scratch;
 pub mod segment;

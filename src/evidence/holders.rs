@@ -135,7 +135,7 @@ fn covers(row: &SocketRow, address: SocketAddr) -> bool {
 }
 
 /// Equal where an IPv4 address and the IPv6 address that it is mapped to are one, and scope 0 is any.
-fn same_address(one: SocketAddr, other: SocketAddr) -> bool {
+pub(super) fn same_address(one: SocketAddr, other: SocketAddr) -> bool {
     let scope = |address| match address {
         SocketAddr::V6(address) => address.scope_id(),
         SocketAddr::V4(_) => 0,

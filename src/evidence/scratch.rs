@@ -13,13 +13,18 @@ use serde::{Deserialize, Serialize};
 
 use super::bind_matrix;
 use super::namespace::{self, Sysctl};
+use super::ports;
 use super::why;
 use crate::error::{Error, Result};
 use crate::report::say;
 
 /// Every question that a scratch network answers.
-const KNOWN: &[Known] =
-    &[known::<bind_matrix::Measure>(), known::<bind_matrix::Prove>(), known::<why::Rehearsal>()];
+const KNOWN: &[Known] = &[
+    known::<bind_matrix::Measure>(),
+    known::<bind_matrix::Prove>(),
+    known::<ports::Measure>(),
+    known::<why::Rehearsal>(),
+];
 
 /// The first argument of a process that answers.
 const MARK: &str = "--scratch";

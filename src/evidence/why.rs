@@ -24,7 +24,7 @@ use nix::errno::Errno;
 use nix::unistd::geteuid;
 use serde::{Deserialize, Serialize};
 
-pub use holding::{claim, on_port};
+pub use holding::{claim, on_port, stage};
 pub(super) use rehearsal::Rehearsal;
 pub use settings::Settings;
 pub use step::{Leftover, Set, Step};

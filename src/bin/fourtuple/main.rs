@@ -8,6 +8,7 @@ mod load;
 mod matrix;
 mod packets;
 mod perform;
+mod ports;
 mod report;
 mod sockets;
 mod why;
@@ -30,6 +31,7 @@ enum Command {
     Matrix(matrix::MatrixArgs),
     Packets(packets::PacketsArgs),
     Perform(perform::PerformArgs),
+    Ports(ports::PortsArgs),
     Report(report::ReportArgs),
     Sockets(sockets::SocketsArgs),
     Why(why::WhyArgs),
@@ -44,6 +46,7 @@ fn main() -> ExitCode {
         Command::Matrix(args) => matrix::run(&args),
         Command::Packets(args) => packets::run(&args),
         Command::Perform(args) => Ok(perform::run(&args)),
+        Command::Ports(args) => ports::run(&args),
         Command::Report(args) => report::run(&args),
         Command::Sockets(args) => sockets::run(&args),
         Command::Why(args) => why::run(&args),

@@ -161,7 +161,7 @@ pub fn claim(holder: &Holder) -> Claim {
 }
 
 /// What counts of a socket's state.
-pub(super) fn stage(row: &SocketRow) -> Stage {
+pub fn stage(row: &SocketRow) -> Stage {
     match (row.state, row.timer) {
         (TcpState::Listen, _) => Stage::Listening,
         // FIN-WAIT-2 has this timer where no process has the socket, and is then kept as TIME-WAIT is.
