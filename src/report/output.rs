@@ -70,32 +70,36 @@ impl Output {
     fn stream(stream: &(impl AsFd + IsTerminal), format: Format) -> Self {
         let bold = Style::new().effects(Effects::BOLD);
         let word_style = if format == Format::Text && coloured(stream) { bold } else { Style::new() };
-        Self::to(stream.as_fd().try_clone_to_owned().map(File::from).ok(), format, word_style)
+        Self::to(stream.as_fd().try_clone_to_owned().map(File::from), format, word_style)
     }
 
     /// A file of JSON Lines.
     pub fn record(file: File) -> Self {
-        Self::to(Some(file), Format::Json, Style::new())
+        Self::to(Ok(file), Format::Json, Style::new())
     }
 
-    fn to(file: Option<File>, format: Format, word_style: Style) -> Self {
+    fn to(file: io::Result<File>, format: Format, word_style: Style) -> Self {
+        let failed = file.as_ref().err().map(errno_of);
         let output = Self(Arc::new(Shared {
-            file,
+            file: file.ok(),
             format,
             word_style,
-            queue: Mutex::default(),
+            queue: Mutex::new(Queue { failed, ..Queue::default() }),
             queued: Condvar::new(),
             written: Condvar::new(),
             wake: OnceLock::new(),
         }));
         if output.0.file.is_some() {
             let shared = Arc::clone(&output.0);
-            // Without a thread the queue fills up and lines are dropped, which is what is promised.
-            let _ = thread::Builder::new().name("output".to_owned()).spawn(move || {
+            let writer = thread::Builder::new().name("output".to_owned()).spawn(move || {
                 // A signal is to wake the loop, not to interrupt a write.
                 let _ = SigSet::all().thread_block();
                 shared.write_all_queued();
             });
+            // Without a thread the queue fills up and lines are dropped, which is what is promised.
+            if let Err(error) = writer {
+                output.0.lock().failed = Some(errno_of(&error));
+            }
         }
         output
     }
@@ -208,6 +212,10 @@ impl Shared {
     }
 }
 
+fn errno_of(error: &io::Error) -> Errno {
+    error.raw_os_error().map_or(Errno::EIO, Errno::from_raw)
+}
+
 /// Throws away what was written and the lines that were not, and returns how many these are.
 ///
 /// The rest of a line that is cut stays, to be written first: half a line and the next one would read as one.
@@ -238,7 +246,7 @@ fn write_batch(mut file: &File, bytes: &[u8]) -> (usize, Option<Errno>) {
                     _ => {}
                 }
             }
-            Err(error) => return (written, Some(error.raw_os_error().map_or(Errno::EIO, Errno::from_raw))),
+            Err(error) => return (written, Some(errno_of(&error))),
         }
     }
     (written, None)
