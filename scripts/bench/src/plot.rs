@@ -31,12 +31,12 @@ fn picture<'a>(root: &Area<'a>, figure: &Figure, title: &str, height: i32) -> Dr
     let words = format!("{title}: {}", figure.metric.name());
     root.draw(&Text::new(words, (12, 14), ("sans-serif", 16).into_font()))?;
     let scale = Scale::of(figure);
-    for tick in 0..=4 {
-        let value = scale.most * f64::from(tick) / 4.0;
+    for value in scale.ticks() {
         let x = scale.x(value);
         root.draw(&PathElement::new([(x, TOP - 6), (x, height - BOTTOM)], RGBColor(220, 220, 220)))?;
         let style = TextStyle::from(("sans-serif", 12)).pos(Pos::new(HPos::Center, VPos::Top));
-        root.draw(&Text::new(figure.metric.show(value), (x, height - BOTTOM + 8), style))?;
+        let words = if value == 0.0 { "0".to_owned() } else { figure.metric.show(value) };
+        root.draw(&Text::new(words, (x, height - BOTTOM + 8), style))?;
     }
     for (line, series) in (0..).zip(&figure.series) {
         draw_series(root, figure, series, &scale, TOP + LINE * line + LINE / 2, line == 0)?;
@@ -75,8 +75,30 @@ impl Scale {
         Self { most: 1.1 * medians.fold(f64::MIN_POSITIVE, f64::max) }
     }
 
+    /// Zero, and the multiples of one, two or five times a power of ten that give five lines at most.
+    fn ticks(&self) -> impl Iterator<Item = f64> {
+        let least = self.most / 5.0;
+        let power = 10_f64.powf(least.log10().floor());
+        let step = [1.0, 2.0, 5.0, 10.0].map(|digit| digit * power).into_iter().find(|&step| step >= least);
+        let (step, most) = (step.unwrap_or(self.most), self.most);
+        (0..=5).map(move |tick| step * f64::from(tick)).take_while(move |&value| value <= most)
+    }
+
     fn x(&self, value: f64) -> i32 {
         let width = f64::from(WIDTH - LEFT - RIGHT);
         LEFT + (width * (value / self.most).min(1.0)) as i32
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Scale;
+
+    #[test]
+    fn lines_stand_at_round_values() {
+        let ticks = |most| Scale { most }.ticks().collect::<Vec<_>>();
+        assert_eq!(ticks(10_300.0), [0.0, 5000.0, 10_000.0]);
+        assert_eq!(ticks(4.4), [0.0, 1.0, 2.0, 3.0, 4.0]);
+        assert_eq!(ticks(99.0), [0.0, 20.0, 40.0, 60.0, 80.0]);
     }
 }
