@@ -29,7 +29,9 @@ impl<R: Reply> Replying<R> {
     }
 
     fn take_reply(&mut self, id: ConnectionId) -> R {
-        self.begun.remove(&id).unwrap_or_else(|| self.fresh.clone())
+        // An echo remembers nothing, and to hash an id costs a fifth of all that it does in user mode.
+        let begun = if self.begun.is_empty() { None } else { self.begun.remove(&id) };
+        begun.unwrap_or_else(|| self.fresh.clone())
     }
 }
 
