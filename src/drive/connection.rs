@@ -1,6 +1,6 @@
 //! One stream: what is unsent, which way is ready, which sides have finished, and its deadlines.
 
-use std::io::{self, ErrorKind, Read, Write};
+use std::io::{self, ErrorKind};
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
 use std::time::Duration;
 
@@ -15,9 +15,13 @@ use crate::report::CloseReason;
 use crate::service::Closed;
 
 /// What connections need of a socket.
-pub trait Stream: Read + Write + Source + Sized {
+pub trait Stream: Source + Sized {
     /// `socket`, non-blocking, as what an event loop can watch.
     fn watched(socket: Socket) -> Self;
+    /// recv(2).
+    fn receive(&mut self, buffer: &mut [u8]) -> io::Result<usize>;
+    /// send(2).
+    fn send(&mut self, bytes: &[u8]) -> io::Result<usize>;
     /// getsockname(2).
     fn local(&self) -> io::Result<SocketAddr>;
     /// getpeername(2).
@@ -266,7 +270,7 @@ impl<S: Stream> Connection<S> {
     /// Reads once.
     pub fn read(&mut self, buffer: &mut [u8], now: Time) -> ReadOutcome {
         loop {
-            match self.stream.read(buffer) {
+            match self.stream.receive(buffer) {
                 Ok(0) => {
                     self.readable = false;
                     self.remote_finished = true;
@@ -328,7 +332,7 @@ impl<S: Stream> Connection<S> {
     fn write(&mut self, bytes: &[u8]) -> usize {
         let mut written = 0;
         while let Some(rest) = bytes.get(written..).filter(|rest| !rest.is_empty()) {
-            match self.stream.write(rest) {
+            match self.stream.send(rest) {
                 Ok(length) => written += length,
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 Err(error) => {

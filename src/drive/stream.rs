@@ -5,13 +5,24 @@ use std::net::{Shutdown, SocketAddr};
 use std::time::Duration;
 
 use mio::net::TcpStream;
+use rustix::net::{RecvFlags, SendFlags, recv, send};
 use socket2::{SockRef, Socket};
 
 use super::connection::Stream;
 
+// std's read and write come to recv(3) and send(3) of the C library, where a thread may be cancelled: in a program with
+// threads that costs each call two atomic operations, 1.5 % of an echo.
 impl Stream for TcpStream {
     fn watched(socket: Socket) -> Self {
         Self::from_std(socket.into())
+    }
+
+    fn receive(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        Ok(recv(&*self, buffer, RecvFlags::empty())?.0)
+    }
+
+    fn send(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        Ok(send(&*self, bytes, SendFlags::NOSIGNAL)?)
     }
 
     fn local(&self) -> io::Result<SocketAddr> {

@@ -1,7 +1,7 @@
 //! A socket without a kernel: it takes what it likes, and tells by edges what EPOLLET would tell.
 
 use std::cell::{Cell, RefCell};
-use std::io::{self, Read, Write};
+use std::io;
 use std::net::SocketAddr;
 use std::rc::Rc;
 
@@ -298,25 +298,17 @@ pub fn pattern(from: u64, length: u64) -> &'static [u8] {
 #[derive(Debug)]
 pub struct Fake(pub Rc<RefCell<Kernel>>);
 
-impl Read for Fake {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        self.0.borrow_mut().recv(buffer)
-    }
-}
-
-impl Write for Fake {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.borrow_mut().transmit(bytes)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
 impl Stream for Fake {
     fn watched(_: Socket) -> Self {
         unreachable!("the model opens its connections itself")
+    }
+
+    fn receive(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.0.borrow_mut().recv(buffer)
+    }
+
+    fn send(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.borrow_mut().transmit(bytes)
     }
 
     fn local(&self) -> io::Result<SocketAddr> {
