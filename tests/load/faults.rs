@@ -144,3 +144,24 @@ fn wrong_usage_names_the_argument() {
         assert!(end.stderr.contains(argument), "{arguments:?}: {}", end.stderr);
     }
 }
+
+#[test]
+fn after_the_first_answer_only_verify_sees_a_wrong_byte() {
+    fn corrupt_the_third(mut stream: TcpStream) {
+        let mut request = [0; 64];
+        for number in 0.. {
+            if stream.read_exact(&mut request).is_err() {
+                return;
+            }
+            request[63] ^= u8::from(number == 2);
+            let _ = stream.write_all(&request);
+        }
+    }
+    let options = ["--connections", "2", "--duration", "200ms"];
+    let blind = load("rr", server(corrupt_the_third), &options).well();
+    assert!(event(&blind, "result")["requests"].as_u64() > Some(6));
+    let end = load("rr", server(corrupt_the_third), &[&options[..], &["--verify"]].concat()).with_status(1);
+    assert_eq!(event(&end, "failures")["wrong"], 2);
+    assert!(end.stderr.contains("byte 191 of the answers is not the one that was sent"), "{}", end.stderr);
+    assert_eq!(event(&end, "result")["requests"], 4, "two right answers each");
+}

@@ -12,6 +12,7 @@ mod spin;
 use std::path::Path;
 
 use nix::sys::signal::Signal;
+use program::namespace::isolated;
 use program::{End, Listener, Program, field};
 use serde_json::Value;
 
@@ -134,4 +135,16 @@ fn ctrl_c_ends_the_run_early_and_it_is_told_as_it_is() {
         assert!(event(&end, "result")["elapsed_us"].as_u64() < Some(10_000_000), "{mode}: {}", end.stdout);
         assert_eq!(end.stderr, "");
     }
+}
+
+#[test]
+fn connect_uses_its_source_ports_again_and_passes_over_those_of_others() {
+    if !isolated("connect_uses_its_source_ports_again_and_passes_over_those_of_others") {
+        return;
+    }
+    let listener = Listener::start(&["--quiet"]);
+    let _taken = Listener::at("127.0.0.1", 20_001, &["--quiet", "--reuse-port", "off"]);
+    let options = ["--source-ports", "20000-20003", "--connections", "2", "--duration", "200ms"];
+    let end = load("connect", listener.address, &options).well();
+    assert!(event(&end, "result")["requests"].as_u64() > Some(20), "{}", end.stdout);
 }

@@ -215,6 +215,8 @@ impl Service for Exchange {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::super::pattern::Pattern;
     use super::super::{Rate, any_plan};
     use super::*;
@@ -277,6 +279,20 @@ mod tests {
         io.unsent = 0;
         exchange.drained(&mut io, ID);
         assert_eq!(writes(&io.take()), 1, "all that came to be due meanwhile, together");
+    }
+
+    #[test]
+    fn what_is_sent_late_counts_from_when_it_was_due() {
+        let rate = Some(Rate { per_second: 100.0, thread: 0, threads: 1 });
+        let (mut exchange, mut io, _) = begun(LoadPlan { size: 1, rate, ..any_plan() });
+        let begin = Instant::now();
+        // The second is due by then, and the first has been for 10 ms.
+        while begin.elapsed() < Duration::from_millis(10) {}
+        exchange.woken(&mut io);
+        exchange.received(&mut io, ID, &answer(0, 2));
+        let tally = exchange.tally();
+        assert_eq!(tally.requests, 2);
+        assert!(tally.latency.max() >= 10_000_000, "{} ns", tally.latency.max());
     }
 
     #[test]
