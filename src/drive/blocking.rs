@@ -124,12 +124,13 @@ impl Front {
     pub(super) fn run(mut self, model: &mut dyn Model) -> Result<Ended> {
         loop {
             let connection_waits = self.wait(model)?;
+            // Before what a signal tells of is looked at: one that comes after that must wake this loop again.
+            self.hear(model);
             let before = model.unended();
             model.note_ended();
             if model.unended() < before {
                 self.exhaustion.note_room(self.clock.now());
             }
-            self.hear(model);
             if connection_waits {
                 self.accept(model);
             }

@@ -6,6 +6,7 @@ pub mod client;
 pub mod kernel;
 pub mod namespace;
 pub mod terminal;
+pub mod tool;
 
 use std::io::Read;
 use std::net::{SocketAddr, TcpStream};
