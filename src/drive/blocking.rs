@@ -126,11 +126,7 @@ impl Front {
             let connection_waits = self.wait(model)?;
             // Before what a signal tells of is looked at: one that comes after that must wake this loop again.
             self.hear(model);
-            let before = model.unended();
             model.note_ended();
-            if model.unended() < before {
-                self.exhaustion.note_room(self.clock.now());
-            }
             if connection_waits {
                 self.accept(model);
             }

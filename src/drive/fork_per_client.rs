@@ -140,7 +140,7 @@ impl<R: Reply> ForkPerClient<R> {
 
 impl<R: Reply> Model for ForkPerClient<R> {
     fn serve(&mut self, socket: Socket, tuple: FourTuple, listener: &Socket) -> io::Result<()> {
-        // Our handlers write into a pipe that a child has too: until it has its own, a signal to it would be one to us.
+        // Until a child has handlers of its own, a signal to it would run ours there, and be lost.
         let mask = SigSet::all().thread_swap_mask(SigmaskHow::SIG_BLOCK)?;
         let parent = getpid();
         let forked = fork();
