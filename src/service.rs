@@ -77,11 +77,6 @@ pub enum Input<'a> {
     Failed(Error),
 }
 
-impl Timer {
-    /// Each of them.
-    pub const ALL: [Self; 2] = [Self::Interval, Self::Answer];
-}
-
 /// What somebody outside asks of the program.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Signal {

@@ -7,11 +7,12 @@ mod fake;
 #[cfg(test)]
 mod model;
 mod opens;
+mod reminders;
 mod requests;
 mod streams;
 mod turns;
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::io;
 use std::time::Duration;
 
@@ -27,8 +28,9 @@ use super::standard::Standard;
 use super::timers::Timers;
 use crate::net::SocketOptions;
 use crate::report::Reporter;
-use crate::service::{ConnectionId, Timer};
+use crate::service::ConnectionId;
 use deadlines::Alarm;
+use reminders::Reminders;
 
 /// The read buffer in bytes, one for all connections.
 const BUFFER: usize = 256 * 1024;
@@ -69,7 +71,7 @@ pub struct Connections<S = TcpStream> {
     /// With so few left, the table gives back what it grew to.
     shrink_at: usize,
     timers: Timers<(ConnectionId, Alarm)>,
-    service_timers: HashMap<(ConnectionId, Timer), Time>,
+    reminders: Reminders,
     /// When the service wants to be woken.
     wake_at: Option<Time>,
     /// Who has something to do, in order; each at most once.
@@ -95,7 +97,7 @@ impl<S: Stream> Connections<S> {
             generation: 0,
             shrink_at: 0,
             timers: Timers::new(),
-            service_timers: HashMap::new(),
+            reminders: Reminders::default(),
             wake_at: None,
             turns: VecDeque::with_capacity(ROOM),
             buffer: vec![0; BUFFER],

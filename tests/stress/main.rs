@@ -56,6 +56,7 @@ const ROWS: &[Row] = &[
     ("relay: bytes of user memory per idle paired client", rooms::idle_client),
     ("relay: 100,000 clients come and leave in every way", rooms::comings_and_goings),
     ("relay: lines without end", rooms::endless_lines),
+    ("relay: empty lines without end", rooms::empty_lines),
 ];
 
 /// Run when it is named, by `make soak`.

@@ -165,37 +165,60 @@ fn read_until(client: &TcpStream, begin: &str) {
 
 /// A line of 1 GiB, and 256 MiB of what a terminal would obey: memory stays bounded, and others are served as before.
 pub fn endless_lines() -> Verdict {
-    let relay = Server::relay(&["--turns", "off"]);
-    let mut crowd = Crowd::connect(relay.address, 100, false);
+    let obeyed = [vec![0x1b; (60 << 10) - 1], vec![b'\n']].concat();
+    beside_floods(false, vec![(vec![b'x'; 1 << 20], 1 << 10), (obeyed, 4369)])
+}
+
+/// Two million empty lines from each of a pair, who have the turn in turn: the same.
+pub fn empty_lines() -> Verdict {
+    beside_floods(true, vec![(vec![b'\n'; 1 << 16], 32)])
+}
+
+/// 50 busy rooms beside pairs that send each of the pieces so many times; the first of a pair only where there are turns.
+fn beside_floods(turns: bool, floods: Vec<(Vec<u8>, usize)>) -> Verdict {
+    let relay = Server::relay(&["--turns", if turns { "on" } else { "off" }]);
+    let mut crowd = Crowd::connect(relay.address, 100, turns);
     crowd.talk(Duration::from_secs(1));
     let (before, p99_before) = (relay.anonymous_memory(), p99(&crowd.talk(Duration::from_secs(2))));
-    let (mut peak, mut p99_beside) = (0, Duration::ZERO);
+    let (mut peak, mut p99_beside, start) = (0, Duration::ZERO, Instant::now());
     thread::scope(|scope| {
-        let sent = [(vec![b'x'; 1 << 20], 1024), ([vec![0x1b; (60 << 10) - 1], vec![b'\n']].concat(), 4369)];
-        let senders = sent.map(|(piece, times)| {
+        let mut senders = Vec::new();
+        for (piece, times) in &floods {
             let (first, mut second) = (connect(relay.address), connect(relay.address));
             second.read_exact(&mut [0; "* welcome\n* connected".len()]).unwrap();
-            scope.spawn(move || {
-                let reader = thread::spawn(move || drain(first));
-                // Refused in the end, where it is one line.
-                let _ = (0..times).try_for_each(|_| second.write_all(&piece));
-                let _ = second.shutdown(Shutdown::Write);
-                reader.join().unwrap()
-            })
-        });
+            senders.push(scope.spawn(move || flood(first, piece, if turns { *times } else { 0 })));
+            senders.push(scope.spawn(move || flood(second, piece, *times)));
+        }
         while !senders.iter().all(thread::ScopedJoinHandle::is_finished) {
             p99_beside = p99_beside.max(p99(&crowd.talk(Duration::from_millis(500))));
             peak = peak.max(relay.anonymous_memory());
         }
     });
-    let grown = (peak - before) as f64 / 1024.0;
+    let (grown, wrong) = ((peak - before) as f64 / 1024.0, crowd.wrong.len());
     Verdict::new(
-        grown <= 4096.0 && p99_beside <= Duration::from_millis(100) && crowd.wrong.is_empty(),
+        grown <= 4096.0 && p99_beside <= Duration::from_millis(100) && wrong == 0,
         format!(
-            "memory + {grown:.0} KiB (4,096), others' p99 {p99_beside:.1?} (100 ms), before {p99_before:.1?}, {} wrong",
-            crowd.wrong.len()
+            "memory + {grown:.0} KiB (4,096), others' p99 {p99_beside:.1?} (100 ms) for {:.0?}, before {p99_before:.1?}, \
+             {wrong} wrong (0)",
+            start.elapsed()
         ),
     )
+}
+
+/// Sends the piece so many times while it reads to the end.
+fn flood(stream: TcpStream, piece: &[u8], times: usize) {
+    let reader = drain_beside(&stream);
+    // Refused in the end, where it is one line.
+    let _ = (0..times).try_for_each(|_| (&stream).write_all(piece));
+    if times > 0 {
+        let _ = stream.shutdown(Shutdown::Write);
+    }
+    reader.join().unwrap();
+}
+
+fn drain_beside(stream: &TcpStream) -> thread::JoinHandle<()> {
+    let stream = stream.try_clone().unwrap();
+    thread::spawn(move || drain(stream))
 }
 
 /// Reads to the end, whatever it is.

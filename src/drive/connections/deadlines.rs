@@ -1,10 +1,10 @@
 //! Deadlines of connections and timers of services, in one heap.
 
-use std::collections::HashMap;
 use std::io;
 
 use slab::Slab;
 
+use super::reminders::Reminders;
 use super::{Connections, parts};
 use crate::drive::clock::Time;
 use crate::drive::connection::{Connection, Deadline, Stream};
@@ -27,13 +27,13 @@ impl<S: Stream> Connections<S> {
     }
 
     pub(super) fn push_timer(&mut self, due: Time, id: ConnectionId, alarm: Alarm) {
-        let (table, asked) = (&self.table, &self.service_timers);
+        let (table, asked) = (&self.table, &self.reminders);
         self.timers.push(due, (id, alarm), |due, &key| stands(table, asked, due, key));
     }
 
     /// Throws out the entries that have nothing to say any more.
     pub(super) fn sweep_timers(&mut self) {
-        let (table, asked) = (&self.table, &self.service_timers);
+        let (table, asked) = (&self.table, &self.reminders);
         self.timers.sweep(|due, &key| stands(table, asked, due, key));
     }
 
@@ -44,8 +44,8 @@ impl<S: Stream> Connections<S> {
                 Alarm::Deadline(deadline) => self.check_deadline(service, id, deadline, until),
                 Alarm::Service(timer) => {
                     // Another due time: asked for again since, or cancelled.
-                    if self.service_timers.get(&(id, timer)) == Some(&due) {
-                        self.service_timers.remove(&(id, timer));
+                    if self.reminders.due(id, timer) == Some(due) {
+                        self.reminders.cancel(id, timer);
                         service.timer(self, id, timer);
                     }
                 }
@@ -89,12 +89,12 @@ impl<S: Stream> Connections<S> {
 /// Whether a timer's entry may still have something to say.
 fn stands<S>(
     table: &Slab<Connection<S>>,
-    asked: &HashMap<(ConnectionId, Timer), Time>,
+    asked: &Reminders,
     due: Time,
     (id, alarm): (ConnectionId, Alarm),
 ) -> bool {
     match alarm {
-        Alarm::Service(timer) => asked.get(&(id, timer)) == Some(&due),
+        Alarm::Service(timer) => asked.due(id, timer) == Some(due),
         Alarm::Deadline(_) => {
             let (index, generation) = parts(id);
             table.get(index).is_some_and(|connection| connection.generation == generation)

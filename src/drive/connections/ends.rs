@@ -4,7 +4,7 @@ use super::{Connections, ROOM, parts};
 use crate::drive::connection::{Connection, Stream};
 use crate::drive::memory::give_back_free_pages;
 use crate::report::CloseReason;
-use crate::service::{ConnectionId, Service, Timer};
+use crate::service::{ConnectionId, Service};
 
 impl<S: Stream> Connections<S> {
     /// Takes a connection out of the table; its socket is closed when the caller drops it.
@@ -17,9 +17,7 @@ impl<S: Stream> Connections<S> {
         self.unsent -= connection.unsent();
         self.settings.gauge.leave();
         self.ended += 1;
-        for timer in Timer::ALL {
-            self.service_timers.remove(&(id, timer));
-        }
+        self.reminders.forget(id);
         Some(connection)
     }
 

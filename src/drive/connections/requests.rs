@@ -28,13 +28,13 @@ impl<S: Stream> Io for Connections<S> {
 
     fn after(&mut self, id: ConnectionId, timer: Timer, delay: Duration) {
         let due = self.now.after(delay);
-        if self.get(id).is_some() && self.service_timers.insert((id, timer), due) != Some(due) {
+        if self.get(id).is_some() && self.reminders.set(id, timer, due) != Some(due) {
             self.push_timer(due, id, Alarm::Service(timer));
         }
     }
 
     fn cancel(&mut self, id: ConnectionId, timer: Timer) {
-        self.service_timers.remove(&(id, timer));
+        self.reminders.cancel(id, timer);
     }
 
     fn wake_after(&mut self, delay: Duration) {

@@ -121,14 +121,15 @@ impl Hall {
         self.room(id).is_some_and(|room| !self.turns || room.writer == id)
     }
 
-    /// A message of `id` has passed; whether the turn went with it.
-    pub fn passed(&mut self, id: ConnectionId) -> bool {
-        let turns = self.turns;
-        let Some(Place::Room(number)) = self.places.get(&id) else { return false };
-        let Some(room) = self.rooms.get_mut(number) else { return false };
-        room.messages += 1;
-        room.writer = room.partner_of(id);
-        turns
+    /// So many messages of `id` have passed; if any, the turn has gone with them.
+    pub fn passed(&mut self, id: ConnectionId, messages: usize) {
+        if let Some(Place::Room(number)) = self.places.get(&id)
+            && let Some(room) = self.rooms.get_mut(number)
+            && messages > 0
+        {
+            room.messages += messages as u64;
+            room.writer = room.partner_of(id);
+        }
     }
 
     /// `id` is here no longer; the room that ends with it, whose other member is here no longer either.
@@ -206,7 +207,7 @@ mod tests {
     fn a_message_gives_the_turn_away() {
         let mut hall = hall(2);
         assert!(hall.may_write(id(1)) && !hall.may_write(id(2)));
-        assert!(hall.passed(id(1)));
+        hall.passed(id(1), 1);
         assert!(!hall.may_write(id(1)) && hall.may_write(id(2)));
     }
 

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::passing::MESSAGES;
 use crate::service::ConnectionId;
 
 /// People, who waits in which order, and the pairs with who may write.
@@ -125,13 +126,18 @@ impl Model {
         self.go_on();
     }
 
-    pub fn introduce(&mut self, id: ConnectionId) {
+    /// It has been silent for long enough.
+    pub fn time_passes(&mut self, id: ConnectionId) {
+        self.introduce(id);
+        self.go_on();
+    }
+
+    fn introduce(&mut self, id: ConnectionId) {
         self.of(id).introduced = true;
         self.pair();
         if self.waiting.contains(&id) {
             self.of(id).tell("* waiting for a partner");
         }
-        self.go_on();
     }
 
     pub fn take_all(&mut self, id: ConnectionId) {
@@ -217,33 +223,41 @@ impl Model {
         self.rooms.iter().find_map(other)
     }
 
-    /// Whether anything happened in that room.
+    /// Whether anything happened in that room: a few messages pass, then both are told.
     fn pass(&mut self, index: usize) -> bool {
+        let mut told = Vec::new();
+        while told.len() < MESSAGES && self.pass_one(index, &mut told) {}
+        for (id, words) in told.iter().flatten() {
+            self.of(*id).tell(words);
+        }
+        !told.is_empty() || self.end_if_over(index)
+    }
+
+    fn pass_one(&mut self, index: usize, told: &mut Vec<Vec<(ConnectionId, String)>>) -> bool {
         let (one, two, writer) = self.rooms[index];
         for (from, to) in [(one, two), (two, one)] {
             let leaving = self.of(from).leaving || self.of(from).said_all;
             let heard = !self.of(to).leaving && !self.of(to).said_all && (!self.turns || writer == from);
             let held_up = self.of(to).blocked && !self.stopped;
             if (leaving || heard) && !held_up && self.of(from).named && !self.of(from).lines.is_empty() {
-                let count = if self.turns && !leaving { 1 } else { self.of(from).lines.len() };
-                let lines: Vec<String> = self.of(from).lines.drain(..count).collect();
-                let name = self.of(from).name.clone();
-                lines.iter().for_each(|line| self.of(to).tell(&format!("{name}: {line}")));
+                let person = self.of(from);
+                let mut words = vec![(to, format!("{}: {}", person.name, person.lines.remove(0)))];
                 if self.turns && !leaving {
-                    self.of(to).tell("* status WRITE");
-                    self.of(from).tell("* status READ");
+                    words.push((to, "* status WRITE".to_owned()));
+                    words.push((from, "* status READ".to_owned()));
                 }
                 self.rooms[index].2 = to;
-                return true;
-            }
-        }
-        for id in [one, two] {
-            if self.of(id).said_all && self.of(id).kept() == 0 {
-                self.end_room(id);
+                told.push(words);
                 return true;
             }
         }
         false
+    }
+
+    fn end_if_over(&mut self, index: usize) -> bool {
+        let (one, two, _) = self.rooms[index];
+        let leaver = [one, two].into_iter().find(|&id| self.of(id).said_all && self.of(id).kept() == 0);
+        leaver.map(|leaver| self.end_room(leaver)).is_some()
     }
 
     fn end_room(&mut self, leaver: ConnectionId) {

@@ -9,6 +9,8 @@ use proptest::collection::vec;
 use proptest::num::u32::ANY;
 use proptest::test_runner::{Config, TestRunner};
 
+use std::net::SocketAddr;
+
 use super::model::Model;
 use super::*;
 use crate::error::Result;
@@ -31,6 +33,8 @@ struct Link {
     finish: bool,
     close: bool,
     timer: bool,
+    /// The relay wants to go on at once.
+    again: bool,
 }
 
 /// The links of all clients.
@@ -58,11 +62,13 @@ impl Io for Links {
         usize::from(link.unsent)
     }
 
-    fn after(&mut self, id: ConnectionId, _: Timer, _: Duration) {
-        self.change(id, |link| link.timer = true);
+    fn after(&mut self, id: ConnectionId, timer: Timer, delay: Duration) {
+        assert_eq!(timer == Timer::Interval, delay.is_zero());
+        self.change(id, |link| if delay.is_zero() { link.again = true } else { link.timer = true });
     }
 
-    fn cancel(&mut self, id: ConnectionId, _: Timer) {
+    fn cancel(&mut self, id: ConnectionId, timer: Timer) {
+        assert_eq!(timer, Timer::Answer);
         self.change(id, |link| link.timer = false);
     }
 
@@ -248,7 +254,7 @@ impl World {
         let link = self.links.0.get_mut(&id).unwrap();
         if std::mem::replace(&mut link.timer, false) {
             if !link.finish {
-                self.model.introduce(id);
+                self.model.time_passes(id);
             }
             self.relay.timer(&mut self.links, id, Timer::Answer);
         }
@@ -268,8 +274,17 @@ impl World {
         self.relay.closed(&mut self.links, id, account(id, reason));
     }
 
+    /// The relay goes on where it wants to, before anything else happens.
+    fn go_on(&mut self) {
+        while let Some((&id, link)) = self.links.0.iter_mut().find(|(_, link)| link.again) {
+            link.again = false;
+            self.relay.timer(&mut self.links, id, Timer::Interval);
+        }
+    }
+
     /// Everybody has been told what the model says, and the relay keeps what the model keeps.
     fn check(&mut self) {
+        self.go_on();
         for (id, link) in &mut self.links.0 {
             let person = self.model.people.get_mut(id).unwrap();
             let (told, expected) = (std::mem::take(&mut link.told), std::mem::take(&mut person.told));
@@ -299,6 +314,7 @@ impl World {
         } else {
             for &id in &ids {
                 self.take_all(id);
+                self.go_on();
                 self.links.change(id, |link| link.fin = true);
                 self.learn_end(id);
                 self.check();
@@ -306,6 +322,7 @@ impl World {
             // Less than a kibibyte is unread of each, and one of a pair may wait for the other.
             for &id in ids.iter().cycle().take(ids.len() * 100) {
                 self.deliver(id, 32);
+                self.go_on();
             }
             self.check();
             assert_eq!((self.relay.hall.rooms(), self.relay.hall.waiting()), (0, 0), "somebody has not gone");

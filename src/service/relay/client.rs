@@ -1,0 +1,54 @@
+//! What is known of a client.
+
+use std::net::SocketAddr;
+
+use super::lines::Lines;
+use super::name::Name;
+use crate::report::Parting;
+
+#[derive(Debug)]
+pub struct Client {
+    pub remote: SocketAddr,
+    pub name: Option<Name>,
+    /// Its next line may say its name.
+    pub unnamed: bool,
+    /// What it said that has not been passed on.
+    pub lines: Lines,
+    pub standing: Standing,
+    /// The kernel does not take all that it is sent.
+    pub blocked: bool,
+    pub paused: bool,
+}
+
+/// How far a client is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// It may be about to say its name.
+    New,
+    /// It waits, or is in a room.
+    Introduced,
+    /// It has sent FIN, and some of what it said before may still be on the way. Turns are over.
+    Leaving,
+    /// It has said all, and leaves the room when that has passed.
+    SaidAll(Parting),
+    /// It was told goodbye, and nothing that it says counts.
+    Dismissed,
+}
+
+impl Standing {
+    /// Whether it says no more.
+    pub fn is_over(self) -> bool {
+        matches!(self, Self::SaidAll(_) | Self::Dismissed)
+    }
+
+    /// Whether what it said passes whosever turn it is, and nothing is passed to it.
+    pub fn is_leaving(self) -> bool {
+        self == Self::Leaving || self.is_over()
+    }
+}
+
+impl Client {
+    pub fn name(&self) -> &str {
+        self.name.as_ref().map_or("client", Name::as_str)
+    }
+}
