@@ -5,7 +5,7 @@
 
 # What stands for each phrase, and the phrases of this lesson that nothing has asked for yet.
 declare -A translation=() unsaid=()
-# The phrase that in_language has put into the reader's language.
+# The phrase that was last put into the reader's language.
 phrase=''
 
 choose_language() {
@@ -26,20 +26,19 @@ read_translation() {
 	done <"$1"
 }
 
-# in_language FORMAT ARGUMENT…: sets phrase, as printf(1) does. What has no translation stands in English.
-in_language() {
-	local format=$1
-	if [[ -n ${translation[${1:-none}]-} ]]; then
-		format=${translation[$1]}
-		unset "unsaid[$1]"
-	fi
-	# shellcheck disable=SC2059 # a format on purpose
-	printf -v phrase "$format" "${@:2}"
+# words TEXT: sets phrase to what stands for a text. What has no translation stands in English.
+words() {
+	phrase=$1
+	[[ -n ${translation[${1:-none}]-} ]] || return 0
+	phrase=${translation[$1]}
+	unset "unsaid[$1]"
 }
 
-# words TEXT: sets phrase to a text without arguments.
-words() {
-	in_language "${1//%/%%}"
+# in_language FORMAT ARGUMENT…: sets phrase, as printf(1) does.
+in_language() {
+	words "$1"
+	# shellcheck disable=SC2059 # a format on purpose
+	printf -v phrase "$phrase" "${@:2}"
 }
 
 # A translation of what is not said any more.
