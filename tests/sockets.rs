@@ -65,9 +65,10 @@ fn lines(arguments: &[&str]) -> Vec<String> {
 fn told(arguments: &[&str]) -> Vec<(Row, String)> {
     let parse = |line: &String| {
         let columns: Vec<&str> = line.split_whitespace().collect();
-        let [state, local, remote, receive_queue, send_queue, _timer, uid, inode, processes] = columns[..]
+        let [state, local, remote, receive_queue, send_queue, _timer, uid, inode, _reuse, processes] =
+            columns[..]
         else {
-            panic!("not nine columns: {line}");
+            panic!("not ten columns: {line}");
         };
         let row = Row {
             local: local.parse().unwrap(),

@@ -211,7 +211,7 @@ show_table() {
 	local -n rows=$1
 	local row line state local_address remote_address processes shown=0
 	for row in "${rows[@]}"; do
-		read -r state local_address remote_address _ _ _ _ _ processes <<<"$row"
+		read -r state local_address remote_address _ _ _ _ _ _ processes <<<"$row"
 		name_processes
 		concerns_us "$1" || continue
 		((shown++)) || "$2" "${3-}STATE        LOCAL                  REMOTE                 PROCESSES"

@@ -6,6 +6,7 @@
 
 mod advice;
 mod connect;
+mod elsewhere;
 mod holding;
 mod ports;
 mod rehearsal;
@@ -24,6 +25,7 @@ use nix::errno::Errno;
 use nix::unistd::geteuid;
 use serde::{Deserialize, Serialize};
 
+pub use elsewhere::Place;
 pub use holding::{claim, on_port, stage};
 pub(super) use rehearsal::Rehearsal;
 pub use settings::Settings;
@@ -89,6 +91,8 @@ pub struct Answer {
     pub in_the_way: Vec<InTheWay>,
     /// The other sockets of the port.
     pub beside: Vec<Holder>,
+    /// Who has the port in other network namespaces.
+    pub elsewhere: Vec<(Place, Holder)>,
     /// What helps, cheapest first.
     pub advice: Vec<Advice>,
     /// What else is worth knowing, a sentence each.
@@ -294,6 +298,7 @@ impl Answer {
             is_half: false,
             in_the_way: Vec::new(),
             beside: Vec::new(),
+            elsewhere: Vec::new(),
             advice: Vec::new(),
             remarks: Vec::new(),
         }

@@ -7,4 +7,7 @@ mod program;
 
 mod advice;
 mod agrees;
+mod holder;
 mod scene;
+mod time;
+mod usage;

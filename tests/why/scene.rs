@@ -94,12 +94,12 @@ fn bound(local: SocketAddr, options: Options) -> Socket {
     socket
 }
 
-pub fn address(socket: &Socket) -> SocketAddr {
+fn address(socket: &Socket) -> SocketAddr {
     socket.local_addr().unwrap().as_socket().unwrap()
 }
 
 /// Where a socket bound to `local` is reached.
-pub fn reached_at(local: SocketAddr) -> SocketAddr {
+fn reached_at(local: SocketAddr) -> SocketAddr {
     let ip: IpAddr = match local.ip() {
         IpAddr::V4(ip) if ip.is_unspecified() => "127.0.0.1".parse().unwrap(),
         IpAddr::V6(ip) if ip.is_unspecified() => "::1".parse().unwrap(),

@@ -9,8 +9,8 @@ use std::process::ExitCode;
 use clap::Args;
 use fourtuple::cli;
 use fourtuple::error::{Error, Result};
+use fourtuple::evidence::holders::Holder;
 use fourtuple::evidence::inet_diag::{SocketRow, shows_bound, sockets};
-use fourtuple::evidence::owners::{Process, owners};
 use fourtuple::evidence::transitions::Transition;
 use fourtuple::net::TcpState;
 use fourtuple::report::{Format, Line};
@@ -37,6 +37,8 @@ Columns:
              time-wait (no count), or -
   UID        who created it; 0 for TIME-WAIT
   INODE      its number in /proc/PID/fd; 0 where no process has it: not accepted yet, or closed
+  REUSE      which of SO_REUSEADDR and SO_REUSEPORT are set: address, port, address+port or none;
+             - where this user may not ask its process, or there is none
   PROCESSES  who has it open, as NAME(PID), those that this user may look into; or -
 
 Filters of different kinds must all match; several values of one kind are alternatives. An IPv4
@@ -120,41 +122,30 @@ pub fn run(args: &SocketsArgs) -> Result<ExitCode> {
         return watch::run(args);
     }
     let rows: Vec<SocketRow> = sockets()?.into_iter().filter(|row| args.matches(row)).collect();
-    let mut owners = owners(&rows.iter().map(|row| row.inode).collect());
-    let entries: Vec<Entry> = rows
-        .into_iter()
-        .map(|row| Entry { processes: owners.remove(&row.inode).unwrap_or_default(), row })
-        .collect();
+    let entries = Holder::of(rows);
     let text = match args.format {
-        Format::Json => entries.iter().map(|entry| entry.json() + "\n").collect(),
+        Format::Json => entries.iter().map(|entry| json(entry) + "\n").collect(),
         Format::Text => table::shown(&entries, !args.no_header),
     };
     cli::print(&text)
 }
 
-/// A socket and who has it open.
-struct Entry {
-    row: SocketRow,
-    processes: Vec<Process>,
-}
-
-impl Entry {
-    fn json(&self) -> String {
-        let row = &self.row;
-        let mut line = Line::new(Format::Json, "socket");
-        line.field("state", row.state)
-            .field("local", row.local)
-            .field("remote", row.remote)
-            .number("receive-queue", row.receive_queue.into())
-            .number("send-queue", row.send_queue.into());
-        if let Some(timer) = row.timer {
-            line.field("timer", timer.kind.name())
-                .duration("timer-remaining", timer.remaining)
-                .number("retransmissions", timer.retransmissions.into());
-        }
-        line.number("uid", row.uid.into())
-            .number("inode", row.inode.into())
-            .list("processes", &self.processes);
-        line.finish()
+fn json(Holder { row, processes, sharing, .. }: &Holder) -> String {
+    let mut line = Line::new(Format::Json, "socket");
+    line.field("state", row.state)
+        .field("local", row.local)
+        .field("remote", row.remote)
+        .number("receive-queue", row.receive_queue.into())
+        .number("send-queue", row.send_queue.into());
+    if let Some(timer) = row.timer {
+        line.field("timer", timer.kind.name())
+            .duration("timer-remaining", timer.remaining)
+            .number("retransmissions", timer.retransmissions.into());
     }
+    line.number("uid", row.uid.into())
+        .number("inode", row.inode.into())
+        .optional("reuse-address", sharing.reuse_address)
+        .optional("reuse-port", sharing.reuse_port)
+        .list("processes", processes);
+    line.finish()
 }

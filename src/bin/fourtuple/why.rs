@@ -4,40 +4,42 @@ mod json;
 mod parse;
 mod show;
 
-use std::io::{self, Write};
 use std::net::SocketAddr;
 use std::process::ExitCode;
 
-use clap::{Args, Subcommand};
-use fourtuple::cli::Switch;
-use fourtuple::error::{Error, Result};
+use clap::error::ErrorKind;
+use clap::{Args, CommandFactory, Subcommand};
+use fourtuple::cli::{self, Switch};
+use fourtuple::error::Result;
 use fourtuple::evidence::why::{Goal, Question, Verdict, why};
 use fourtuple::net::SocketOptions;
 use fourtuple::report::Format;
 
+use super::Command;
 use parse::{parse_local, parse_remote};
 
-const AFTER_HELP: &str = "\
+const EXAMPLES: &str = "\
 Examples:
-  fourtuple why 3000                                     may 0.0.0.0:3000 be listened on?
-  fourtuple why listen [::1]:3000 --reuse-address on     with this option
-  fourtuple why connect 127.0.0.1:3001 127.0.0.1:3000    from a fixed source port
-  fourtuple why connect 192.0.2.7:443                    nothing is sent";
+  fourtuple why 3000                                   may I listen there?
+  fourtuple why listen [::]:3000 --reuse-address on    with this option?
+  fourtuple why connect 127.0.0.1:3001 127.0.0.1:3000  from a fixed port?
+  fourtuple why connect 192.0.2.7:443                  nothing is sent";
 
-const AFTER_LONG_HELP: &str = "\
-It disturbs nobody: bind(2) is made as asked and the socket closed at once; nothing listens, nothing
-connects, nothing is sent. The rest is read from the socket table, the routes and the settings.
+const RULES: &str = "\
+It disturbs nobody. bind(2) is made as asked and the socket closed at once; nothing listens, nothing
+connects, nothing is sent. What listen(2) and connect(2) would say after it is read from the socket
+table, the routes and the settings. Of an address of another host it therefore says what this host
+decides: address, port, route and four-tuple.
 
-An option of an old socket is on, off, or unknown; `inferred` where its process may not be asked, or
-is gone, and bind(2) beside it answered as it does with these options.
+What helps comes cheapest first. A step that was tried out was taken in a scratch network with sockets
+in the same states, and the call made there worked; one that did not help is not shown.
 
-Exit status: 0 the call would succeed, 1 it would not, or cannot be told, 2 wrong usage.
+The options of another process's socket are asked of that socket (pidfd_getfd(2), getsockopt(2)).
+Where that is not allowed, or no process has it any more, they are inferred from what bind(2) answers
+beside it, or unknown.
 
-Examples:
-  fourtuple why 3000                                     may 0.0.0.0:3000 be listened on?
-  fourtuple why listen [::1]:3000 --reuse-address on     with this option
-  fourtuple why connect 127.0.0.1:3001 127.0.0.1:3000    from a fixed source port
-  fourtuple why connect 192.0.2.7:443                    nothing is sent";
+Exit status: 0 the call would work, 1 it would not, or it cannot be told, 2 wrong usage.
+";
 
 /// Say why a bind, listen or connect fails here: who is in the way, by which rule, and what helps
 #[derive(Args)]
@@ -47,8 +49,9 @@ Examples:
     override_usage = "fourtuple why [OPTIONS] LOCAL\n       \
                       fourtuple why bind|listen [OPTIONS] LOCAL\n       \
                       fourtuple why connect [OPTIONS] [LOCAL] REMOTE",
-    after_help = AFTER_HELP,
-    after_long_help = AFTER_LONG_HELP,
+    disable_help_subcommand = true,
+    after_help = EXAMPLES,
+    after_long_help = format!("{RULES}\n{EXAMPLES}"),
 )]
 pub struct WhyArgs {
     #[command(subcommand)]
@@ -123,9 +126,20 @@ impl WhyArgs {
     }
 }
 
+/// Why a socket of one family does not reach an address of the other.
+fn families(local: SocketAddr, remote: SocketAddr) -> String {
+    let family = |address: SocketAddr| if address.is_ipv4() { "IPv4" } else { "IPv6" };
+    format!("{local} is {} and {remote} is {}: a connection has one family", family(local), family(remote))
+}
+
 /// Answers, and says by the exit status whether the call would succeed.
 pub fn run(args: &WhyArgs) -> Result<ExitCode> {
     let Some((goal, options)) = args.goal() else { return Ok(ExitCode::from(2)) };
+    if let Goal::Connect { local: Some(local), remote } = goal
+        && local.is_ipv4() != remote.is_ipv4()
+    {
+        Command::command().error(ErrorKind::ValueValidation, families(local, remote)).exit();
+    }
     let question = Question {
         goal,
         options: SocketOptions {
@@ -136,21 +150,11 @@ pub fn run(args: &WhyArgs) -> Result<ExitCode> {
         },
     };
     let mut answer = why(&question)?;
+    answer.look_elsewhere(&question);
     answer.try_out(&question);
-    write(&match options.format {
+    cli::print(&match options.format {
         Format::Text => show::text(&question, &answer),
         Format::Json => json::json(&question, &answer),
     })?;
     Ok(if answer.verdict == Verdict::Works { ExitCode::SUCCESS } else { ExitCode::FAILURE })
-}
-
-/// A reader that has gone has seen enough; any other failure is told.
-fn write(text: &str) -> Result<()> {
-    let mut output = io::stdout().lock();
-    match output.write_all(text.as_bytes()).and_then(|()| output.flush()) {
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
-            Err(Error::new("write", "standard output", error))
-        }
-        _ => Ok(()),
-    }
 }

@@ -6,6 +6,7 @@ use std::process;
 use std::time::Duration;
 
 use nix::ifaddrs::getifaddrs;
+use nix::unistd::geteuid;
 
 use super::holding::{claim, stage};
 use super::rules::{Claim, Newcomer, Overlap, Refusal, Stage, conflict};
@@ -174,8 +175,9 @@ impl Held<'_> {
             return None;
         }
         let Some(processes) = self.owners() else {
-            let words = "stop the process that has it: as root this names it";
-            return Some(Step::Elsewhere(words.to_owned()));
+            let named =
+                if geteuid().is_root() { "it is in another PID namespace" } else { "root sees which it is" };
+            return Some(Step::Elsewhere(format!("stop the process that has it: {named}")));
         };
         let left: Vec<Claim> = self.all().filter_map(|holder| after_end(holder, &processes)).collect();
         let leftover = if may_have(&self.with(&[]), left.iter().copied()) {

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr};
 
 use nix::errno::Errno;
+use nix::unistd::geteuid;
 
 use super::advice::own_addresses;
 use super::holding::stage;
@@ -121,9 +122,12 @@ fn nonlocal(local: SocketAddr, settings: &Settings) -> Option<String> {
     let ip = local.ip().to_canonical();
     let [ipv4, ipv6] = settings.nonlocal_bind;
     let (allowed, family) = if ip.is_ipv4() { (ipv4, "ipv4") } else { (ipv6, "ipv6") };
+    if !allowed {
+        return None;
+    }
     let anybody: IpAddr = if ip.is_ipv4() { [0; 4].into() } else { [0; 16].into() };
     let is_own = ip.is_loopback() || ip.is_unspecified() || own_addresses(anybody).contains(&ip);
-    (allowed && !is_own).then(|| {
+    (!is_own).then(|| {
         format!(
             "{ip} is no address of this host: net.{family}.ip_nonlocal_bind lets it be bound all the same"
         )
@@ -150,10 +154,12 @@ fn hidden<'a>(holders: impl Iterator<Item = &'a Holder>) -> Option<String> {
         .map(|holder| holder.row.uid)
         .collect();
     let users: Vec<String> = users.iter().map(u32::to_string).collect();
-    (!users.is_empty()).then(|| {
+    let users = Some(users.join(" and ")).filter(|users| !users.is_empty())?;
+    Some(if geteuid().is_root() {
+        format!("no process in this /proc has it: it is one of uid {users} outside this PID namespace")
+    } else {
         format!(
-            "which process of uid {} has it, and with which options, this user may not see: root may",
-            users.join(" and ")
+            "which process of uid {users} has it, and with which options, this user may not see: root may"
         )
     })
 }

@@ -152,7 +152,7 @@ fn refusal(new: &Newcomer, old: &Claim) -> Option<Refusal> {
     }
     Some(match (new.reuse_address, new.reuse_port) {
         (false, false) => Refusal::NewHasNeither,
-        (_, true) if reuse_port == Some(true) => Refusal::OtherUser(old.uid),
+        (_, true) if reuse_port != Some(false) => Refusal::OtherUser(old.uid),
         (true, true) if !listens => Refusal::OldLacksBoth,
         (_, true) => Refusal::OldLacksReusePort,
         (true, false) if listens => Refusal::Listens,

@@ -51,7 +51,7 @@ impl Answer {
                 let advice = std::mem::take(&mut self.advice).into_iter().zip(played);
                 self.advice = advice.filter_map(|(advice, played)| judged(advice, played)).collect();
             }
-            Err(why) => self.advice.iter_mut().for_each(|advice| advice.trial = Trial::NotMade(why.clone())),
+            Err(why) => self.advice.iter_mut().for_each(|advice| advice.trial = not_tried(&why)),
         }
     }
 }
@@ -90,10 +90,14 @@ fn judged(advice: Advice, played: Option<Played>) -> Option<Advice> {
     let trial = match played {
         Some(Played::Works) => Trial::Works,
         Some(Played::Fails(..)) => return None,
-        Some(Played::NotMade(why)) => Trial::NotMade(first_line(&why)),
+        Some(Played::NotMade(why)) => not_tried(&first_line(&why)),
         None => return Some(advice),
     };
     Some(Advice { trial, ..advice })
+}
+
+fn not_tried(why: &str) -> Trial {
+    Trial::NotMade(format!("not tried: {why}"))
 }
 
 fn first_line(text: &str) -> String {

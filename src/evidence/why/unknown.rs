@@ -54,7 +54,9 @@ pub(super) fn infer(holders: &mut [Holder], settings: &Settings) {
         let possible: Vec<Sharing> = explanations.iter().filter_map(|all| all.get(index)).copied().collect();
         holder.sharing.reuse_address = common(&possible, |sharing| sharing.reuse_address);
         holder.sharing.reuse_port = common(&possible, |sharing| sharing.reuse_port);
-        holder.source = Source::Inferred;
+        if holder.sharing.reuse_address.or(holder.sharing.reuse_port).is_some() {
+            holder.source = Source::Inferred;
+        }
     }
 }
 

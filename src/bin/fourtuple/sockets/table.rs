@@ -1,39 +1,40 @@
 //! Rows as text: columns for a reader at a terminal, columns for a script.
 
+use fourtuple::evidence::holders::Holder;
+use fourtuple::evidence::sharing::Sharing;
 use fourtuple::report::Commas;
 
-use super::Entry;
 use crate::columns;
 
-const COLUMNS: usize = 9;
+const COLUMNS: usize = 10;
 const HEADER: [&str; COLUMNS] =
-    ["STATE", "LOCAL", "REMOTE", "RECV-Q", "SEND-Q", "TIMER", "UID", "INODE", "PROCESSES"];
+    ["STATE", "LOCAL", "REMOTE", "RECV-Q", "SEND-Q", "TIMER", "UID", "INODE", "REUSE", "PROCESSES"];
 
 type Line = [String; COLUMNS];
 
 /// The rows; on a terminal that is too narrow, addresses, timers and processes go over several lines.
 ///
 /// Elsewhere columns separated by blanks, none of them empty or with a blank in it.
-pub fn shown(entries: &[Entry], header: bool) -> String {
+pub fn shown(entries: &[Holder], header: bool) -> String {
     columns::shown(lines(entries, header), break_cells)
 }
 
 /// Puts the port, the remaining time and each process on a line of its own.
-fn break_cells([state, local, remote, received, sent, timer, uid, inode, processes]: Line) -> Line {
+fn break_cells([state, local, remote, received, sent, timer, uid, inode, reuse, processes]: Line) -> Line {
     let broken = |address: String| match address.rsplit_once(':') {
         Some((ip, port)) => format!("{ip}\n:{port}"),
         None => address,
     };
     let (timer, processes) = (timer.replacen('/', "\n/", 1), processes.replace(',', "\n"));
-    [state, broken(local), broken(remote), received, sent, timer, uid, inode, processes]
+    [state, broken(local), broken(remote), received, sent, timer, uid, inode, reuse, processes]
 }
 
-fn lines(entries: &[Entry], header: bool) -> Vec<Line> {
+fn lines(entries: &[Holder], header: bool) -> Vec<Line> {
     let header = header.then(|| HEADER.map(str::to_owned));
     header.into_iter().chain(entries.iter().map(cells)).collect()
 }
 
-fn cells(Entry { row, processes }: &Entry) -> Line {
+fn cells(Holder { row, processes, sharing, .. }: &Holder) -> Line {
     [
         row.state.to_string(),
         row.local.to_string(),
@@ -43,29 +44,41 @@ fn cells(Entry { row, processes }: &Entry) -> Line {
         row.timer.map_or_else(|| "-".to_owned(), |timer| timer.to_string()),
         row.uid.to_string(),
         row.inode.to_string(),
+        reuse(sharing).to_owned(),
         Commas(processes).to_string(),
     ]
+}
+
+fn reuse(sharing: &Sharing) -> &'static str {
+    match (sharing.reuse_address, sharing.reuse_port) {
+        (Some(true), Some(true)) => "address+port",
+        (Some(true), Some(false)) => "address",
+        (Some(false), Some(true)) => "port",
+        (Some(false), Some(false)) => "none",
+        _ => "-",
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
 
+    use fourtuple::evidence::holders::Source;
     use fourtuple::evidence::inet_diag::{SocketRow, Timer, TimerKind};
     use fourtuple::evidence::owners::Process;
     use fourtuple::net::TcpState;
 
     use super::*;
 
-    fn plain(entries: &[Entry], header: bool) -> String {
+    fn plain(entries: &[Holder], header: bool) -> String {
         columns::aligned(&lines(entries, header))
     }
 
-    fn fitted(entries: &[Entry], header: bool, width: u16) -> String {
+    fn fitted(entries: &[Holder], header: bool, width: u16) -> String {
         columns::fitted(lines(entries, header), break_cells, width)
     }
 
-    fn entry() -> Entry {
+    fn entry() -> Holder {
         let timer =
             Timer { kind: TimerKind::Retransmit, remaining: Duration::from_millis(200), retransmissions: 2 };
         let row = SocketRow {
@@ -81,7 +94,9 @@ mod tests {
             cookie: 0,
         };
         let process = |pid, name: &[u8]| Process { pid, name: name.to_owned() };
-        Entry { row, processes: vec![process(4711, b"listener"), process(4712, b"n c")] }
+        let sharing = Sharing { reuse_address: Some(true), reuse_port: Some(true), v6_only: None };
+        let processes = vec![process(4711, b"listener"), process(4712, b"n c")];
+        Holder { row, processes, sharing, source: Source::Read }
     }
 
     #[test]
@@ -100,6 +115,7 @@ mod tests {
                 "retransmit/200ms/2",
                 "1000",
                 "4711",
+                "address+port",
                 r"listener(4711),n\x20c(4712)"
             ]
         );

@@ -15,6 +15,11 @@ pub fn json(question: &Question, answer: &Answer) -> String {
         line
     });
     let beside = answer.beside.iter().map(|beside| holder("beside", beside));
+    let elsewhere = answer.elsewhere.iter().map(|(place, found)| {
+        let mut line = holder("elsewhere", found);
+        line.field("place", place).field("command", place.command());
+        line
+    });
     let advice = answer.advice.iter().map(|found| advice(question, found));
     let remarks = answer.remarks.iter().map(|remark| {
         let mut line = Line::new(Format::Json, "remark");
@@ -22,7 +27,7 @@ pub fn json(question: &Question, answer: &Answer) -> String {
         line
     });
     let lines = std::iter::once(verdict(question, answer)).chain(in_the_way).chain(advice).chain(beside);
-    lines.chain(remarks).map(|line| line.finish() + "\n").collect()
+    lines.chain(elsewhere).chain(remarks).map(|line| line.finish() + "\n").collect()
 }
 
 /// The call, its addresses and the options of its socket.

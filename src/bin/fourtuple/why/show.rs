@@ -4,7 +4,7 @@ use std::io::stdout;
 
 use fourtuple::error::errno_name;
 use fourtuple::evidence::holders::{Holder, Source};
-use fourtuple::evidence::why::{Advice, Answer, Goal, InTheWay, Question, Trial, Verdict};
+use fourtuple::evidence::why::{Advice, Answer, Goal, InTheWay, Place, Question, Trial, Verdict};
 use fourtuple::report::{Escaped, coloured};
 use nix::unistd::{Uid, User};
 
@@ -24,6 +24,7 @@ pub fn text(question: &Question, answer: &Answer) -> String {
     section("in the way", in_the_way(&answer.in_the_way));
     section("what helps, cheapest first", advice(&answer.advice, &paint));
     section("also on this port, and not in the way", sockets(answer.beside.iter()));
+    section("in other network namespaces, which share no port with this one", elsewhere(question, answer));
     section("besides", answer.remarks.clone());
     lines.join("\n") + "\n"
 }
@@ -97,13 +98,26 @@ fn advice(advice: &[Advice], paint: &Paint) -> Vec<String> {
 }
 
 fn sockets<'a>(holders: impl Iterator<Item = &'a Holder>) -> Vec<String> {
-    let mut lines: Vec<String> = holders.map(socket).collect();
+    shortened(holders.map(socket).collect())
+}
+
+/// A few of many.
+fn shortened(mut lines: Vec<String>) -> Vec<String> {
     let more = lines.len().saturating_sub(SHOWN);
     if more > 1 {
         lines.truncate(SHOWN);
         lines.push(format!("and {more} more"));
     }
     lines
+}
+
+/// Sockets on the same port elsewhere, and how to ask there.
+fn elsewhere(question: &Question, answer: &Answer) -> Vec<String> {
+    let line = |(place, holder): &(Place, Holder)| {
+        let asked = asked(&question.goal).replace(" ->", "");
+        format!("{} in {place}; to ask there: {} fourtuple why {asked}", socket(holder), place.command())
+    };
+    shortened(answer.elsewhere.iter().map(line).collect())
 }
 
 /// All that is known of a socket: its own words, and whose it is.

@@ -1,0 +1,166 @@
+//! The other network namespaces of this host: what is a puzzle here may be plain there.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::fs::{self, File};
+use std::net::{IpAddr, SocketAddr};
+use std::num::NonZeroU16;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::thread;
+
+use nix::sched::{CloneFlags, setns};
+
+use super::holding::on_port;
+use super::{Answer, Because, Goal, Question, Verdict, try_bind};
+use crate::error::{Error, Result};
+use crate::evidence::holders::Holder;
+use crate::net::{SocketOptions, TcpState};
+use crate::report::Escaped;
+
+/// How many namespaces are looked into at most.
+const MOST: usize = 64;
+
+/// Another network namespace.
+///
+/// Displays as `the network namespace of pid 4711 (nginx)`, or of the name that ip-netns(8) gave it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Place {
+    path: PathBuf,
+    member: Member,
+}
+
+/// By what a namespace is found again.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Member {
+    Process(u32, Vec<u8>),
+    Name(Vec<u8>),
+}
+
+impl Place {
+    /// The command before which a command runs there.
+    pub fn command(&self) -> String {
+        match &self.member {
+            Member::Process(pid, _) => format!("nsenter -t {pid} -n"),
+            Member::Name(name) => format!("ip netns exec {}", Escaped(name)),
+        }
+    }
+
+    /// The same, by a process that has the socket where one is known.
+    fn of(&self, holder: &Holder) -> Self {
+        let own = holder.processes.first();
+        let member = own.map(|process| Member::Process(process.pid, process.name.clone()));
+        Self { member: member.unwrap_or_else(|| self.member.clone()), ..self.clone() }
+    }
+
+    /// What `look` sees there: this thread stays where it is, another one goes.
+    ///
+    /// # Errors
+    ///
+    /// `EPERM` from `setns` without CAP_SYS_ADMIN here and there.
+    fn visit<T: Send>(&self, look: impl FnOnce() -> T + Send) -> Result<T> {
+        let failed = |call| move |error| Error::new(call, self.path.display(), error);
+        let namespace = File::open(&self.path).map_err(failed("open"))?;
+        thread::scope(|scope| {
+            let visitor = scope.spawn(|| {
+                setns(&namespace, CloneFlags::CLONE_NEWNET).map_err(|errno| failed("setns")(errno.into()))?;
+                Ok(look())
+            });
+            visitor.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+        })
+    }
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.member {
+            Member::Process(pid, name) => {
+                write!(f, "the network namespace of pid {pid} ({})", Escaped(name))
+            }
+            Member::Name(name) => write!(f, "the network namespace {}", Escaped(name)),
+        }
+    }
+}
+
+impl Answer {
+    /// Looks into the other network namespaces of this host where this one does not have the whole answer.
+    ///
+    /// A namespace may not be entered without CAP_SYS_ADMIN; where that leaves the answer open, it is said.
+    pub fn look_elsewhere(&mut self, question: &Question) {
+        let because = match &self.verdict {
+            Verdict::Works if self.is_half => return,
+            Verdict::Works => None,
+            Verdict::Fails { because, .. } => Some(because),
+        };
+        let open = matches!(because, Some(Because::NobodyListens | Because::NotLocal | Because::Unexplained));
+        let port = match question.goal {
+            Goal::Bind(local) | Goal::Listen(local) if open || because.is_none() => local.port(),
+            Goal::Connect { remote, .. } if open => remote.port(),
+            _ => return,
+        };
+        let wanted = question.goal.local().filter(|_| because == Some(&Because::NotLocal));
+        let (places, mut hidden) = places();
+        for place in places.into_iter().take(MOST) {
+            let Ok((holders, has_address)) = place.visit(|| seen(port, wanted.map(|local| local.ip())))
+            else {
+                hidden = true;
+                continue;
+            };
+            if has_address {
+                let ip = wanted.map_or(IpAddr::from([0; 4]), |local| local.ip());
+                self.remarks.push(format!(
+                    "{ip} is an address of {place}: `{} …` runs a program there",
+                    place.command()
+                ));
+            }
+            self.elsewhere.extend(holders.into_iter().map(|holder| (place.of(&holder), holder)));
+        }
+        if hidden && open && self.elsewhere.is_empty() {
+            let words = "into network namespaces of other users, such as containers, this user may not look: root may";
+            self.remarks.push(words.to_owned());
+        }
+    }
+}
+
+/// Who has the port where this thread is, and whether the address is one of that network.
+fn seen(port: u16, ip: Option<IpAddr>) -> (Vec<Holder>, bool) {
+    let mut holders = NonZeroU16::new(port).and_then(|port| on_port(port).ok()).unwrap_or_default();
+    holders.retain(|holder| matches!(holder.row.state, TcpState::Listen | TcpState::BoundInactive));
+    let is_free = |ip| try_bind(SocketAddr::new(ip, 0), &SocketOptions::default());
+    (holders, ip.is_some_and(|ip| is_free(ip).is_ok_and(|bound| bound.is_ok())))
+}
+
+/// The namespaces besides this one, by the first process that is in each or by name; and whether there may be more.
+fn places() -> (Vec<Place>, bool) {
+    let Some(own) = identity(Path::new("/proc/thread-self/ns/net")) else { return (Vec::new(), true) };
+    let mut found = BTreeMap::new();
+    let mut hidden = false;
+    let mut add = |path: PathBuf, member: &dyn Fn() -> Member| match identity(&path) {
+        Some(identity) if identity == own => {}
+        Some(identity) => {
+            found.entry(identity).or_insert_with(|| Place { path, member: member() });
+        }
+        None => hidden = true,
+    };
+    for pid in numbers_in("/proc") {
+        let comm = || fs::read(format!("/proc/{pid}/comm")).unwrap_or_default().trim_ascii_end().to_owned();
+        add(PathBuf::from(format!("/proc/{pid}/ns/net")), &|| Member::Process(pid, comm()));
+    }
+    for entry in fs::read_dir("/run/netns").into_iter().flatten().flatten() {
+        add(entry.path(), &|| Member::Name(entry.file_name().as_encoded_bytes().to_owned()));
+    }
+    (found.into_values().collect(), hidden)
+}
+
+fn numbers_in(directory: &str) -> Vec<u32> {
+    let names = fs::read_dir(directory).into_iter().flatten().flatten().map(|entry| entry.file_name());
+    let mut numbers: Vec<u32> = names.filter_map(|name| name.to_str()?.parse().ok()).collect();
+    numbers.sort_unstable();
+    numbers
+}
+
+/// What tells one namespace from another: the device and inode of its file (namespaces(7)).
+fn identity(path: &Path) -> Option<(u64, u64)> {
+    let found = fs::metadata(path).ok()?;
+    Some((found.dev(), found.ino()))
+}
