@@ -2,9 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
-use std::fs;
+use std::fs::{self, File};
 use std::path::Path;
 
+use nix::fcntl::readlinkat;
 use serde::Serialize;
 use serde::ser::SerializeStruct;
 
@@ -106,10 +107,14 @@ fn pids() -> BTreeSet<u32> {
 
 /// The inodes of the sockets that a process has open, each with one of its descriptors.
 fn sockets_of(process: &Path) -> BTreeMap<u32, i32> {
-    let descriptors = fs::read_dir(process.join("fd")).into_iter().flatten().flatten();
+    let path = process.join("fd");
+    // From the directory: a whole path would be walked, and its rights checked, for each descriptor.
+    let Ok(directory) = File::open(&path) else { return BTreeMap::new() };
+    let descriptors = fs::read_dir(path).into_iter().flatten().flatten();
     let socket = |descriptor: fs::DirEntry| {
-        let inode = socket_inode(&fs::read_link(descriptor.path()).ok()?)?;
-        Some((inode, descriptor.file_name().to_str()?.parse().ok()?))
+        let name = descriptor.file_name();
+        let inode = socket_inode(Path::new(&readlinkat(&directory, name.as_os_str()).ok()?))?;
+        Some((inode, name.to_str()?.parse().ok()?))
     };
     descriptors.filter_map(socket).collect()
 }

@@ -7,15 +7,13 @@ mod show;
 use std::net::SocketAddr;
 use std::process::ExitCode;
 
-use clap::error::ErrorKind;
-use clap::{Args, CommandFactory, Subcommand};
+use clap::{Args, Subcommand};
 use fourtuple::cli::{self, Switch};
 use fourtuple::error::Result;
 use fourtuple::evidence::why::{Goal, Question, Verdict, why};
 use fourtuple::net::SocketOptions;
-use fourtuple::report::Format;
+use fourtuple::report::{Format, say};
 
-use super::Command;
 use parse::{parse_local, parse_remote};
 
 const EXAMPLES: &str = "\
@@ -138,7 +136,8 @@ pub fn run(args: &WhyArgs) -> Result<ExitCode> {
     if let Goal::Connect { local: Some(local), remote } = goal
         && local.is_ipv4() != remote.is_ipv4()
     {
-        Command::command().error(ErrorKind::ValueValidation, families(local, remote)).exit();
+        say(&format!("fourtuple: {}", families(local, remote)));
+        return Ok(ExitCode::from(2));
     }
     let question = Question {
         goal,

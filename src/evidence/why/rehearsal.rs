@@ -186,10 +186,10 @@ impl<'a> Stage<'a> {
     fn open_orphaned(&mut self, parts: &[&'a Part]) -> Result<()> {
         let mut listeners: Vec<(&Part, Socket)> = Vec::new();
         for part in parts {
-            if !listeners.iter().any(|(other, _)| other.is_like(part)) {
+            if !listeners.iter().any(|(other, _)| other.listens_as(part)) {
                 listeners.push((part, listen(part.opened()?)?));
             }
-            let Some((_, listening)) = listeners.iter().find(|(other, _)| other.is_like(part)) else {
+            let Some((_, listening)) = listeners.iter().find(|(other, _)| other.listens_as(part)) else {
                 continue;
             };
             let (first, remote) = part.connected(true, listening)?;
@@ -246,7 +246,7 @@ impl Part {
     }
 
     /// Whether one listener serves both.
-    fn is_like(&self, other: &Self) -> bool {
+    fn listens_as(&self, other: &Self) -> bool {
         self.local == other.local && self.has_options_of(other)
     }
 

@@ -25,7 +25,7 @@ pub struct Newcomer {
 }
 
 /// What a socket holds that is there already.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Claim {
     /// Its own address.
     pub ip: IpAddr,

@@ -13,7 +13,7 @@ use super::route::route;
 use super::rules::Stage;
 use super::settings::Settings;
 use super::step::{Leftover, Set, Step};
-use super::{Advice, Answer, Because, Goal, InTheWay, Question, Trial, Verdict};
+use super::{Advice, Answer, Because, Goal, Question, Trial, Verdict};
 use crate::error::errno_name;
 use crate::evidence::holders::Holder;
 use crate::evidence::namespace::{Sysctl, setting};
@@ -112,9 +112,9 @@ fn sysctls() -> Vec<Sysctl> {
 /// What is to be made again.
 struct Situation<'a> {
     question: &'a Question,
-    holders: Vec<&'a Holder>,
-    in_the_way: &'a [InTheWay],
-    /// Those who listen where the call connects to.
+    /// The sockets of the port, and whether each is in the way.
+    holders: Vec<(&'a Holder, bool)>,
+    /// Those who listen on it, or where the call connects to.
     listeners: Vec<Holder>,
     /// The call as it is asked about.
     act: Act,
@@ -123,13 +123,12 @@ struct Situation<'a> {
 impl<'a> Situation<'a> {
     fn of(question: &'a Question, answer: &'a Answer) -> Result<Self, String> {
         let Verdict::Fails { because, .. } = &answer.verdict else { return Err(String::new()) };
-        let in_the_way = &answer.in_the_way;
         let is_held = matches!(because, Because::Held | Because::FourTuple);
-        let beside = answer.beside.iter().filter(|_| is_held);
+        let in_the_way = answer.in_the_way.iter().map(|found| (&found.holder, true));
+        let beside = answer.beside.iter().filter(|_| is_held).map(|holder| (holder, false));
         let mut situation = Self {
             question,
-            holders: in_the_way.iter().map(|found| &found.holder).chain(beside).collect(),
-            in_the_way,
+            holders: in_the_way.chain(beside).collect(),
             listeners: listeners(question),
             act: Act::of(question),
         };
@@ -140,14 +139,18 @@ impl<'a> Situation<'a> {
         }
         let local = question.goal.local().filter(|_| *because != Because::NotLocal);
         situation.act.addresses = addresses(&situation.act.cast, local.map(|local| local.ip()));
-        if situation.act.cast.len() > MOST {
+        situation.is_feasible().map(|()| situation)
+    }
+
+    fn is_feasible(&self) -> Result<(), String> {
+        let is_link_local = |ip: &IpAddr| matches!(ip, IpAddr::V6(ip) if ip.is_unicast_link_local());
+        if self.act.cast.len() > MOST {
             return Err(format!("more than {MOST} different sockets are there"));
         }
-        if situation.act.addresses.iter().any(|ip| matches!(ip, IpAddr::V6(ip) if ip.is_unicast_link_local()))
-        {
+        if self.act.addresses.iter().any(is_link_local) {
             return Err("a link-local address belongs to its interface".to_owned());
         }
-        Ok(situation)
+        Ok(())
     }
 
     /// The same after this step, where it is one that can be taken elsewhere.
@@ -168,75 +171,54 @@ impl<'a> Situation<'a> {
 
     /// The sockets that are there after this step, of many that are alike one.
     fn cast(&self, step: &Step) -> Vec<Part> {
+        let asks = step.applied_to(self.question).options.reuse_port;
+        let is_new = |other: &&Holder| self.holders.iter().all(|(holder, _)| holder.row != other.row);
+        let listeners = self.listeners.iter().filter(is_new).map(|listener| (listener, false));
         let mut cast: Vec<Part> = Vec::new();
-        let listeners =
-            self.listeners.iter().filter(|other| self.holders.iter().all(|holder| holder.row != other.row));
-        for holder in self.holders.iter().copied().chain(listeners) {
-            let Some(part) = self.part(holder, step) else { continue };
-            if !cast.iter().any(|other| other.is_same_to_others(&part)) {
+        for (holder, is_in_the_way) in self.holders.iter().copied().chain(listeners) {
+            let mut part = self.part(holder);
+            part.uid = part.uid.filter(|_| asks);
+            if part.goes_through(step, holder, is_in_the_way)
+                && !cast.iter().any(|other| other.is_like(&part))
+            {
                 cast.push(part);
             }
         }
         cast
     }
 
-    /// What becomes of a socket by this step.
-    fn part(&self, holder: &Holder, step: &Step) -> Option<Part> {
-        let row = &holder.row;
+    /// A socket as it is.
+    fn part(&self, holder: &Holder) -> Part {
         let sharing = self.sharing(holder);
-        let mut part = Part {
+        let uid = Some(holder.row.uid).filter(|&uid| uid != geteuid().as_raw());
+        Part {
             kind: kind(holder),
-            local: row.local,
+            local: holder.row.local,
             remote: holder.four_tuple().map(|tuple| tuple.remote),
             reuse_address: sharing.reuse_address.unwrap_or(false),
             reuse_port: sharing.reuse_port.unwrap_or(false),
             v6_only: sharing.v6_only,
-            uid: self.uid(holder, step),
+            uid: uid.filter(|_| stage(&holder.row) != Stage::Waiting),
             ends: false,
             is_far_away: false,
-        };
-        let waits = part.kind == Kind::Waiting;
-        match step {
-            Step::Wait(..) | Step::Stop(_, Leftover::Wait) if waits => return None,
-            Step::Restart(_, sets) | Step::NextTime(sets)
-                if self.in_the_way.iter().any(|found| found.holder.row == *row) =>
-            {
-                sets.iter().for_each(|set| part.set(*set));
-            }
-            Step::Stop(processes, leftover) => {
-                let ends = !holder.processes.is_empty()
-                    && holder.processes.iter().all(|process| processes.contains(process));
-                part.ends = ends;
-                if ends && *leftover == Leftover::Wait {
-                    return None;
-                }
-            }
-            _ => {}
         }
-        Some(part)
     }
 
     /// The options of a socket; where they are not known those of the listener it has them from, accept(2).
     fn sharing(&self, holder: &Holder) -> Sharing {
         let own = holder.sharing;
-        let listener = self
-            .holders
-            .iter()
-            .find(|other| other.row.state == TcpState::Listen && other.covers(holder.row.local));
-        let inherited = listener.filter(|_| holder.four_tuple().is_some()).map(|listener| listener.sharing);
-        let inherited = inherited.unwrap_or_default();
+        if holder.four_tuple().is_none() || own.reuse_address.and(own.reuse_port).is_some() {
+            return own;
+        }
+        let mut all = self.holders.iter().map(|(holder, _)| holder);
+        let listener =
+            all.find(|other| other.row.state == TcpState::Listen && other.covers(holder.row.local));
+        let inherited = listener.map(|listener| listener.sharing).unwrap_or_default();
         Sharing {
             reuse_address: own.reuse_address.or(inherited.reuse_address),
             reuse_port: own.reuse_port.or(inherited.reuse_port),
             ..own
         }
-    }
-
-    /// Whose the socket is, where that matters: only SO_REUSEPORT asks.
-    fn uid(&self, holder: &Holder, step: &Step) -> Option<u32> {
-        let asks = step.applied_to(self.question).options.reuse_port;
-        let uid = Some(holder.row.uid).filter(|&uid| uid != geteuid().as_raw());
-        uid.filter(|_| asks && stage(&holder.row) != Stage::Waiting)
     }
 }
 
@@ -302,6 +284,24 @@ impl Act {
 }
 
 impl Part {
+    /// Becomes what the step makes of it; whether it is there afterwards.
+    fn goes_through(&mut self, step: &Step, holder: &Holder, is_in_the_way: bool) -> bool {
+        let waits = self.kind == Kind::Waiting;
+        match step {
+            Step::Wait(..) => !waits,
+            Step::Restart(_, sets) | Step::NextTime(sets) if is_in_the_way => {
+                sets.iter().for_each(|set| self.set(*set));
+                true
+            }
+            Step::Stop(processes, leftover) => {
+                let has_all = holder.processes.iter().all(|process| processes.contains(process));
+                self.ends = !holder.processes.is_empty() && has_all;
+                *leftover != Leftover::Wait || !(self.ends || waits)
+            }
+            _ => true,
+        }
+    }
+
     fn set(&mut self, set: Set) {
         match set {
             Set::ReuseAddress => self.reuse_address = true,
@@ -310,8 +310,8 @@ impl Part {
         }
     }
 
-    /// Whether the rules see no difference; where they are connected to is none.
-    fn is_same_to_others(&self, other: &Self) -> bool {
+    /// Whether the rules see no difference; where the two are connected to is none.
+    fn is_like(&self, other: &Self) -> bool {
         let without_remote = |part: &Self| Self { remote: part.remote.map(|_| part.local), ..part.clone() };
         without_remote(self) == without_remote(other)
     }

@@ -46,7 +46,7 @@ pub(super) fn infer(holders: &mut [Holder], settings: &Settings) {
     let kinds: Vec<Kind> = kinds.into_iter().collect();
     let Some(port) = holders.first().map(|holder| holder.row.local.port()) else { return };
     let replies: Vec<Reply> = kinds.iter().flat_map(|kind| replies(kind, port, settings)).collect();
-    let known: Vec<Claim> = holders.iter().filter(|holder| !is_unknown(holder)).map(claim).collect();
+    let known: BTreeSet<Claim> = holders.iter().filter(|holder| !is_unknown(holder)).map(claim).collect();
     let explanations: Vec<Vec<Sharing>> =
         assignments(&kinds).filter(|sharing| explains(sharing, &kinds, &known, &replies)).collect();
     for holder in holders.iter_mut().filter(|holder| is_unknown(holder)) {
@@ -110,7 +110,7 @@ fn assignments(kinds: &[Kind]) -> impl Iterator<Item = Vec<Sharing>> {
 }
 
 /// Whether bind(2) would have answered as it did if the sockets had these options.
-fn explains(sharing: &[Sharing], kinds: &[Kind], known: &[Claim], replies: &[Reply]) -> bool {
+fn explains(sharing: &[Sharing], kinds: &[Kind], known: &BTreeSet<Claim>, replies: &[Reply]) -> bool {
     let supposed = kinds.iter().zip(sharing).map(|(kind, &sharing)| Claim {
         ip: kind.ip,
         sharing,
