@@ -174,6 +174,14 @@ fn what_does_not_suffice_is_said_before_anything_is_opened() {
 }
 
 #[test]
+fn a_source_address_that_is_not_of_this_host_is_told_at_once() {
+    let words = ["load", "hold", "--count", "1", "--remote", "127.0.0.1:3000", "--source", "192.0.2.1"];
+    let end = Program::run("fourtuple", &words).with_status(1);
+    assert!(end.stderr.contains("bind 192.0.2.1:0: EADDRNOTAVAIL"), "{}", end.stderr);
+    assert!(end.stderr.contains("\nhint: "), "{}", end.stderr);
+}
+
+#[test]
 fn a_listener_that_may_not_open_its_share_is_named() {
     if !isolated("hold::a_listener_that_may_not_open_its_share_is_named") {
         return;

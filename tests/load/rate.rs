@@ -59,10 +59,10 @@ fn every_request_that_was_due_is_sent_and_waited_for() {
 #[test]
 fn a_rate_beyond_the_server_shows_as_latency_and_time() {
     let listener = Listener::start(&["--quiet"]);
-    let options = ["--rate", "100M/s", "--duration", "10ms", "--verify", "--reply-timeout", "60s"];
+    let options = ["--rate", "10M/s", "--duration", "10ms", "--verify", "--reply-timeout", "60s"];
     let end = load("rr", listener.address, &options).well();
     let result = event(&end, "result");
-    assert_eq!((&result["due"], &result["requests"]), (&1_000_000.into(), &1_000_000.into()));
+    assert_eq!((&result["due"], &result["requests"]), (&100_000.into(), &100_000.into()));
     assert!(result["elapsed_us"].as_u64() > Some(10_000), "{result}");
 }
 

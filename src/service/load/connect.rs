@@ -5,10 +5,9 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
-use nix::errno::Errno;
-
 use super::measure::{Measure, Moment};
 use super::pattern::Pattern;
+use super::ports::is_taken;
 use super::{Course, LoadPlan, SourcePorts, Tally};
 use crate::error::{Error, Result};
 use crate::net::FourTuple;
@@ -172,9 +171,4 @@ impl Service for Connects {
             self.end_if_deserted(io);
         }
     }
-}
-
-/// Whether another port may be free where this one is not.
-fn is_taken(error: &Error) -> bool {
-    matches!(error.errno(), Some(Errno::EADDRINUSE | Errno::EADDRNOTAVAIL))
 }

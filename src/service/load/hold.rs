@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use serde::{Deserialize, Serialize};
 
 use super::pattern::Pattern;
+use super::ports::is_taken;
 use super::{Spread, Tally};
 use crate::error::{Error, Result};
 use crate::net::FourTuple;
@@ -30,6 +31,8 @@ pub struct HoldPlan {
     pub spread: Spread,
     /// The numbers of those to open.
     pub share: Range<usize>,
+    /// The numbers of those to open in the place of one whose port somebody has taken meanwhile.
+    pub spare: Range<usize>,
     /// Send one request over each connection and compare its answer.
     pub verify: bool,
     /// How long that answer may take.
@@ -106,17 +109,26 @@ impl Hold {
     fn open_more(&mut self, io: &mut dyn Io) {
         while !self.over && self.opening.len() < OPENING {
             let Some(number) = self.plan.share.next() else { break };
-            let Some(tuple) = self.plan.spread.tuple(number) else { break };
+            self.open(io, number);
+        }
+        if self.opening.is_empty() {
+            self.holding.settled.store(true, Ordering::Release);
+        }
+    }
+
+    fn open(&mut self, io: &mut dyn Io, mut number: usize) {
+        while let Some(tuple) = self.plan.spread.tuple(number) {
             match io.open(tuple.local, tuple.remote) {
                 Ok(id) => {
                     let attempt = Attempt { number, tuple, begun: Instant::now(), received: 0 };
                     self.opening.insert(id, attempt);
+                    return;
                 }
-                Err(error) => self.tally.not_opened(tuple, error),
+                Err(error) => match self.plan.spare.next() {
+                    Some(spare) if is_taken(&error) => number = spare,
+                    _ => return self.tally.not_opened(tuple, error),
+                },
             }
-        }
-        if self.opening.is_empty() {
-            self.holding.settled.store(true, Ordering::Release);
         }
     }
 
@@ -221,5 +233,44 @@ impl Attempt {
     /// Where in the pattern its request begins.
     fn offset(&self) -> u64 {
         (self.number * APART) as u64
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use nix::errno::Errno;
+
+    use super::*;
+    use crate::service::recorder::Recorder;
+
+    #[test]
+    fn a_port_that_somebody_has_taken_meanwhile_is_replaced_while_there_are_others() {
+        let spread = Spread {
+            source: [127, 0, 0, 1].into(),
+            ports: (20_000..20_010).collect(),
+            remotes: vec![([127, 0, 0, 1], 3000).into()],
+        };
+        let plan = HoldPlan {
+            spread,
+            share: 0..2,
+            spare: 5..6,
+            verify: false,
+            timeout: Duration::from_secs(5),
+            finish: false,
+        };
+        let (mut io, holding) = (Recorder::default(), Arc::<Holding>::default());
+        let taken = || Error::new("bind", "", Errno::EADDRINUSE);
+        io.open_errors = vec![taken(), taken()];
+        let mut hold = Hold::new(plan, Arc::clone(&holding));
+        hold.start(&mut io).unwrap();
+        assert_eq!(
+            io.take()[..3],
+            [
+                "open 127.0.0.1:20000 -> 127.0.0.1:3000",
+                "open 127.0.0.1:20005 -> 127.0.0.1:3000",
+                "open 127.0.0.1:20001 -> 127.0.0.1:3000",
+            ]
+        );
+        assert_eq!(hold.tally().failures.other, 1, "with no spare left");
     }
 }

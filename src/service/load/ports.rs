@@ -2,6 +2,10 @@
 
 use std::ops::RangeInclusive;
 
+use nix::errno::Errno;
+
+use crate::error::Error;
+
 /// Every `step`th port of a range, without end.
 ///
 /// A chosen port spares connect(2) its search for a free one, which takes long where most are taken.
@@ -31,6 +35,15 @@ impl SourcePorts {
         self.next = after.unwrap_or(*self.range.start());
         port
     }
+}
+
+/// Whether an open failed for what another source port may mend.
+pub(super) fn is_taken(error: &Error) -> bool {
+    // EADDRNOTAVAIL from bind(2) is an address that is not this host's.
+    matches!(
+        (error.call(), error.errno()),
+        ("bind", Some(Errno::EADDRINUSE)) | ("connect", Some(Errno::EADDRNOTAVAIL))
+    )
 }
 
 #[cfg(test)]

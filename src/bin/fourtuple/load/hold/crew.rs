@@ -44,10 +44,12 @@ impl Crew {
     /// `EAGAIN` from `fork`, `EMFILE` from `pipe`.
     pub fn start(args: &HoldArgs, spread: &Spread, processes: usize) -> Result<Self> {
         let (sender, said) = channel();
-        let holders = shares(args.count, processes).enumerate().map(|(number, share)| {
+        let both = shares(0..args.count, processes).zip(shares(args.count..spread.capacity(), processes));
+        let holders = both.enumerate().map(|(number, (share, spare))| {
             let plan = HoldPlan {
                 spread: spread.clone(),
                 share,
+                spare,
                 verify: args.verify,
                 timeout: args.reply_timeout,
                 finish: args.close == Close::Fin,
@@ -138,9 +140,10 @@ impl Crew {
     }
 }
 
-/// Equal shares of so many connections.
-fn shares(count: usize, processes: usize) -> impl Iterator<Item = Range<usize>> {
-    (0..processes).map(move |number| number * count / processes..(number + 1) * count / processes)
+/// Equal shares of these numbers.
+fn shares(all: Range<usize>, processes: usize) -> impl Iterator<Item = Range<usize>> {
+    let begin = move |share| all.start + share * all.len() / processes;
+    (0..processes).map(move |share| begin(share)..begin(share + 1))
 }
 
 impl Holder {

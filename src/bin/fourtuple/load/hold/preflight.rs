@@ -4,13 +4,14 @@ use std::collections::BTreeSet;
 use std::fmt::Display;
 use std::fs;
 use std::io;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use fourtuple::error::{Error, Result};
+use fourtuple::evidence::advice::explain;
 use fourtuple::evidence::holders::{Holder, listeners_at};
 use fourtuple::evidence::inet_diag::sockets;
 use fourtuple::evidence::memory::available;
-use fourtuple::net::TcpState;
+use fourtuple::net::{SocketOptions, TcpState, bind};
 use fourtuple::service::load::{MOST_OWNERS, Spread};
 use nix::sys::resource::{Resource, getrlimit};
 
@@ -49,6 +50,9 @@ pub fn free_ports(source: IpAddr, (low, high): (u16, u16)) -> Vec<u16> {
 ///
 /// What is missing, in words, and the next step.
 pub fn check(count: usize, spread: &Spread, range: (u16, u16)) -> Result<Preflight> {
+    let any_port = SocketAddr::new(spread.source, 0);
+    let options = SocketOptions::default();
+    bind(any_port, &options).map_err(|error| explain(error, any_port, None, &options))?;
     let shortage = Shortage { count };
     shortage.of_families(spread)?;
     shortage.of_ports(spread, range)?;
