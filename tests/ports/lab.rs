@@ -74,6 +74,13 @@ impl Lab {
         self.sockets.push(connect(bound, local, remote));
     }
 
+    /// Opens a connection to a listening socket made for it, and keeps all three.
+    pub fn connect_to_own(&mut self, local: SocketAddr, listening: SocketAddr) {
+        let listening = bind(listening, &SocketOptions::default()).unwrap().listen(1).unwrap();
+        self.sockets.push(connect(true, local, listening.local_addr().unwrap().as_socket().unwrap()));
+        self.sockets.extend([until("a connection", || listening.accept().ok()).0, listening]);
+    }
+
     /// Opens a connection and closes it, the client first.
     pub fn leave_in_time_wait(&mut self, bound: bool, local: SocketAddr, remote: SocketAddr) {
         self.accept_all();

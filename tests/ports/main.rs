@@ -264,7 +264,9 @@ fn now_counts_what_goes_out_by_destination() {
     lab.connect(false, at("127.0.0.1:40003"), second);
     lab.connect(false, at("127.0.0.5:40003"), first);
     lab.connect(false, at("[::1]:40004"), at("[::1]:9000"));
+    // Neither is one that has a port of the range and was opened from here.
     lab.connect(true, at("127.0.0.1:50000"), second);
+    lab.connect_to_own(at("127.0.0.1:50001"), at("127.0.0.1:40006"));
     lab.accept_all();
     let said = ports(&["now"]).well().stdout;
     let lines: Vec<String> =
@@ -272,7 +274,7 @@ fn now_counts_what_goes_out_by_destination() {
     assert_eq!(
         lines,
         [
-            "range ports=40000-40007 count=8 reserved=0 listening=0 bound=0",
+            "range ports=40000-40007 count=8 reserved=0 listening=1 bound=0",
             "",
             "SOURCE DESTINATION PORTS SHARE ESTABLISHED TIME-WAIT OTHERS",
             "127.0.0.1 127.0.1.1:9000 2 25.0% 1 1 0",

@@ -174,3 +174,21 @@ fn established(client: Socket, remote: SocketAddr) -> Result<Socket> {
         state => Err(Error::new("connect", remote, std::io::Error::other(format!("still in {state}")))),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_plan_holds_where_count_and_failure_are_as_planned() {
+        let [planned_end, other] =
+            [Errno::EADDRNOTAVAIL, Errno::EMFILE].map(|errno| Failure::new("connect", errno));
+        let agrees = |measured, end: Option<&Failure>| {
+            let (planned, planned_end, measured_end) = (7..=8, planned_end.clone(), end.cloned());
+            Compared { method: Method::Connect, planned, measured, planned_end, measured_end }.agrees()
+        };
+        assert!(agrees(7, Some(&planned_end)) && agrees(8, Some(&planned_end)));
+        assert!(!agrees(6, Some(&planned_end)) && !agrees(9, Some(&planned_end)));
+        assert!(!agrees(8, Some(&other)) && !agrees(8, None));
+    }
+}
