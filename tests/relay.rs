@@ -166,6 +166,22 @@ fn without_turns_both_write_at_any_time() {
 }
 
 #[test]
+fn all_that_was_said_while_waiting_arrives() {
+    let relay = Listener::relay(&["--turns", "off"]);
+    // More bytes than pass at once, then more lines.
+    for (count, length) in [(50, 1000), (1000, 10)] {
+        let mut first = Client::waiting(&relay);
+        let line = "x".repeat(length);
+        first.says(format!("{line}\n").repeat(count));
+        let mut second = Client::connect(&relay);
+        second.is_told(&first.introduction("client"));
+        for _ in 0..count {
+            second.is_told(&format!("client: {line}"));
+        }
+    }
+}
+
+#[test]
 fn both_learn_the_name_that_the_first_line_says() {
     let relay = Listener::relay(&[]);
     let mut alice = Client::connect(&relay);
@@ -190,6 +206,7 @@ fn a_name_that_comes_late_is_told() {
     let (mut first, mut second) = Client::pair(&relay);
     second.says("/name bob\n");
     first.is_told("* client is now bob");
+    relay.line(&format!("client name=bob remote={} state=connected", second.address()));
     first.says("hello\n");
     second.is_told("client: hello");
     second.is_told("* status WRITE");

@@ -216,7 +216,7 @@ mod tests {
         let mut hall = hall(2);
         let room = hall.leave(id(2)).unwrap();
         assert_eq!(room.partner_of(id(2)), id(1));
-        assert_eq!(hall.leave(id(1)), None);
         assert_eq!((hall.rooms(), hall.waiting(), hall.places.len()), (0, 0, 0));
+        assert_eq!(hall.leave(id(1)), None);
     }
 }
