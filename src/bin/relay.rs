@@ -70,18 +70,28 @@ Examples:
   relay                     on 127.0.0.1:33016
   relay 33016 0.0.0.0       for everybody who reaches this host
   relay 0 ::1 --turns off   both may write at any time
-  nc 127.0.0.1 33016        a client
+  nc 127.0.0.1 33016        a client; so is talk --name alice
 
-Lines:
-  A line ends with \\n or \\r\\n. What a terminal would obey arrives as text: control characters as \\x1b, bytes that
-  are not UTF-8 as \\xff. A name has 1 to 32 letters, digits, '-', '_' or '.'.
+What a client says, and what it is told:
+  /name alice  its first line, if it likes: 1 to 32 letters, digits, '-', '_'
+               or '.'; who says nothing for 100 ms is introduced as client
+  exit         it leaves, as at the end of its input
+  * ...        the relay: welcome, waiting for a partner, status WRITE, ...
+  alice: ...   the partner
+
+  A line ends with \\n or \\r\\n. What a terminal would obey arrives as text: a
+  control character as \\x1b, a byte that is not UTF-8 as \\xff.
 
 Signals:
-  SIGINT, SIGTERM, SIGUSR1  tell every client, pass on what was read, send FIN, end within --drain; again: at once
-  SIGUSR2                   print the numbers of clients, of rooms, and of clients that wait
+  SIGINT, SIGTERM, SIGUSR1  tell every client, pass on what was read, send FIN,
+                            end within --drain; SIGINT, SIGTERM again: at once
+  SIGUSR2                   print the numbers of clients, of rooms, and of
+                            clients that wait
 
-Exit status: 0 done, 1 the kernel said no, 2 wrong usage; 130 or 143 after a second SIGINT or SIGTERM.
-There is no authentication and no encryption: the relay reads all that it passes on.";
+Exit status: 0 done, 1 the kernel said no, 2 wrong usage; 130 or 143 after a
+second SIGINT or SIGTERM.
+There is no authentication and no encryption: the relay reads all that it
+passes on.";
 
 fn main() -> ExitCode {
     let args: Args = cli::parse();
