@@ -180,7 +180,7 @@ fn beside_floods(turns: bool, floods: Vec<(Vec<u8>, usize)>) -> Verdict {
     let mut crowd = Crowd::connect(relay.address, 100, turns);
     crowd.talk(Duration::from_secs(1));
     let (before, p99_before) = (relay.anonymous_memory(), p99(&crowd.talk(Duration::from_secs(2))));
-    let (mut peak, mut p99_beside, start) = (0, Duration::ZERO, Instant::now());
+    let (mut peak, mut beside, start) = (0, Vec::new(), Instant::now());
     thread::scope(|scope| {
         let mut senders = Vec::new();
         for (piece, times) in &floods {
@@ -190,15 +190,18 @@ fn beside_floods(turns: bool, floods: Vec<(Vec<u8>, usize)>) -> Verdict {
             senders.push(scope.spawn(move || flood(second, piece, *times)));
         }
         while !senders.iter().all(thread::ScopedJoinHandle::is_finished) {
-            p99_beside = p99_beside.max(p99(&crowd.talk(Duration::from_millis(500))));
+            beside.push(p99(&crowd.talk(Duration::from_millis(500))).as_secs_f64());
             peak = peak.max(relay.anonymous_memory());
         }
     });
+    let p99_beside = Duration::from_secs_f64(median(beside));
+    // A busy machine has its own delays.
+    let bound = Duration::from_millis(20).max(5 * p99_before);
     let (grown, wrong) = ((peak - before) as f64 / 1024.0, crowd.wrong.len());
     Verdict::new(
-        grown <= 4096.0 && p99_beside <= Duration::from_millis(100) && wrong == 0,
+        grown <= 4096.0 && p99_beside <= bound && wrong == 0,
         format!(
-            "memory + {grown:.0} KiB (4,096), others' p99 {p99_beside:.1?} (100 ms) for {:.0?}, before {p99_before:.1?}, \
+            "memory + {grown:.0} KiB (4,096), others' p99 {p99_beside:.1?} ({bound:.0?}) for {:.0?}, before {p99_before:.1?}, \
              {wrong} wrong (0)",
             start.elapsed()
         ),
