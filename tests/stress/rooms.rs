@@ -169,9 +169,9 @@ pub fn endless_lines() -> Verdict {
     beside_floods(false, vec![(vec![b'x'; 1 << 20], 1 << 10), (obeyed, 4369)])
 }
 
-/// Two million empty lines from each of a pair, who have the turn in turn: the same.
+/// Six million empty lines from each of a pair, who have the turn in turn: the same.
 pub fn empty_lines() -> Verdict {
-    beside_floods(true, vec![(vec![b'\n'; 1 << 16], 32)])
+    beside_floods(true, vec![(vec![b'\n'; 1 << 16], 96)])
 }
 
 /// 50 busy rooms beside pairs that send each of the pieces so many times; the first of a pair only where there are turns.
