@@ -46,25 +46,30 @@ impl Bound {
 #[derive(Clone, Debug, Serialize)]
 pub struct Verdict {
     pub claim: String,
+    /// None where one of the servers could not be measured.
+    pub value: Option<f64>,
     pub measured: String,
-    pub value: f64,
     pub reached: bool,
 }
 
 impl Claim {
-    /// Judges it by what the listener and the other server did; `None` where one of them did nothing.
-    pub fn judge(&self, ours: &[f64], of: impl Fn(Peer) -> Vec<f64>) -> Option<Verdict> {
-        let value = match self.measure {
-            Measure::Paired(peer) => Spread::of(&paired(ours, &of(peer)))?.median,
-            Measure::Least(peer) => Spread::of(ours)?.min / Spread::of(&of(peer))?.min,
-            Measure::Median => Spread::of(ours)?.median,
-            Measure::Greatest => Spread::of(ours)?.max,
-        };
-        Some(Verdict {
+    /// Judges it by what the listener and the other server did.
+    pub fn judge(&self, ours: &[Option<f64>], of: impl Fn(Peer) -> Vec<Option<f64>>) -> Verdict {
+        let value = self.value(ours, of);
+        Verdict {
             claim: self.words(),
-            measured: self.show(value),
             value,
-            reached: self.bound.holds(value),
+            measured: value.map_or("-".to_owned(), |value| self.show(value)),
+            reached: value.is_some_and(|value| self.bound.holds(value)),
+        }
+    }
+
+    fn value(&self, ours: &[Option<f64>], of: impl Fn(Peer) -> Vec<Option<f64>>) -> Option<f64> {
+        Some(match self.measure {
+            Measure::Paired(peer) => Spread::of(paired(ours, &of(peer)))?.median,
+            Measure::Least(peer) => Spread::of(there(ours))?.min / Spread::of(there(&of(peer)))?.min,
+            Measure::Median => Spread::of(there(ours))?.median,
+            Measure::Greatest => Spread::of(there(ours))?.max,
         })
     }
 
@@ -91,6 +96,10 @@ impl Claim {
     }
 }
 
+fn there(values: &[Option<f64>]) -> impl Iterator<Item = f64> {
+    values.iter().copied().flatten()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -98,7 +107,7 @@ mod tests {
 
     fn judge(measure: Measure, bound: Bound) -> Verdict {
         let claim = Claim { metric: Metric::CpuPerRequest, measure, bound };
-        claim.judge(&[1100.0, 1200.0, 3000.0], |_| vec![1000.0, 1000.0, 3000.0]).unwrap()
+        claim.judge(&[1100.0, 1200.0, 3000.0].map(Some), |_| [1000.0, 1000.0, 3000.0].map(Some).to_vec())
     }
 
     #[test]
@@ -111,24 +120,25 @@ mod tests {
 
     #[test]
     fn the_floor_is_met_minimum_against_minimum() {
-        assert_eq!(judge(Measure::Least(FLOOR), Bound::AtMost(1.14)).value, 1.1);
+        assert_eq!(judge(Measure::Least(FLOOR), Bound::AtMost(1.14)).value, Some(1.1));
     }
 
     #[test]
     fn a_bound_on_the_listener_alone_needs_no_other() {
         let claim =
             Claim { metric: Metric::LatencyMedian, measure: Measure::Greatest, bound: Bound::AtMost(5e6) };
-        let verdict = claim.judge(&[4e6, 6e6], |_| Vec::new()).unwrap();
+        let verdict = claim.judge(&[Some(4e6), Some(6e6)], |_| Vec::new());
         assert_eq!((verdict.reached, verdict.measured.as_str()), (false, "6.00 ms"));
     }
 
     #[test]
-    fn without_the_other_server_there_is_no_verdict() {
+    fn without_the_other_server_nothing_is_reached() {
         let claim = Claim {
             metric: Metric::CpuPerRequest,
             measure: Measure::Paired(EPOLL),
             bound: Bound::AtMost(1.0),
         };
-        assert!(claim.judge(&[1.0], |_| Vec::new()).is_none());
+        let verdict = claim.judge(&[Some(1.0)], |_| Vec::new());
+        assert_eq!((verdict.value, verdict.reached), (None, false));
     }
 }

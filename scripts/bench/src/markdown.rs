@@ -28,7 +28,7 @@ pub struct Section<'a>(pub &'a Outcome);
 
 impl Display for Section<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Outcome { key, title, conditions, rounds, others, void, figures, verdicts, skipped, .. } = self.0;
+        let Outcome { key, title, conditions, rounds, others, void, figures, verdicts, faults, .. } = self.0;
         let others = others.map_or("unknown".to_owned(), |others| {
             format!("{:.3} ({:.3} to {:.3})", others.median, others.min, others.max)
         });
@@ -41,17 +41,16 @@ impl Display for Section<'_> {
             writeln!(f, "\n| claim | measured | |\n|---|---:|---|")?;
         }
         for verdict in verdicts {
-            let word = match (void, verdict.reached) {
-                (true, _) => "void",
-                (false, true) => "reached",
-                (false, false) => "**not reached**",
+            let word = match verdict.value {
+                None => "not measured",
+                Some(_) if *void => "void",
+                Some(_) if verdict.reached => "reached",
+                Some(_) => "**not reached**",
             };
             writeln!(f, "| {} | {} | {word} |", verdict.claim, verdict.measured)?;
         }
-        if !skipped.is_empty() {
-            let words: Vec<String> =
-                skipped.iter().map(|(server, why)| format!("{server} ({why})")).collect();
-            writeln!(f, "\nNot measured, or not to the end: {}.", words.join("; "))?;
+        for (server, fault, rounds) in faults {
+            writeln!(f, "\n{server} failed in {rounds} of the rounds: {fault}.")?;
         }
         Ok(())
     }

@@ -55,7 +55,7 @@ fn draw_series<'a>(
     let colour = if ours { RGBColor(200, 60, 20) } else { RGBColor(40, 90, 160) };
     let name = TextStyle::from(("sans-serif", 13)).pos(Pos::new(HPos::Right, VPos::Center));
     root.draw(&Text::new(series.server, (LEFT - 10, y), name))?;
-    for &value in &series.values {
+    for &value in series.values.iter().flatten() {
         root.draw(&Circle::new((scale.x(value), y), 3, colour.mix(0.35).filled()))?;
     }
     let median = scale.x(series.spread.median);

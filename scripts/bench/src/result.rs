@@ -26,8 +26,8 @@ pub struct Outcome {
     pub void: bool,
     pub figures: Vec<Figure>,
     pub verdicts: Vec<Verdict>,
-    /// Who could not be measured, and why.
-    pub skipped: Vec<(&'static str, String)>,
+    /// Who failed, how the last time, and in how many rounds.
+    pub faults: Vec<(&'static str, String, usize)>,
     /// A server gave wrong bytes back.
     pub wrong: bool,
 }
@@ -39,11 +39,11 @@ pub struct Figure {
     pub series: Vec<Series>,
 }
 
-/// One quantity of one server, a value a round.
+/// One quantity of one server, a value a round; none where it took no part.
 #[derive(Debug, Serialize)]
 pub struct Series {
     pub server: &'static str,
-    pub values: Vec<f64>,
+    pub values: Vec<Option<f64>>,
     pub spread: Spread,
     /// The first server's value over this one's, round by round.
     pub ratio: Option<Spread>,
@@ -73,12 +73,15 @@ impl Row {
             title: self.title,
             conditions: self.conditions(),
             rounds: rounds.others().len(),
-            others: Spread::of(&rounds.others()),
+            others: Spread::of(rounds.others()),
             void: self.plan.wall_clock && rounds.clean() < CLEAN,
             figures: self.metrics.iter().map(|&metric| figure(metric, &ours(metric), rounds)).collect(),
-            verdicts: self.claims.iter().filter_map(judge).collect(),
-            skipped: rounds.faults().map(|(peer, fault)| (peer.name, fault.words().to_owned())).collect(),
-            wrong: rounds.faults().any(|(_, fault)| matches!(fault, Error::Content(_))),
+            verdicts: self.claims.iter().map(judge).collect(),
+            faults: rounds
+                .faults()
+                .map(|(peer, fault, count)| (peer.name, fault.words().to_owned(), count))
+                .collect(),
+            wrong: rounds.faults().any(|(_, fault, _)| matches!(fault, Error::Content(_))),
         }
     }
 
@@ -92,11 +95,11 @@ impl Row {
     }
 }
 
-fn figure(metric: Metric, ours: &[f64], rounds: &Rounds) -> Figure {
+fn figure(metric: Metric, ours: &[Option<f64>], rounds: &Rounds) -> Figure {
     let series = |peer: Peer| {
         let values = rounds.values(peer, metric);
-        let spread = Spread::of(&values)?;
-        let ratio = Spread::of(&paired(ours, &values));
+        let spread = Spread::of(values.iter().copied().flatten())?;
+        let ratio = Spread::of(paired(ours, &values));
         Some(Series { server: peer.name, values, spread, ratio })
     };
     Figure { metric, series: rounds.peers().filter_map(series).collect() }

@@ -10,6 +10,8 @@ pub const OTHERS: f64 = 0.05;
 pub const CLEAN: usize = 15;
 /// How often a round is tried, for each that is wanted.
 const TRIES: usize = 3;
+/// So many failures of a server are one round's bad luck each; then it is given up.
+const FAULTS: usize = 3;
 
 /// What is to be measured.
 #[derive(Clone, Copy, Debug)]
@@ -37,8 +39,8 @@ pub trait Work {
 #[derive(Debug)]
 pub struct Rounds {
     peers: Vec<Peer>,
-    /// Why a server was given up.
-    faults: Vec<Option<Error>>,
+    /// How each has failed so far.
+    faults: Vec<Vec<Error>>,
     rounds: Vec<Round>,
 }
 
@@ -61,7 +63,7 @@ impl Rounds {
     /// are left.
     pub fn run(plan: &Plan, work: &mut dyn Work) -> Result<Self> {
         let peers: Vec<Peer> = plan.servers.iter().chain(plan.beside).copied().collect();
-        let faults = peers.iter().map(|_| None).collect();
+        let faults = peers.iter().map(|_| Vec::new()).collect();
         let mut measured = Self { peers, faults, rounds: Vec::new() };
         let (wanted, most) =
             if plan.wall_clock { (plan.rounds, TRIES * plan.rounds) } else { (usize::MAX, plan.rounds) };
@@ -79,11 +81,11 @@ impl Rounds {
 
     /// One round of the first `count` servers.
     fn one(&mut self, count: usize, work: &mut dyn Work) -> Vec<Option<Sample>> {
-        let go = |(peer, fault): (&Peer, &mut Option<Error>)| {
-            if fault.is_some() {
+        let go = |(peer, faults): (&Peer, &mut Vec<Error>)| {
+            if faults.len() == FAULTS {
                 return None;
             }
-            work.measure(*peer).map_err(|error| *fault = Some(error)).ok()
+            work.measure(*peer).map_err(|error| faults.push(error)).ok()
         };
         self.peers.iter().zip(&mut self.faults).take(count).map(go).collect()
     }
@@ -98,13 +100,11 @@ impl Rounds {
         self.rounds.iter().map(|round| round.others).collect()
     }
 
-    /// What `peer` did in its rounds, from the first on.
-    pub fn values(&self, peer: Peer, metric: Metric) -> Vec<f64> {
-        let Some(index) = self.peers.iter().position(|other| other.name == peer.name) else {
-            return Vec::new();
-        };
-        let samples = self.rounds.iter().filter_map(|round| round.samples.get(index)?.as_ref());
-        samples.filter_map(|sample| sample.get(&metric).copied()).collect()
+    /// What `peer` did in each round; none where it took no part.
+    pub fn values(&self, peer: Peer, metric: Metric) -> Vec<Option<f64>> {
+        let index = self.peers.iter().position(|other| other.name == peer.name);
+        let value = |round: &Round| round.samples.get(index?)?.as_ref()?.get(&metric).copied();
+        self.rounds.iter().map(value).collect()
     }
 
     /// All servers, measured or not.
@@ -112,9 +112,10 @@ impl Rounds {
         self.peers.iter().copied()
     }
 
-    /// Who could not be measured, or not to the end, and why.
-    pub fn faults(&self) -> impl Iterator<Item = (Peer, &Error)> {
-        self.peers.iter().zip(&self.faults).filter_map(|(&peer, fault)| Some((peer, fault.as_ref()?)))
+    /// How servers failed, each with the last fault and how many there were.
+    pub fn faults(&self) -> impl Iterator<Item = (Peer, &Error, usize)> {
+        let failed = self.peers.iter().zip(&self.faults);
+        failed.filter_map(|(&peer, faults)| Some((peer, faults.last()?, faults.len())))
     }
 }
 
@@ -125,11 +126,11 @@ mod tests {
 
     const PLAN: Plan = Plan { servers: &[LISTENER, TOKIO], beside: &[SOCAT], rounds: 8, wall_clock: false };
 
-    /// Counts who had a go, fails as `broken` says, and is disturbed as `others` says.
+    /// Counts who had a go; one fails so many times, and others disturb as they are told.
     #[derive(Default)]
     struct Script {
         order: Vec<&'static str>,
-        broken: Option<&'static str>,
+        failures: usize,
         others: Vec<f64>,
         asked: usize,
     }
@@ -137,10 +138,11 @@ mod tests {
     impl Work for Script {
         fn measure(&mut self, peer: Peer) -> Result<Sample> {
             self.order.push(peer.name);
-            match self.broken {
-                Some(name) if name == peer.name => Err(Error::unable("it broke")),
-                _ => Ok(Sample::from([(Metric::CpuPerRequest, self.order.len() as f64)])),
+            if peer.name == TOKIO.name && self.failures > 0 {
+                self.failures -= 1;
+                return Err(Error::unable("it broke"));
             }
+            Ok(Sample::from([(Metric::CpuPerRequest, self.order.len() as f64)]))
         }
 
         fn others(&mut self) -> Result<f64> {
@@ -150,24 +152,36 @@ mod tests {
         }
     }
 
+    fn values(rounds: &Rounds, peer: Peer) -> Vec<f64> {
+        rounds.values(peer, Metric::CpuPerRequest).into_iter().flatten().collect()
+    }
+
     #[test]
     fn servers_take_turns_and_those_beside_take_part_in_the_first_rounds() {
         let mut script = Script::default();
         let rounds = Rounds::run(&PLAN, &mut script).unwrap();
-        assert_eq!(rounds.values(LISTENER, Metric::CpuPerRequest)[..3], [1.0, 4.0, 7.0]);
-        assert_eq!(rounds.values(TOKIO, Metric::CpuPerRequest).len(), 8);
-        assert_eq!(rounds.values(SOCAT, Metric::CpuPerRequest).len(), ROUNDS_BESIDE);
+        assert_eq!(values(&rounds, LISTENER)[..3], [1.0, 4.0, 7.0]);
+        assert_eq!(values(&rounds, TOKIO).len(), 8);
+        assert_eq!(values(&rounds, SOCAT).len(), ROUNDS_BESIDE);
         assert_eq!(script.order[18..], [LISTENER.name, TOKIO.name, LISTENER.name, TOKIO.name]);
     }
 
     #[test]
-    fn a_server_that_fails_is_not_tried_again_and_the_others_go_on() {
-        let mut script = Script { broken: Some(TOKIO.name), ..Script::default() };
+    fn a_server_that_always_fails_is_given_up_and_the_others_go_on() {
+        let mut script = Script { failures: usize::MAX, ..Script::default() };
         let rounds = Rounds::run(&PLAN, &mut script).unwrap();
-        assert_eq!(rounds.values(LISTENER, Metric::CpuPerRequest).len(), 8);
-        assert_eq!(rounds.values(TOKIO, Metric::CpuPerRequest).len(), 0);
-        assert_eq!(rounds.faults().map(|(peer, _)| peer.name).collect::<Vec<_>>(), [TOKIO.name]);
-        assert_eq!(script.order.iter().filter(|&&name| name == TOKIO.name).count(), 1);
+        assert_eq!((values(&rounds, LISTENER).len(), values(&rounds, TOKIO).len()), (8, 0));
+        let faults: Vec<_> = rounds.faults().map(|(peer, _, count)| (peer.name, count)).collect();
+        assert_eq!(faults, [(TOKIO.name, FAULTS)]);
+        assert_eq!(script.order.iter().filter(|&&name| name == TOKIO.name).count(), FAULTS);
+    }
+
+    #[test]
+    fn a_round_that_failed_does_not_move_those_after_it() {
+        let mut script = Script { failures: 1, ..Script::default() };
+        let rounds = Rounds::run(&PLAN, &mut script).unwrap();
+        let tokio = rounds.values(TOKIO, Metric::CpuPerRequest);
+        assert_eq!(tokio[..3], [None, Some(5.0), Some(8.0)]);
     }
 
     const WALL: Plan = Plan { servers: &[EPOLL], beside: &[], rounds: 2, wall_clock: true };
@@ -176,7 +190,7 @@ mod tests {
     fn a_disturbed_round_of_the_wall_clock_is_measured_again() {
         let mut script = Script { others: vec![0.5, 0.01, 0.04], ..Script::default() };
         let rounds = Rounds::run(&WALL, &mut script).unwrap();
-        assert_eq!(rounds.values(EPOLL, Metric::CpuPerRequest), [2.0, 3.0]);
+        assert_eq!(values(&rounds, EPOLL), [2.0, 3.0]);
         assert_eq!(rounds.others(), [0.01, 0.04]);
     }
 
