@@ -146,6 +146,8 @@ pub enum Because {
     Privileged(u16),
     /// The address is not this host's.
     NotLocal,
+    /// A security policy forbids it.
+    Forbidden,
     /// The address is being checked for a duplicate (RFC 4862 §5.4), or was found to be one.
     Tentative,
     /// An IPv6 socket with IPV6_V6ONLY and an address of IPv4.
@@ -235,6 +237,29 @@ fn newcomer(ip: IpAddr, options: &SocketOptions, settings: &Settings) -> Newcome
     }
 }
 
+impl Because {
+    /// One word.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Held => "held",
+            Self::FourTuple => "four-tuple",
+            Self::NoPortLeft(_) => "no-port-left",
+            Self::Privileged(_) => "privileged",
+            Self::NotLocal => "not-local",
+            Self::Forbidden => "forbidden",
+            Self::Tentative => "tentative",
+            Self::V6Only => "v6-only",
+            Self::OtherFamily => "other-family",
+            Self::NoScope => "no-scope",
+            Self::NoRoute => "no-route",
+            Self::FromLoopback => "from-loopback",
+            Self::NobodyListens => "nobody-listens",
+            Self::QueueFull => "queue-full",
+            Self::Unexplained => "unexplained",
+        }
+    }
+}
+
 impl fmt::Display for Because {
     /// A sentence.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -254,6 +279,9 @@ impl fmt::Display for Because {
                 );
             }
             Self::NotLocal => "the address is none of this host's, as seen from this network namespace",
+            Self::Forbidden => {
+                "a security policy forbids it: SELinux, AppArmor, or a BPF program of the cgroup"
+            }
             Self::Tentative => {
                 "duplicate address detection has not ended for this address, or found a duplicate"
             }

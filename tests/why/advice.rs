@@ -9,10 +9,13 @@ use fourtuple::evidence::why::{Goal, why};
 use nix::errno::Errno;
 use serde_json::Value;
 
-use crate::agrees::{PAIRS, at, made, question, sysctl};
+use crate::agrees::{Outcome, PAIRS, at, made, question, sysctl};
 use crate::program::Program;
 use crate::program::namespace::isolated;
 use crate::scene::{self, Options, Scene, State};
+
+/// What is answered where an address is taken, or is not there.
+const IN_USE: [Errno; 2] = [Errno::EADDRINUSE, Errno::EADDRNOTAVAIL];
 
 /// The lines of an answer.
 pub struct Answer(Vec<Value>);
@@ -48,6 +51,14 @@ impl Answer {
 
     pub fn works(&self) -> bool {
         self.of("verdict").next().unwrap()["works"] == true
+    }
+
+    /// What it says that comes of the call.
+    fn outcome(&self) -> Outcome {
+        let verdict = self.of("verdict").next().unwrap();
+        let call = ["bind", "listen", "connect"].into_iter().find(|call| verdict["fails_at"] == *call)?;
+        let errno = IN_USE.into_iter().find(|errno| verdict["errno"] == format!("{errno:?}")).unwrap();
+        Some((call, errno))
     }
 
     pub fn of<'a>(&'a self, event: &'a str) -> impl Iterator<Item = &'a Value> {
@@ -93,6 +104,7 @@ impl Case {
             let is_there = step.name() == "elsewhere" || answer.step(step.name()).is_some();
             assert!(is_there, "{self}: {step:?} did not help where it was tried");
         }
+        assert_eq!(answer.outcome(), made(&question(self.goal, self.new), self.new), "{self}");
         let mut taken = Vec::new();
         for advice in answer.of("advice").filter(|advice| advice["step"] != "elsewhere") {
             let name = advice["step"].as_str().unwrap();

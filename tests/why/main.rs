@@ -8,6 +8,7 @@ mod program;
 mod advice;
 mod agrees;
 mod holder;
+mod remarks;
 mod scene;
 mod time;
 mod usage;

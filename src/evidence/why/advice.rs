@@ -296,15 +296,21 @@ fn four_tuple(question: &Question, answer: &Answer, settings: &Settings) -> Vec<
 }
 
 fn nobody_listens(question: &Question, answer: &Answer) -> Vec<Step> {
-    let Goal::Connect { remote, .. } = question.goal else { return Vec::new() };
-    let elsewhere = answer
-        .beside
-        .iter()
-        .map(|holder| holder.row.local)
-        .find(|other| other.is_ipv4() == remote.is_ipv4() && !other.ip().is_unspecified());
+    let Goal::Connect { local, remote } = question.goal else { return Vec::new() };
+    let reached = answer.beside.iter().map(|holder| reached_at(holder.row.local));
+    let mut others = reached.filter(|other| local.is_none_or(|local| local.is_ipv4() == other.is_ipv4()));
     let (port, ip) = (remote.port(), remote.ip());
     let listen = Step::Elsewhere(format!("nothing listens on {remote}: `listener {port} {ip}` does"));
-    elsewhere.map(Step::Remote).into_iter().chain([listen]).collect()
+    others.next().map(Step::Remote).into_iter().chain([listen]).collect()
+}
+
+/// Where a listener is reached from this host; one that has the wildcard address and is not reached at IPv4 has IPv6.
+fn reached_at(listener: SocketAddr) -> SocketAddr {
+    match listener.ip() {
+        IpAddr::V6(ip) if ip.is_unspecified() => (Ipv6Addr::LOCALHOST, listener.port()).into(),
+        IpAddr::V4(ip) if ip.is_unspecified() => (Ipv4Addr::LOCALHOST, listener.port()).into(),
+        _ => listener,
+    }
 }
 
 fn privileged(question: &Question, local: SocketAddr, start: u16) -> Vec<Step> {

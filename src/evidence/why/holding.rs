@@ -110,6 +110,7 @@ fn refused(errno: Errno, local: SocketAddr, options: &SocketOptions, settings: &
     let start = settings.unprivileged_port_start;
     match (errno, local.ip()) {
         (Errno::EACCES, _) if local.port() < start => Because::Privileged(start),
+        (Errno::EACCES | Errno::EPERM, _) => Because::Forbidden,
         (Errno::EADDRNOTAVAIL, ip) if is_tentative(ip) => Because::Tentative,
         (Errno::EADDRNOTAVAIL, _) => Because::NotLocal,
         (Errno::EINVAL, IpAddr::V6(ip))

@@ -12,6 +12,7 @@ use super::rules::Stage;
 use super::{Answer, Because, Goal, Question, Settings, Verdict};
 use crate::evidence::holders::Holder;
 use crate::evidence::inet_diag::shows_bound;
+use crate::evidence::namespace::setting;
 use crate::net::TcpState;
 use crate::report::Escaped;
 
@@ -34,6 +35,8 @@ pub(super) fn remarks(question: &Question, answer: &Answer, settings: &Settings)
     };
     let nonlocal =
         local.filter(|_| answer.verdict == Verdict::Works).and_then(|local| nonlocal(local, settings));
+    let down = down(question, answer);
+    let group = group(question, answer);
     let shared = holders().find_map(shared);
     let hidden = hidden(holders());
     of_port
@@ -41,6 +44,8 @@ pub(super) fn remarks(question: &Question, answer: &Answer, settings: &Settings)
         .flatten()
         .flatten()
         .chain(unseen)
+        .chain(down)
+        .chain(group)
         .chain(nonlocal)
         .chain(shared)
         .chain(hidden)
@@ -131,6 +136,34 @@ fn nonlocal(local: SocketAddr, settings: &Settings) -> Option<String> {
         format!(
             "{ip} is no address of this host: net.{family}.ip_nonlocal_bind lets it be bound all the same"
         )
+    })
+}
+
+/// Where no address is local that always is.
+fn down(question: &Question, answer: &Answer) -> Option<String> {
+    let Verdict::Fails { because: Because::NotLocal | Because::NoRoute, .. } = &answer.verdict else {
+        return None;
+    };
+    let remote = match question.goal {
+        Goal::Connect { remote, .. } => Some(remote),
+        _ => None,
+    };
+    let ips = || [question.goal.local(), remote].into_iter().flatten().map(|address| address.ip());
+    if ips().any(|ip| ip.is_ipv6()) && setting("net.ipv6.conf.all.disable_ipv6").is_some_and(|off| off != "0")
+    {
+        return Some("IPv6 is switched off: `sudo sysctl net.ipv6.conf.all.disable_ipv6=0`".to_owned());
+    }
+    let is_loopback = ips().any(|ip| ip.to_canonical().is_loopback());
+    is_loopback.then(|| "lo is down in this network namespace: `ip link set lo up`".to_owned())
+}
+
+/// Connections that come are shared among those who listen on one address.
+fn group(question: &Question, answer: &Answer) -> Option<String> {
+    let Goal::Listen(local) = question.goal else { return None };
+    let is_one = |holder: &&Holder| holder.row.state == TcpState::Listen && holder.row.local == local;
+    let count = answer.beside.iter().filter(is_one).count();
+    (answer.verdict == Verdict::Works && count > 0).then(|| {
+        format!("by SO_REUSEPORT it would share the connections that come with {count} that listen already")
     })
 }
 

@@ -50,7 +50,10 @@ fn verdict(question: &Question, answer: &Answer) -> Line {
     call(&mut line, question);
     line.mark("works", answer.verdict == Verdict::Works).mark("remote-unknown", answer.is_half);
     if let Verdict::Fails { call, errno, because } = &answer.verdict {
-        line.field("fails-at", call).field("errno", errno_name(*errno)).field("because", because);
+        line.field("fails-at", call)
+            .field("errno", errno_name(*errno))
+            .field("reason", because.name())
+            .field("because", because);
     }
     line
 }
