@@ -69,6 +69,20 @@ fn a_socket_that_is_only_bound_by_another_process_is_named_with_its_pid() {
     assert!(text.starts_with(&expected), "{text}");
 }
 
+/// The kernel lists it as SYN-RECEIVED, but it has no address until the handshake is over.
+#[test]
+fn a_connection_request_is_in_nobodys_way() {
+    if !isolated("holder::a_connection_request_is_in_nobodys_way") {
+        return;
+    }
+    let half_open =
+        "s: socket; bind 127.0.0.1:3000; listen 1; a: socket; hide segments; nonblocking on; connect @s";
+    let _holder = perform(half_open);
+    let requests = Program::run("fourtuple", &["sockets", "--state", "syn-received", "--no-header"]).well();
+    assert_eq!(requests.stdout.lines().count(), 1, "{}", requests.stdout);
+    assert_eq!(only(&Answer::to(&["3000"]))["state"], "LISTEN");
+}
+
 #[test]
 fn the_holder_listens_accepts_and_keeps_its_options_whatever_is_asked() {
     if !isolated("holder::the_holder_listens_accepts_and_keeps_its_options_whatever_is_asked") {

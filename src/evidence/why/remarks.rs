@@ -6,7 +6,7 @@ use std::net::{IpAddr, SocketAddr};
 use nix::errno::Errno;
 use nix::unistd::geteuid;
 
-use super::advice::own_addresses;
+use super::free::own_addresses;
 use super::holding::stage;
 use super::rules::Stage;
 use super::{Answer, Because, Goal, Question, Settings, Verdict};

@@ -204,3 +204,67 @@ impl fmt::Display for Refusal {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LISTENING: Stage = Stage::Listening;
+    const OPEN: Stage = Stage::Open;
+    const WAITING: Stage = Stage::Waiting;
+
+    /// What the rules say of two sockets with SO_REUSEADDR and SO_REUSEPORT as given, both on one address.
+    fn refusal(new: (bool, bool), old: (bool, bool), stage: Stage, uid: u32) -> Option<Refusal> {
+        let ip = [127, 0, 0, 1].into();
+        let new = Newcomer { ip, reuse_address: new.0, reuse_port: new.1, v6_only: false, uid: 1000 };
+        let sharing = Sharing { reuse_address: Some(old.0), reuse_port: Some(old.1), v6_only: None };
+        conflict(&new, &Claim { ip, sharing, uid, stage }).map(|conflict| conflict.refusal)
+    }
+
+    #[test]
+    fn each_refusal_is_told_by_what_is_lacking() {
+        let (neither, address, port, both) = ((false, false), (true, false), (false, true), (true, true));
+        for (new, old, stage, uid, expected) in [
+            (neither, both, OPEN, 1000, Some(Refusal::NewHasNeither)),
+            (address, address, OPEN, 0, None),
+            (address, both, LISTENING, 1000, Some(Refusal::Listens)),
+            (address, port, OPEN, 1000, Some(Refusal::OldLacksReuseAddress)),
+            (port, address, OPEN, 1000, Some(Refusal::OldLacksReusePort)),
+            (port, port, LISTENING, 1000, None),
+            (port, port, LISTENING, 0, Some(Refusal::OtherUser(0))),
+            (port, port, WAITING, 0, None),
+            (both, neither, OPEN, 1000, Some(Refusal::OldLacksBoth)),
+            (both, address, LISTENING, 1000, Some(Refusal::OldLacksReusePort)),
+        ] {
+            assert_eq!(refusal(new, old, stage, uid), expected, "{new:?} {old:?} {stage:?} {uid}");
+        }
+    }
+
+    #[test]
+    fn an_option_that_is_not_known_leaves_it_open() {
+        let ip = [127, 0, 0, 1].into();
+        let new = Newcomer { ip, reuse_address: true, reuse_port: false, v6_only: false, uid: 1000 };
+        let claim = |stage| Claim { ip, sharing: Sharing::default(), uid: 0, stage };
+        let found = conflict(&new, &claim(OPEN)).unwrap();
+        assert_eq!((found.refusal, found.is_certain()), (Refusal::Unknown, false));
+        // Whatever it has, SO_REUSEADDR does not share with a listener.
+        assert!(conflict(&new, &claim(LISTENING)).unwrap().is_certain());
+    }
+
+    #[test]
+    fn a_connection_reaches_the_address_and_its_wildcards() {
+        for (ip, bound, v6_only, expected) in [
+            ("127.0.0.1", "127.0.0.1", None, true),
+            ("127.0.0.1", "0.0.0.0", None, true),
+            ("127.0.0.1", "127.0.0.2", None, false),
+            ("127.0.0.1", "::", Some(false), true),
+            ("127.0.0.1", "::", Some(true), false),
+            ("127.0.0.1", "::ffff:127.0.0.1", None, true),
+            ("::1", "::", Some(true), true),
+            ("::1", "0.0.0.0", None, false),
+        ] {
+            let reached = reaches(ip.parse().unwrap(), bound.parse().unwrap(), v6_only);
+            assert_eq!(reached, expected, "{ip} {bound} {v6_only:?}");
+        }
+    }
+}
