@@ -4,6 +4,7 @@
 use std::io;
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, BorrowedFd};
+use std::thread;
 use std::time::Duration;
 
 use nix::errno::Errno;
@@ -24,6 +25,8 @@ use crate::service::Signal;
 
 /// The most connections accepted before signals are looked for again.
 const BATCH: usize = 256;
+/// How many waits in a row may fail before this gives up.
+const FAILED_WAITS: u32 = 100;
 /// How long those who serve may take to notice that their connection was aborted.
 const GRACE: Duration = Duration::from_secs(1);
 
@@ -120,7 +123,7 @@ impl Front {
     ///
     /// # Errors
     ///
-    /// `ENOMEM` from `ppoll`. One connection's failure is an event and never ends this.
+    /// `ENOMEM` from `ppoll` when it fails again and again. One connection's failure is an event and never ends this.
     pub(super) fn run(mut self, model: &mut dyn Model) -> Result<Ended> {
         loop {
             let connection_waits = self.wait(model)?;
@@ -148,10 +151,8 @@ impl Front {
         let mut descriptors: Vec<PollFd> =
             always.into_iter().chain([asked]).flatten().map(readable).collect();
         let due = [retry, self.exhaustion.calm_at(), self.ends_at()].into_iter().flatten().min();
-        match ppoll(&mut descriptors, due.map(|due| TimeSpec::from_duration(due.since(now))), None) {
-            Ok(_) => {}
-            Err(Errno::EINTR) => return Ok(false),
-            Err(errno) => return Err(Error::new("ppoll", "", errno)),
+        if !poll(&mut descriptors, due.map(|due| TimeSpec::from_duration(due.since(now))))? {
+            return Ok(false);
         }
         let is_ready = |descriptor: Option<&PollFd>| descriptor.and_then(PollFd::any).unwrap_or(false);
         if is_ready(descriptors.first()) {
@@ -266,5 +267,19 @@ impl Front {
             Stage::Aborting { until, ended } if none_left || until <= now => Some(ended),
             _ => None,
         }
+    }
+}
+
+/// Waits for events; false where a signal interrupted it.
+fn poll(descriptors: &mut [PollFd], timeout: Option<TimeSpec>) -> Result<bool> {
+    let mut failed = 0;
+    loop {
+        match ppoll(descriptors, timeout, None) {
+            Ok(_) => return Ok(true),
+            Err(Errno::EINTR) => return Ok(false),
+            Err(_) if failed < FAILED_WAITS => thread::yield_now(),
+            Err(errno) => return Err(Error::new("ppoll", "", errno)),
+        }
+        failed += 1;
     }
 }

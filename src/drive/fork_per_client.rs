@@ -147,7 +147,7 @@ impl<R: Reply> Model for ForkPerClient<R> {
         if let Ok(ForkResult::Child) = forked {
             self.be_child(Client::new(socket, tuple), listener, parent, &mask);
         }
-        mask.thread_set_mask()?;
+        let _ = mask.thread_set_mask();
         if let ForkResult::Parent { child } = forked? {
             self.children.insert(child.as_raw(), Some(tuple));
             self.accepted += 1;

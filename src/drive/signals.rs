@@ -40,10 +40,10 @@ impl Signals {
     ///
     /// # Errors
     ///
-    /// `EMFILE` and `ENFILE` from `socketpair`, `EMFILE` from `fcntl`.
+    /// `EMFILE` and `ENFILE` from `socketpair`, `EMFILE` from `fcntl`; none from `ioctl` on a socket of ours.
     pub fn catch(asked: &[Signal]) -> Result<Self> {
         let (read, write) = UnixStream::pair().map_err(failed("socketpair"))?;
-        write.set_nonblocking(true).map_err(failed("fcntl"))?;
+        write.set_nonblocking(true).map_err(failed("ioctl"))?;
         let copy = write.try_clone().map_err(failed("fcntl"))?;
         let delivery = SignalDelivery::with_pipe::<[i32; 0], i32, _>(read, copy, SignalOnly, [])
             .map_err(failed("sigaction"))?;

@@ -39,6 +39,41 @@ pub const LISTENER: &[Call] = &[
     ("write", "EAGAIN EBADF EDESTADDRREQ EDQUOT EFAULT EFBIG EINTR EINVAL EIO ENOSPC EPERM EPIPE"),
 ];
 
+/// What the thread that accepts calls under `--model thread`, and all do at the end.
+pub const THREAD: &[Call] = &[
+    ("accept4", "ECONNABORTED EINTR EMFILE ENFILE ENOBUFS ENOMEM EPERM EPROTO"),
+    ("clone3", "EAGAIN ENOMEM"),
+    ("getsockname", "EBADF ENOBUFS"),
+    // malloc asks how many processors there are, when a second thread allocates.
+    ("openat", "EACCES EMFILE ENFILE ENOENT ENOMEM"),
+    ("read", "EIO EINTR"),
+    ("ppoll", "EFAULT EINTR EINVAL ENOMEM"),
+    ("setsockopt", "EBADF ENOMEM ENOPROTOOPT"),
+    ("shutdown", "EBADF ENOTCONN"),
+    ("tgkill", "EAGAIN EPERM ESRCH"),
+];
+
+/// What the parent calls under `--model fork`, its children at their beginning, and all at the end.
+pub const FORK: &[Call] = &[
+    ("accept4", "ECONNABORTED EINTR EMFILE ENFILE ENOBUFS ENOMEM EPERM EPROTO"),
+    ("clone", "EAGAIN ENOMEM"),
+    ("close", "EBADF EINTR EIO"),
+    ("getsockname", "EBADF ENOBUFS"),
+    ("kill", "EPERM ESRCH"),
+    ("mmap", "EAGAIN ENOMEM"),
+    ("ppoll", "EFAULT EINTR EINVAL ENOMEM"),
+    ("setsockopt", "EBADF ENOMEM ENOPROTOOPT"),
+    ("shutdown", "EBADF ENOTCONN"),
+    ("wait4", "ECHILD EINTR"),
+];
+
+/// What those call, under both, who serve a client.
+pub const SERVING: &[Call] = &[
+    ("recvfrom", "ECONNRESET EINTR ENOMEM ENOTCONN ETIMEDOUT"),
+    ("sendto", "ECONNRESET EINTR ENOBUFS ENOMEM EPIPE"),
+    ("write", "EAGAIN EIO ENOSPC EPIPE"),
+];
+
 /// What `connector` calls from its first own call on, besides calls of the dynamic loader.
 pub const CONNECTOR: &[Call] = &[
     ("bind", "EACCES EADDRINUSE EADDRNOTAVAIL EBADF EFAULT EINVAL ENOMEM ENOTSOCK"),
@@ -99,5 +134,20 @@ pub const LEFT_OUT: &[(&str, &str)] = &[
         "mmap and brk at once",
         "out of memory for good: the allocator of the standard library aborts by design; one of them alone is survived, since malloc turns to the other",
     ),
-    ("rt_sigreturn, exit_group", "they do not return"),
+    ("rt_sigreturn, exit, exit_group", "they do not return"),
+    (
+        "getpid, getppid, gettid, rseq, rt_sigaction, rt_sigprocmask, sched_getaffinity, set_robust_list",
+        "they do not fail where their arguments are valid, and the C library or the program gives them valid ones",
+    ),
+    (
+        "prctl",
+        "naming a thread may fail unseen; where PR_SET_PDEATHSIG failed in every child, as a fault would have it, each ends and nobody is served",
+    ),
+    (
+        "mmap and mprotect by a thread",
+        "when it starts, the standard library maps a stack for signals and its guard page, and aborts by design where it cannot",
+    ),
+    ("close by a thread", "it makes one, which would fail in all of them"),
+    ("munmap of a thread's stack", "the C library aborts by design where it fails"),
+    ("madvise, sigaltstack of threads", "as under the event loop, where they are made to fail"),
 ];

@@ -46,14 +46,14 @@ impl fmt::Display for Outcome {
             None if *faults == 0 => "not reached".to_owned(),
             None => "ok".to_owned(),
         };
-        write!(f, "{program:<9} {call:<13} {errno:<15} {:<5} {faults:>6} {lost:>4}  {verdict}", when.0)
+        write!(f, "{program:<10} {call:<13} {errno:<15} {:<5} {faults:>6} {lost:>4}  {verdict}", when.0)
     }
 }
 
-/// A listener under load, and what it did when the call failed.
-pub fn listener(fault: Fault) -> Outcome {
-    Outcome::new("listener", fault, |outcome| {
-        let (record, fates) = load_listener(Some(fault))?;
+/// A listener of this model under load, and what it did when the call failed.
+pub fn listener(model: &'static str, fault: Fault) -> Outcome {
+    Outcome::new(model, fault, |outcome| {
+        let (record, fates) = load_listener(model, Some(fault))?;
         outcome.faults = record.faults(fault.call);
         outcome.lost = fates.iter().filter(|&&fate| fate != Fate::Served).count();
         let stuck = fates.iter().filter(|&&fate| fate == Fate::Stuck).count();
@@ -71,9 +71,10 @@ pub fn listener(fault: Fault) -> Outcome {
     })
 }
 
-/// Puts load on a listener and ends it.
-pub fn load_listener(fault: Option<Fault>) -> Result<(Record, Vec<Fate>), String> {
-    let options = ["--verbose", "--drain", "100ms", "--send-buffer", "16KiB", "--receive-buffer", "16KiB"];
+/// Puts load on a listener of this model and ends it.
+pub fn load_listener(model: &str, fault: Option<Fault>) -> Result<(Record, Vec<Fate>), String> {
+    let buffers = ["--send-buffer", "16KiB", "--receive-buffer", "16KiB"];
+    let options = [&["--model", model, "--verbose", "--drain", "100ms"], &buffers[..]].concat();
     let mut listener = Listener::on("0.0.0.0", &options);
     let address = SocketAddr::from(([127, 0, 0, 1], listener.address.port()));
     let strace = Attached::to(listener.pid(), fault)?;

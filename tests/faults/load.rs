@@ -33,6 +33,7 @@ fn client(address: SocketAddr, number: u8) -> Fate {
     let outcome = match number {
         0 => reads_late(address),
         1 => never_reads(address),
+        2 => echoes_often(address),
         _ => echoes(address, number),
     };
     outcome.map_or_else(|error| fate(&error), |()| Fate::Served)
@@ -71,6 +72,18 @@ fn echoes(address: SocketAddr, number: u8) -> io::Result<()> {
         3 | 6 => end_of(&stream).map(drop),
         _ => SockRef::from(&stream).set_linger(Some(Duration::ZERO)),
     }
+}
+
+/// So often that whoever serves it alone makes its 20th call.
+fn echoes_often(address: SocketAddr) -> io::Result<()> {
+    let mut stream = connect(address)?;
+    for number in 0..30 {
+        let (message, mut echo) = ([number; 100], [0; 100]);
+        stream.write_all(&message)?;
+        stream.read_exact(&mut echo)?;
+        same(&echo, &message)?;
+    }
+    Ok(())
 }
 
 /// Half-closes and reads to FIN.

@@ -29,7 +29,7 @@ use std::thread;
 
 use case::Outcome;
 use program::Listener;
-use strace::{Attached, EVERY_20TH, FIRST, Fault, SECOND};
+use strace::{Attached, EVERY_20TH, FIRST, Fault, SECOND, When};
 
 /// Whether strace may attach to our programs; says so where it may not, and that is a failure under REQUIRE_ALL=1.
 fn strace_works() -> bool {
@@ -42,7 +42,8 @@ fn strace_works() -> bool {
 
 #[derive(Clone, Copy)]
 enum Case {
-    Listener(Fault),
+    /// Under this model.
+    Listener(&'static str, Fault),
     Connector(Fault, SocketAddr),
 }
 
@@ -56,7 +57,7 @@ fn run(cases: Vec<Case>) -> Vec<Outcome> {
                 let next = || cases.lock().unwrap().next();
                 while let Some(case) = next() {
                     let outcome = match case {
-                        Case::Listener(fault) => case::listener(fault),
+                        Case::Listener(model, fault) => case::listener(model, fault),
                         Case::Connector(fault, server) => case::connector(fault, server),
                     };
                     println!("{outcome}");
@@ -81,22 +82,32 @@ fn judge(outcomes: &[Outcome]) {
 }
 
 /// Fails if the listener makes a call under this load that is neither made to fail nor left out for a reason.
-fn every_call_is_known() {
-    let (record, _) = case::load_listener(None).unwrap();
+fn every_call_is_known(model: &str, lists: &[&[calls::Call]]) {
+    let (record, _) = case::load_listener(model, None).unwrap();
     let known = |name: &str| {
         let left_out = |(what, _): &(&str, _)| what.split([' ', ',']).any(|word| word == name);
-        calls::LISTENER.iter().any(|&(call, _)| call == name) || calls::LEFT_OUT.iter().any(left_out)
+        lists.concat().iter().any(|&(call, _)| call == name) || calls::LEFT_OUT.iter().any(left_out)
     };
     let unknown: Vec<String> = record.calls().into_iter().filter(|name| !known(name)).collect();
-    assert!(unknown.is_empty(), "not in tests/faults/calls.rs: {unknown:?}");
+    assert!(unknown.is_empty(), "not in tests/faults/calls.rs, for {model}: {unknown:?}");
 }
 
-fn faults(calls: &'static [calls::Call]) -> impl Iterator<Item = Fault> {
-    calls.iter().flat_map(|&(call, errnos)| {
-        errnos
-            .split_whitespace()
-            .flat_map(move |errno| [FIRST, SECOND, EVERY_20TH].map(|when| Fault { call, errno, when }))
+const EVERY_TIME: &[When] = &[FIRST, SECOND, EVERY_20TH];
+
+fn faults(calls: &'static [calls::Call], times: &'static [When]) -> impl Iterator<Item = Fault> {
+    calls.iter().flat_map(move |&(call, errnos)| {
+        let times = move |errno| times.iter().map(move |&when| Fault { call, errno, when });
+        errnos.split_whitespace().flat_map(times)
     })
+}
+
+/// The faults under a model whose accepting thread makes these calls.
+fn faults_of_model(model: &'static str, accepting: &'static [calls::Call]) -> impl Iterator<Item = Case> {
+    every_call_is_known(model, &[accepting, calls::SERVING]);
+    // Those who serve count anew, each its own calls, and would fail one and all the first time.
+    faults(accepting, EVERY_TIME)
+        .chain(faults(calls::SERVING, &[EVERY_20TH]))
+        .map(move |fault| Case::Listener(model, fault))
 }
 
 #[test]
@@ -107,13 +118,17 @@ fn a_call_that_fails_costs_the_connections_concerned_and_no_other() {
     let server = Listener::start(&["--quiet"]);
     let fault = |call, errno, when| Fault { call, errno, when };
     judge(&run(vec![
-        Case::Listener(fault("accept4", "EMFILE", EVERY_20TH)),
-        Case::Listener(fault("epoll_ctl", "ENOSPC", EVERY_20TH)),
-        Case::Listener(fault("epoll_wait", "EINTR", EVERY_20TH)),
-        Case::Listener(fault("getsockname", "ENOBUFS", FIRST)),
-        Case::Listener(fault("recvfrom", "ENOMEM", EVERY_20TH)),
-        Case::Listener(fault("sendto", "ENOBUFS", EVERY_20TH)),
-        Case::Listener(fault("write", "EIO", EVERY_20TH)),
+        Case::Listener("event-loop", fault("accept4", "EMFILE", EVERY_20TH)),
+        Case::Listener("event-loop", fault("epoll_ctl", "ENOSPC", EVERY_20TH)),
+        Case::Listener("event-loop", fault("epoll_wait", "EINTR", EVERY_20TH)),
+        Case::Listener("event-loop", fault("getsockname", "ENOBUFS", FIRST)),
+        Case::Listener("event-loop", fault("recvfrom", "ENOMEM", EVERY_20TH)),
+        Case::Listener("event-loop", fault("sendto", "ENOBUFS", EVERY_20TH)),
+        Case::Listener("event-loop", fault("write", "EIO", EVERY_20TH)),
+        Case::Listener("thread", fault("clone3", "EAGAIN", SECOND)),
+        Case::Listener("thread", fault("accept4", "EMFILE", EVERY_20TH)),
+        Case::Listener("fork", fault("clone", "EAGAIN", SECOND)),
+        Case::Listener("fork", fault("recvfrom", "ENOMEM", EVERY_20TH)),
         Case::Connector(fault("sendto", "ENOBUFS", SECOND), server.address),
         Case::Connector(fault("epoll_ctl", "ENOSPC", FIRST), server.address),
     ]));
@@ -125,12 +140,14 @@ fn every_call_with_every_errno() {
     if !strace_works() {
         return;
     }
-    every_call_is_known();
+    every_call_is_known("event-loop", &[calls::LISTENER]);
     let server = Listener::start(&["--quiet"]);
-    println!("program   call          errno           when  faults lost  verdict");
-    let listener = faults(calls::LISTENER).map(Case::Listener);
-    let connector = faults(calls::CONNECTOR).map(|fault| Case::Connector(fault, server.address));
-    let outcomes = run(listener.chain(connector).collect());
+    let thread = faults_of_model("thread", calls::THREAD);
+    let fork = faults_of_model("fork", calls::FORK);
+    println!("program    call          errno           when  faults lost  verdict");
+    let event_loop = faults(calls::LISTENER, EVERY_TIME).map(|fault| Case::Listener("event-loop", fault));
+    let connector = faults(calls::CONNECTOR, EVERY_TIME).map(|fault| Case::Connector(fault, server.address));
+    let outcomes = run(event_loop.chain(thread).chain(fork).chain(connector).collect());
     println!("\nLeft out:");
     for (what, why) in calls::LEFT_OUT {
         println!("  {what}: {why}");

@@ -3,7 +3,7 @@
 use std::fs;
 use std::io::{BufRead, BufReader};
 use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, ChildStderr, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
@@ -88,6 +88,8 @@ pub fn run_with(fault: Fault, program: &str) -> (Command, Record) {
 /// A strace that is attached to a process.
 pub struct Attached {
     strace: Child,
+    /// It says of each new thread that it is attached too, and would not survive a closed pipe.
+    _says: BufReader<ChildStderr>,
     record: Record,
 }
 
@@ -100,9 +102,9 @@ impl Attached {
             .stderr(Stdio::piped())
             .spawn()
             .map_err(|error| format!("strace: {error}"))?;
-        let mut said = String::new();
-        let _ = BufReader::new(strace.stderr.take().unwrap()).read_line(&mut said);
-        let attached = Self { strace, record };
+        let (mut said, mut says) = (String::new(), BufReader::new(strace.stderr.take().unwrap()));
+        let _ = says.read_line(&mut said);
+        let attached = Self { strace, _says: says, record };
         if said.contains("attached") { Ok(attached) } else { Err(said.trim_end().to_owned()) }
     }
 
