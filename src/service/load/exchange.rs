@@ -237,6 +237,11 @@ mod tests {
         (exchange, io, calls)
     }
 
+    fn spin(time: Duration) {
+        let begin = Instant::now();
+        while begin.elapsed() < time {}
+    }
+
     fn writes(calls: &[String]) -> usize {
         calls.iter().filter(|call| call.starts_with("send ")).count()
     }
@@ -270,10 +275,11 @@ mod tests {
 
     #[test]
     fn what_the_kernel_does_not_take_is_not_sent_over_and_over() {
-        let rate = Some(Rate { per_second: 1e8, thread: 0, threads: 1 });
+        let rate = Some(Rate { per_second: 1000.0, thread: 0, threads: 1 });
         let (mut exchange, mut io, _) = begun(LoadPlan { size: 1, rate, ..any_plan() });
         io.unsent = 1;
         exchange.woken(&mut io);
+        spin(Duration::from_millis(3));
         exchange.woken(&mut io);
         assert_eq!(writes(&io.take()), 1);
         io.unsent = 0;
@@ -285,9 +291,8 @@ mod tests {
     fn what_is_sent_late_counts_from_when_it_was_due() {
         let rate = Some(Rate { per_second: 100.0, thread: 0, threads: 1 });
         let (mut exchange, mut io, _) = begun(LoadPlan { size: 1, rate, ..any_plan() });
-        let begin = Instant::now();
         // The second is due by then, and the first has been for 10 ms.
-        while begin.elapsed() < Duration::from_millis(10) {}
+        spin(Duration::from_millis(10));
         exchange.woken(&mut io);
         exchange.received(&mut io, ID, &answer(0, 2));
         let tally = exchange.tally();
