@@ -27,7 +27,7 @@ use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use cpus::Cpus;
 use error::Result;
 use machine::Machine;
-use markdown::Section;
+use markdown::{Section, Summary};
 use result::Outcome;
 use rows::ROWS;
 
@@ -78,6 +78,7 @@ fn run(args: &Args) -> Result<ExitCode> {
         // After each row: whoever stops it early keeps what there is.
         write(&machine, &outcomes)?;
     }
+    println!("{}", Summary(&outcomes));
     println!("{RESULTS}/results.md, {RESULTS}/results.json, {RESULTS}/*.svg");
     let wrong = outcomes.iter().any(|outcome| outcome.wrong);
     Ok(if wrong { ExitCode::FAILURE } else { ExitCode::SUCCESS })

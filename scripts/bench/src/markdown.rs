@@ -2,6 +2,7 @@
 
 use std::fmt::{self, Display, Write};
 
+use crate::claim::Verdict;
 use crate::machine::Machine;
 use crate::metric::Metric;
 use crate::result::{Figure, Outcome, Series};
@@ -9,7 +10,8 @@ use crate::statistics::Spread;
 
 /// The whole page.
 pub fn page(machine: &Machine, outcomes: &[Outcome]) -> String {
-    let mut page = format!("# The listener beside others\n\n{machine}\n\n{HOW_TO_READ}\n");
+    let mut page =
+        format!("# The listener beside others\n\n{machine}\n\n{}\n{HOW_TO_READ}\n", Summary(outcomes));
     for outcome in outcomes {
         // Writing to a String cannot fail.
         let _ = write!(page, "\n{}", Section(outcome));
@@ -22,6 +24,36 @@ Rounds are interleaved: every server once, then every server again. *ours ÷ thi
 this one's, taken round by round: its median is what counts, for a virtual machine changes its speed from one second to the
 next, for everybody. *others* is the share of all processors that went to other processes, to the kernel's own work and to
 the host. A wall clock is read only where that was under 0.05.";
+
+/// What the listener is held to, of all rows.
+pub struct Summary<'a>(pub &'a [Outcome]);
+
+impl Display for Summary<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "| work | claim | measured | |\n|---|---|---:|---|")?;
+        for outcome in self.0 {
+            for verdict in &outcome.verdicts {
+                let Verdict { claim, measured, .. } = verdict;
+                writeln!(
+                    f,
+                    "| {} | {claim} | {measured} | {} |",
+                    outcome.title,
+                    word(verdict, outcome.void)
+                )?;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn word(verdict: &Verdict, void: bool) -> &'static str {
+    match verdict.value {
+        None => "not measured",
+        Some(_) if void => "void",
+        Some(_) if verdict.reached => "reached",
+        Some(_) => "**not reached**",
+    }
+}
 
 /// One row with its verdicts, as a section. On a terminal it reads as well.
 pub struct Section<'a>(pub &'a Outcome);
@@ -41,13 +73,7 @@ impl Display for Section<'_> {
             writeln!(f, "\n| claim | measured | |\n|---|---:|---|")?;
         }
         for verdict in verdicts {
-            let word = match verdict.value {
-                None => "not measured",
-                Some(_) if *void => "void",
-                Some(_) if verdict.reached => "reached",
-                Some(_) => "**not reached**",
-            };
-            writeln!(f, "| {} | {} | {word} |", verdict.claim, verdict.measured)?;
+            writeln!(f, "| {} | {} | {} |", verdict.claim, verdict.measured, word(verdict, *void))?;
         }
         for (server, fault, rounds) in faults {
             writeln!(f, "\n{server} failed in {rounds} of the rounds: {fault}.")?;

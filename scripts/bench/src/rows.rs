@@ -66,7 +66,7 @@ const ECHO_CLAIMS: &[Claim] = &[
 const ECHO: Row = Row {
     key: "echo",
     title: "50 connections, 64 B",
-    kind: Kind::Load("rr --verify --connections 50 --size 64B --duration 300ms", Apart),
+    kind: Kind::Load("rr --connections 50 --size 64B --duration 300ms", Apart),
     plan: cpu_time(
         &[LISTENER, FLOOR, EPOLL, TOKIO, TOKIO_CURRENT, TOKIO_LARGE, TOKIO_LARGE_CURRENT],
         &[THREADS, UVLOOP, ASYNCIO, SOCAT, NCAT],
@@ -80,14 +80,14 @@ const ECHO: Row = Row {
 const TOGETHER: Row = Row {
     key: "together",
     title: "50 connections, 64 B, one processor for server and load",
-    kind: Kind::Load("rr --verify --connections 50 --size 64B --duration 300ms", Together),
+    kind: Kind::Load("rr --connections 50 --size 64B --duration 300ms", Together),
     ..ECHO
 };
 
 const MANY: Row = Row {
     key: "many",
     title: "5,000 connections, 16 KiB",
-    kind: Kind::Load("rr --verify --connections 5000 --size 16KiB --duration 400ms", Apart),
+    kind: Kind::Load("rr --connections 5000 --size 16KiB --duration 400ms", Apart),
     plan: cpu_time(&[LISTENER, EPOLL, TOKIO, TOKIO_CURRENT, TOKIO_LARGE, TOKIO_LARGE_CURRENT], &[UVLOOP], 25),
     metrics: &[CpuPerRequest, PeakMemory],
     claims: &[
@@ -102,7 +102,7 @@ const MANY: Row = Row {
 const LARGE: Row = Row {
     key: "large",
     title: "50 connections, 64 KiB messages",
-    kind: Kind::Load("rr --verify --connections 50 --size 64KiB --duration 500ms", Apart),
+    kind: Kind::Load("rr --connections 50 --size 64KiB --duration 500ms", Apart),
     plan: wall_clock(&[LISTENER, TOKIO, TOKIO_CURRENT, TOKIO_LARGE]),
     metrics: &[RequestsPerSecond, LatencyMedian],
     claims: &[
@@ -115,7 +115,7 @@ const LARGE: Row = Row {
 const BULK: Row = Row {
     key: "bulk",
     title: "one connection, bulk",
-    kind: Kind::Load("bulk --verify --connections 1 --size 64KiB --duration 300ms", Apart),
+    kind: Kind::Load("bulk --connections 1 --size 64KiB --duration 300ms", Apart),
     plan: cpu_time(
         &[LISTENER, EPOLL, TOKIO_LARGE, TOKIO_LARGE_CURRENT, UVLOOP],
         &[THREADS, TOKIO, ASYNCIO],
@@ -158,7 +158,7 @@ const IDLE: Row = Row {
 const WORKERS: Row = Row {
     key: "workers",
     title: "100 connections, two workers against one",
-    kind: Kind::Load("rr --verify --connections 100 --size 64B --duration 500ms", Free),
+    kind: Kind::Load("rr --connections 100 --size 64B --duration 500ms", Free),
     plan: wall_clock(&[TWO_WORKERS, LISTENER]),
     metrics: &[RequestsPerSecond],
     claims: &[claim(RequestsPerSecond, Paired(LISTENER), AtLeast(1.25))],
@@ -167,7 +167,7 @@ const WORKERS: Row = Row {
 const SPIN: Row = Row {
     key: "spin",
     title: "one client at 2,000 requests a second",
-    kind: Kind::Load("rr --verify --connections 1 --size 64B --rate 2k/s --duration 500ms", Apart),
+    kind: Kind::Load("rr --connections 1 --size 64B --rate 2k/s --duration 500ms", Apart),
     plan: wall_clock(&[SPINNING, LISTENER]),
     metrics: &[LatencyMedian, CpuPerRequest],
     claims: &[claim(LatencyMedian, Paired(LISTENER), AtMost(1.0 / 3.0))],
