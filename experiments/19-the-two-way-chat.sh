@@ -30,7 +30,7 @@ expect_end first 0
 
 ask "Now the server ends the talk and is started again at once, with SO_REUSEADDR. bind(2) gives" 0 EADDRINUSE
 chat second
-type_line second revoir
+end_input second
 expect_end second 0
 expect_end second-caller 0
 expect_state TIME-WAIT $FIRST:5000

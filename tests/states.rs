@@ -22,7 +22,7 @@ fourtuple=$1 listener=$2 connector=$3 to=$4 load=$5
 until_says() {
 	for ((tries = 0; tries < 2000; tries++)); do
 		! grep -q "$2" "$1" || return 0
-		read -r -t 0.005 _ <>"$to/pause"
+		(read -r -t 0.005 _ <>"$to/pause")
 	done
 	exit 9
 }

@@ -103,7 +103,7 @@ experiment() {
 	choose_addresses
 	choose_patience
 	choose_evidence
-	# Read with a timeout, it never answers: a pause without a process.
+	# Read with a timeout, it never answers: a pause.
 	exec {pause}<> <(:)
 	started=${EPOCHREALTIME//[!0-9]/}
 	choose_language

@@ -163,6 +163,7 @@ expect_no_socket() {
 	arguments 2 3 "STATE LOCAL [REMOTE]" "$@"
 	[[ $1 == any ]] || known_state "$1"
 	expectation expect_no_socket "$@"
+	checked_at_the_end
 	absent+=("${1/#any/*} $2 ${3:-*}")
 }
 

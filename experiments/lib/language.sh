@@ -71,7 +71,8 @@ wrapped() {
 # explain QUESTION ANSWER: a question of the lesson and its answer, which the checks since the one before have shown.
 explain() {
 	arguments 2 2 "QUESTION ANSWER" "$@"
-	expectation explain "$1"
+	word explain "$1"
+	no_failed_start
 	((checks > explained_checks)) || die "explain: nothing was checked for \"$1\""
 	local question
 	words "$1"

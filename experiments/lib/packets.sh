@@ -84,6 +84,7 @@ describe_between() {
 expect_no_packet() {
 	arguments 2 3 "FROM TO [FLAGS]" "$@"
 	expectation expect_no_packet "$@"
+	checked_at_the_end
 	[[ ${3:-.} =~ ^[SFRPUEW]*\.?$ ]] || die "expect_no_packet: '$3' are no flags, such as S S. . P. F. R"
 	absent_packets+=("$1 $2 ${3:-*}")
 }

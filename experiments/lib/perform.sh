@@ -12,7 +12,7 @@ performers=()
 perform() {
 	arguments 2 2 "NAME STEPS" "$@"
 	launch_performer "$@"
-	wait_until ended "$1" || die "perform: $1 has not ended within $PATIENCE s"
+	wait_until ended "$1" || die "perform: $1 has not ended within $PATIENCE s; its last call: $(tail -n 1 "$evidence/$1.out")"
 	no_mistake "$1"
 }
 
@@ -119,18 +119,23 @@ check_unexpected_calls() {
 	done
 }
 
+# own_address NAME: sets called to what its getsockname gave.
+own_address() {
+	called=$(sed -n '/getsockname = 0 /{s/.* = 0 //p;q}' "$evidence/$1.out")
+	[[ -n $called ]]
+}
+
 # expect_own_ports NAME…: getsockname gave each of these performers another address.
 expect_own_ports() {
 	arguments 2 99 "NAME NAME…" "$@"
 	expectation expect_own_ports "$@"
-	local name called number held=0 IFS=' '
+	local name called held=0 taken=' ' IFS=' '
 	local -a seen=()
-	local -A taken=()
 	for name; do
 		known expect_own_ports "$name"
-		wait_until next_call "$name" getsockname || held=1
-		[[ -z ${taken[${called#* = }]-} ]] || held=1
-		taken[${called#* = }]=yes
+		wait_until own_address "$name" || held=1
+		[[ -n $called && $taken != *" $called "* ]] || held=1
+		taken+="$called "
 		seen+=("$name: $called")
 	done
 	in_language "each run of %s has a port of its own" "$*"

@@ -48,7 +48,7 @@ read_reply() {
 	while ((status > 128)); do
 		heed_signals
 		status=0
-		read -r -t 0.2 reply <&"$answers_open" || status=$?
+		reply=$(timed_read 0.2 <&"$answers_open") || status=$?
 	done
 	((status == 0)) || die "PREDICT=1: end of input"
 }

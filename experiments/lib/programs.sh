@@ -20,13 +20,20 @@ find_programs() {
 	done
 }
 
+# timed_read SECONDS: a line of standard input; fails, with a status above 128, where none comes in time. In a process of its
+# own: bash that has read with a timeout may be left with any signals blocked, and then sees neither its programs end nor Ctrl-C.
+timed_read() (
+	IFS= read -r -t "$1" line || exit
+	printf '%s\n' "$line"
+)
+
 # wait_until COMMAND…: polls COMMAND until it succeeds; fails when patience is over.
 wait_until() {
-	local deadline=$((${EPOCHREALTIME//[!0-9]/} + patience)) _
+	local deadline=$((${EPOCHREALTIME//[!0-9]/} + patience))
 	until "$@"; do
 		heed_signals
 		((${EPOCHREALTIME//[!0-9]/} < deadline)) || return 1
-		read -r -t 0.005 -u "$pause" _ || true
+		timed_read 0.005 <&"$pause" || true
 	done
 }
 
@@ -278,6 +285,12 @@ heard() {
 expectation() {
 	word "$@"
 	no_failed_start
+	unchecked="$*"
+}
+
+# That nothing has come of the expectation yet is right: `conclude` checks it.
+checked_at_the_end() {
+	unchecked=''
 }
 
 # A program that never came to run makes the rest meaningless: say which and why, and leave.

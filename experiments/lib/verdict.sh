@@ -5,6 +5,8 @@
 
 title='' concluded='' interrupted=0
 checks=0 failures=0 left_out=0
+# The expectation that has begun, until it has its check: after some errors of its own bash only goes on with the next line.
+unchecked=''
 bold='' green='' red='' plain=''
 if [[ -t 1 && -z ${NO_COLOR-} ]]; then
 	bold=$'\e[1m' green=$'\e[32m' red=$'\e[31m' plain=$'\e[0m'
@@ -23,6 +25,7 @@ tap() {
 
 # result OUTCOME DESCRIPTION EXPECTED SEEN: the line of a check that held or failed, and its note.
 result() {
+	unchecked=''
 	case $1 in
 	held) tap "ok $((++checks)) - $2" "$green" ;;
 	failed)
@@ -106,6 +109,7 @@ skip() {
 # leave_out REASON: a check that this machine cannot make, while the others go on.
 leave_out() {
 	arguments 1 1 "REASON" "$@"
+	unchecked=''
 	((++left_out))
 	if [[ ${REQUIRE_ALL:-0} != 0 ]]; then
 		result failed "left out, though REQUIRE_ALL is set: $1" '' ''
@@ -118,6 +122,7 @@ leave_out() {
 # word NAME "$@": what every word does first.
 word() {
 	[[ -n $title ]] || die "$1: say 'experiment TITLE' first"
+	[[ -z $unchecked ]] || die "$unchecked: has checked nothing"
 	heed_signals
 	[[ -z ${STEP-} || ${STEP-} == 0 ]] || step "$@"
 }
@@ -131,13 +136,12 @@ step() {
 	else
 		say "look around: any shell, this is your own network"
 	fi
-	local _
 	printf 'Enter to go on ' >/dev/tty
 	local status=142
 	while ((status > 128)); do
 		heed_signals
 		status=0
-		read -r -t 0.2 _ </dev/tty || status=$?
+		timed_read 0.2 </dev/tty >/dev/null || status=$?
 	done
 	((status == 0)) || die "STEP=1: end of input"
 }
@@ -173,7 +177,7 @@ on_exit() {
 	trap leave EXIT
 	trap 'die "\"$BASH_COMMAND\" failed with status $?"' ERR
 	trap 'exit 141' PIPE
-	# Not at once: bash that exits out of `read -t` leaves SIGCHLD blocked, and then never sees its programs end.
+	# Heeded between two commands, so that what is being started has a name when everything is ended.
 	trap 'interrupted=129' HUP
 	trap 'interrupted=130' INT
 	trap 'interrupted=143' TERM

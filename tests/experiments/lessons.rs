@@ -153,6 +153,11 @@ fn two_clients_of_one_port_are_told_apart_from_two_with_their_own() {
     let lab = Lab::new();
     lab.run(&both("bind 127.0.0.1:4001", "bind 127.0.0.1:4002")).passes();
     lab.run_in_vain(&both("bind 127.0.0.1:4001", "bind 127.0.0.1:4001")).fails_with("not ok 1 - ");
+    lab.run_in_vain(&both("bind 127.0.0.1:4001", "close")).fails_with("not ok 1 - ");
+    let with_a_later_call = client("a", "bind 127.0.0.1:4001")
+        + "expect_call a getsockname 0\n"
+        + &client("b", "bind 127.0.0.1:4002");
+    lab.run(&format!("{with_a_later_call}expect_own_ports a b\nconclude")).passes();
 }
 
 const TALKING: &str = "\

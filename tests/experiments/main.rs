@@ -212,6 +212,20 @@ fn an_experiment_that_checks_nothing_fails() {
     lab.run("leave_out 'no reason'\nconclude").fails_with("not ok 2 - the experiment checks nothing");
 }
 
+/// bash goes on with the next line of a script after some errors of its own.
+#[test]
+fn an_expectation_that_ends_without_its_check_fails() {
+    if !can_isolate() {
+        return;
+    }
+    let lab = Lab::new();
+    let word = "expect_luck() { expectation expect_luck; local -A none; : ${none[]}; check 0 luck any :; }\n";
+    for next in ["conclude", "expect_closed 127.0.0.1:1 127.0.0.1:2\nconclude"] {
+        let script = format!("{CONNECTED}\n{word}expect_luck\n{next}");
+        lab.run(&script).fails_with("expect_luck: has checked nothing");
+    }
+}
+
 #[test]
 fn a_script_that_ends_without_its_conclusion_fails() {
     if !can_isolate() {
@@ -310,7 +324,7 @@ fn first_three_fail(lab: &Lab, with: &str) {
         ["01-two-listener-addresses.sh", "02-one-wildcard-listener.sh", "03-two-listener-ports.sh"]
             .map(|name| {
                 lab.bash(&experiment(name))
-                    .env("PATIENCE", "0.6")
+                    .env("PATIENCE", "1.2")
                     .stdout(Stdio::piped())
                     .stderr(Stdio::piped())
                     .spawn()
