@@ -33,6 +33,8 @@ pub enum Load {
         requests: u64,
         /// Requests that were due, where they came at a rate.
         due: Option<u64>,
+        /// Connections that were answered, where they are to stay: the others waited all the time.
+        served: Option<usize>,
         /// Bytes of their answers.
         bytes: u64,
         /// The measured time.
@@ -155,11 +157,14 @@ impl Load {
                 }
                 line.number("threads", threads as u64);
             }
-            Self::Result { requests, due, bytes, elapsed } => {
+            Self::Result { requests, due, served, bytes, elapsed } => {
                 line = new("result");
                 line.number("requests", requests);
                 if let Some(due) = due {
                     line.number("due", due);
+                }
+                if let Some(served) = served {
+                    line.number("served", served as u64);
                 }
                 line.number("bytes", bytes)
                     .duration("elapsed", elapsed)

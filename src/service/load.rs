@@ -41,6 +41,9 @@ pub struct LoadPlan {
     pub depth: usize,
     /// At what rate requests come; `None`: as their predecessors are answered.
     pub rate: Option<Rate>,
+    /// How long the first request of each connection may take, which comes before the measured time; zero where none
+    /// does.
+    pub warm_up: Duration,
     /// How long to go on.
     pub duration: Duration,
     /// How long an answer may take.
@@ -65,6 +68,7 @@ fn any_plan() -> LoadPlan {
         size: 64,
         depth: 1,
         rate: None,
+        warm_up: Duration::ZERO,
         duration: Duration::from_secs(3600),
         timeout: Duration::from_secs(5),
         verify: false,

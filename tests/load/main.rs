@@ -62,6 +62,23 @@ fn rr_counts_what_the_listener_has_echoed() {
 }
 
 #[test]
+fn clients_that_wait_all_the_time_are_not_among_those_served() {
+    let listener = Listener::start(&["--quiet", "--model", "sequential"]);
+    let options = ["--connections", "3", "--duration", "50ms", "--threads", "2", "--warm-up", "50ms"];
+    let result = event(&load("rr", listener.address, &options).well(), "result");
+    assert!(result["requests"].as_u64() > Some(0), "{result}");
+    assert_eq!(result["served"], 1, "{result}");
+}
+
+#[test]
+fn the_warm_up_lasts_no_longer_than_its_answers() {
+    let listener = Listener::start(&["--quiet", "--model", "fork"]);
+    let options = ["--connections", "3", "--duration", "50ms", "--warm-up", "1h"];
+    let result = event(&load("rr", listener.address, &options).well(), "result");
+    assert_eq!(result["served"], 3, "{result}");
+}
+
+#[test]
 fn bulk_verifies_every_byte_of_many_requests_under_way() {
     let listener = Listener::start(&["--quiet"]);
     let end = load("bulk", listener.address, &["--duration", "200ms", "--verify", "--connections", "2"]);

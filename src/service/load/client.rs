@@ -111,6 +111,11 @@ impl Client {
         self.waiting.drain(..answered.min(self.waiting.len()))
     }
 
+    /// Whether a whole answer has come.
+    pub fn is_served(&self, requests: &Requests) -> bool {
+        self.received >= requests.size as u64
+    }
+
     /// Whether an answer is under way.
     pub fn is_waiting(&self) -> bool {
         !self.waiting.is_empty()

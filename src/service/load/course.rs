@@ -1,15 +1,16 @@
 //! What the threads of one run share.
 
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::Instant;
 
-/// When all begin, and how far they have come.
+/// When all begin, how far they have come, and when they may end.
 #[derive(Debug, Default)]
 pub struct Course {
     ready: AtomicUsize,
     begin: OnceLock<Instant>,
     answered: AtomicU64,
+    over: AtomicBool,
 }
 
 impl Course {
@@ -26,6 +27,16 @@ impl Course {
     /// How many requests have been answered so far, of all threads; it lags behind a little.
     pub fn answered(&self) -> u64 {
         self.answered.load(Ordering::Relaxed)
+    }
+
+    /// Lets all end whose time is over. Until then they keep their connections: a server process that ends with its own
+    /// would take out of sight what it has spent.
+    pub fn end(&self) {
+        self.over.store(true, Ordering::Release);
+    }
+
+    pub(super) fn is_over(&self) -> bool {
+        self.over.load(Ordering::Acquire)
     }
 
     pub(super) fn one_more_is_ready(&self) {

@@ -28,6 +28,9 @@ pub struct Exchange {
     begun: usize,
     opening: usize,
     clients: HashMap<ConnectionId, Client>,
+    /// Until when the first requests are waited for, and how many are answered.
+    warming: Option<Instant>,
+    warm: usize,
     arrivals: Option<Arrivals>,
     /// Whose turn it is to send what arrives.
     turns: Vec<ConnectionId>,
@@ -43,6 +46,8 @@ impl Exchange {
             begun: 0,
             opening: 0,
             clients: HashMap::new(),
+            warming: None,
+            warm: 0,
             arrivals: None,
             turns: Vec::new(),
             turn: 0,
@@ -66,6 +71,27 @@ impl Exchange {
             }
         }
         if self.opening == 0 && !self.end_if_deserted(io) {
+            self.warm_up(io);
+        }
+    }
+
+    /// Sends one request on each connection, if it is to, before this thread is ready.
+    fn warm_up(&mut self, io: &mut dyn Io) {
+        if self.plan.warm_up.is_zero() {
+            return self.measure.ready(io);
+        }
+        let now = Instant::now();
+        self.warming = Some(now + self.plan.warm_up);
+        io.wake_after(self.plan.warm_up);
+        for (&id, client) in &mut self.clients {
+            client.ask(io, id, &self.requests, 1, now);
+        }
+    }
+
+    /// Ready, once every connection is served or has had its time.
+    fn end_warm_up(&mut self, io: &mut dyn Io) {
+        let is_warm = self.warm >= self.clients.len();
+        if self.warming.take_if(|until| is_warm || *until <= Instant::now()).is_some() {
             self.measure.ready(io);
         }
     }
@@ -76,7 +102,8 @@ impl Exchange {
             self.arrivals = Some(Arrivals::new(rate, begin, self.plan.duration));
             return;
         }
-        for (&id, client) in &mut self.clients {
+        // Who still waits has the request of the warm-up under way.
+        for (&id, client) in self.clients.iter_mut().filter(|(_, client)| !client.is_waiting()) {
             client.ask(io, id, &self.requests, self.plan.depth, Instant::now());
         }
     }
@@ -130,6 +157,8 @@ impl Exchange {
     }
 
     fn end(&mut self, io: &mut dyn Io) {
+        let served = self.clients.values().filter(|client| client.is_served(&self.requests)).count();
+        *self.measure.tally.served.get_or_insert_default() += served;
         // RST leaves no TIME-WAIT, which would keep the source ports from the next run.
         for (id, _) in self.clients.drain() {
             io.abort(id);
@@ -158,6 +187,7 @@ impl Service for Exchange {
 
     fn woken(&mut self, io: &mut dyn Io) {
         let now = Instant::now();
+        self.end_warm_up(io);
         self.send_arrivals(io, now);
         match self.measure.woken(now) {
             Moment::Wait => {}
@@ -184,6 +214,11 @@ impl Service for Exchange {
         }
         let answered = client.receive(&self.requests, bytes.len());
         let count = answered.len();
+        if !self.measure.has_begun() {
+            drop(answered);
+            self.warm += count;
+            return self.end_warm_up(io);
+        }
         for due in answered {
             self.measure.answered(self.plan.size, due, now);
         }
@@ -259,6 +294,75 @@ mod tests {
         exchange.received(&mut io, ID, &answer(1, 1));
         assert_eq!(writes(&io.take()), 2);
         assert_eq!(exchange.tally().requests, 2);
+    }
+
+    #[test]
+    fn the_warm_up_ends_with_its_answer_which_is_not_counted() {
+        let (mut exchange, mut io, course) = warming(Duration::from_secs(3600));
+        exchange.woken(&mut io);
+        assert_eq!(course.ready(), 0);
+        exchange.received(&mut io, ID, &answer(0, 1));
+        assert_eq!((course.ready(), io.take()), (1, vec!["wake after 200µs".to_owned()]));
+        course.begin();
+        exchange.woken(&mut io);
+        assert_eq!(writes(&io.take()), 1);
+        assert_eq!(exchange.tally().requests, 0);
+    }
+
+    #[test]
+    fn the_warm_up_ends_without_an_answer_which_is_then_waited_for() {
+        let (mut exchange, mut io, course) = warming(Duration::from_millis(1));
+        spin(Duration::from_millis(2));
+        exchange.woken(&mut io);
+        assert_eq!(course.ready(), 1);
+        course.begin();
+        exchange.woken(&mut io);
+        assert_eq!(writes(&io.take()), 0, "the first request is under way");
+        exchange.received(&mut io, ID, &answer(0, 1));
+        assert_eq!(writes(&io.take()), 1);
+        let tally = exchange.tally();
+        assert_eq!(tally.requests, 1);
+        assert!(tally.latency.max() >= 2_000_000, "it waited since it was sent");
+    }
+
+    /// One connection whose first request is under way before the measured time.
+    fn warming(warm_up: Duration) -> (Exchange, Recorder, Arc<Course>) {
+        let (course, mut io) = (Arc::<Course>::default(), Recorder::default());
+        let mut exchange = Exchange::new(LoadPlan { size: 1, warm_up, ..any_plan() }, Arc::clone(&course));
+        exchange.start(&mut io).unwrap();
+        exchange.opened(&mut io, ID, account(0).tuple);
+        assert_eq!((writes(&io.take()), course.ready()), (1, 0));
+        (exchange, io, course)
+    }
+
+    #[test]
+    fn after_its_time_it_keeps_its_connections_until_the_clocks_have_been_read() {
+        let (course, mut io) = (Arc::<Course>::default(), Recorder::default());
+        let plan = LoadPlan { size: 1, duration: Duration::from_millis(1), ..any_plan() };
+        let mut exchange = Exchange::new(plan, Arc::clone(&course));
+        exchange.start(&mut io).unwrap();
+        exchange.opened(&mut io, ID, account(0).tuple);
+        course.begin();
+        exchange.woken(&mut io);
+        spin(Duration::from_millis(2));
+        exchange.woken(&mut io);
+        io.take();
+        exchange.received(&mut io, ID, &answer(0, 1));
+        assert!(io.take().is_empty(), "no request more, and no end yet");
+        course.end();
+        spin(Duration::from_millis(6));
+        exchange.woken(&mut io);
+        assert_eq!(io.take(), ["abort", "stop"]);
+        let tally = exchange.tally();
+        assert_eq!((tally.requests, tally.served), (0, Some(0)));
+    }
+
+    #[test]
+    fn a_connection_that_waited_all_the_time_was_not_served() {
+        let (mut exchange, mut io, _) = begun(LoadPlan { size: 2, ..any_plan() });
+        exchange.received(&mut io, ID, &answer(0, 1));
+        exchange.signal(&mut io, Signal::Stop);
+        assert_eq!(exchange.tally().served, Some(0));
     }
 
     #[test]

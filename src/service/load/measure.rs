@@ -85,7 +85,8 @@ impl Measure {
                 match (now < *end, self.waits) {
                     (true, _) => Moment::Look,
                     (false, true) => Moment::Rest,
-                    (false, false) => Moment::End,
+                    (false, false) if self.course.is_over() => Moment::End,
+                    (false, false) => Moment::Wait,
                 }
             }
         }
@@ -99,6 +100,11 @@ impl Measure {
             Stage::Counting { look, .. } => due.map_or(look, |due| due.min(look)),
         };
         io.wake_after(next.saturating_duration_since(Instant::now()));
+    }
+
+    /// Whether the measured time has begun.
+    pub fn has_begun(&self) -> bool {
+        !matches!(self.stage, Stage::Opening | Stage::Ready)
     }
 
     /// Whether what happens `now` comes too late to be counted.

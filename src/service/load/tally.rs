@@ -20,6 +20,8 @@ pub struct Tally {
     pub requests: u64,
     /// Requests that were due, where they came at a rate.
     pub due: u64,
+    /// Connections that stood at the end and had been answered, where they are to stay.
+    pub served: Option<usize>,
     /// Bytes of their answers.
     pub bytes: u64,
     /// From send, or from when it was due, to the answer's last byte, in nanoseconds, to three digits.
@@ -38,6 +40,7 @@ impl Default for Tally {
         Self {
             requests: 0,
             due: 0,
+            served: None,
             bytes: 0,
             latency,
             elapsed: Duration::ZERO,
@@ -52,6 +55,9 @@ impl Tally {
     pub fn add(&mut self, other: Self) {
         self.requests += other.requests;
         self.due += other.due;
+        if let Some(served) = other.served {
+            *self.served.get_or_insert_default() += served;
+        }
         self.bytes += other.bytes;
         // Both have the same bounds.
         let _ = self.latency.add(other.latency);

@@ -2,6 +2,7 @@
 
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::Duration;
 
 use clap::Args;
 use fourtuple::cli;
@@ -48,6 +49,11 @@ pub struct RrArgs {
     /// through, so from 1k/s on a thread is never idle. All answers are waited for.
     #[arg(long, conflicts_with = "depth", value_parser = cli::rate, value_name = "N/s")]
     rate: Option<usize>,
+    /// Send one request on each connection before the measured time
+    ///
+    /// It begins when all are answered, or after so long: for a server that has something to start for each client.
+    #[arg(long, hide_short_help = true, default_value = "0s", value_parser = cli::duration, value_name = "DURATION")]
+    warm_up: Duration,
     /// Compare every byte of every answer with what was sent
     #[arg(long)]
     verify: bool,
@@ -79,14 +85,19 @@ pub struct BulkArgs {
 
 /// Runs the load `rr`.
 pub fn rr(args: &RrArgs, reporter: &Reporter) -> Result<ExitCode> {
-    let RrArgs { ref common, connections, size, depth, rate, verify } = *args;
-    exchange(common, reporter, "rr", Shape { connections, size, depth, rate, verify })
+    let RrArgs { ref common, connections, size, depth, rate, warm_up, verify } = *args;
+    exchange(common, reporter, "rr", Shape { connections, size, depth, rate, warm_up, verify })
 }
 
 /// Runs the load `bulk`.
 pub fn bulk(args: &BulkArgs, reporter: &Reporter) -> Result<ExitCode> {
     let BulkArgs { ref common, connections, size, depth, verify } = *args;
-    exchange(common, reporter, "bulk", Shape { connections, size, depth, rate: None, verify })
+    exchange(
+        common,
+        reporter,
+        "bulk",
+        Shape { connections, size, depth, rate: None, warm_up: Duration::ZERO, verify },
+    )
 }
 
 struct Shape {
@@ -94,18 +105,19 @@ struct Shape {
     size: usize,
     depth: usize,
     rate: Option<usize>,
+    warm_up: Duration,
     verify: bool,
 }
 
 fn exchange(common: &Common, reporter: &Reporter, mode: &'static str, shape: Shape) -> Result<ExitCode> {
-    let Shape { connections, size, depth, rate, verify } = shape;
+    let Shape { connections, size, depth, rate, warm_up, verify } = shape;
     let remote = common.remote()?;
     let course = Arc::new(Course::default());
     let shares = common.shares(connections);
     let threads = shares.len();
     let services = shares.iter().enumerate().map(|(thread, &connections)| {
         let rate = rate.map(|rate| Rate { per_second: rate as f64, thread, threads });
-        let plan = LoadPlan { size, depth, rate, verify, ..common.plan(remote, connections) };
+        let plan = LoadPlan { size, depth, rate, warm_up, verify, ..common.plan(remote, connections) };
         Exchange::new(plan, Arc::clone(&course))
     });
     let services = services.collect();

@@ -69,8 +69,8 @@ impl Outcome {
     pub fn tell(self, reporter: &Reporter, title: &str, options: &SocketOptions) -> Result<ExitCode> {
         let (tally, tell) = (self.tally, |load| reporter.report(&Event::Load(load)));
         let (requests, bytes) = (tally.requests, tally.bytes);
-        let due = (tally.due > 0).then_some(tally.due);
-        tell(Load::Result { requests, due, bytes, elapsed: tally.elapsed });
+        let (served, due) = (tally.served, (tally.due > 0).then_some(tally.due));
+        tell(Load::Result { requests, due, served, bytes, elapsed: tally.elapsed });
         if requests > 0 {
             let at = |quantile| Duration::from_nanos(tally.latency.value_at_quantile(quantile));
             let max = Duration::from_nanos(tally.latency.max());

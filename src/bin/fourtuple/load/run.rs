@@ -23,7 +23,8 @@ use super::progress::Progress;
 pub const LINES: &str = "\
 Lines:
   running   the measured time begins
-  result    requests answered in it, and bytes of their answers
+  result    requests answered in it, connections that were served at all, and
+            bytes of the answers
   latency   from a request's send, with --rate from when it was due, to its
             answer's last byte: what 50, 90, 99 and 99.9 of a hundred took at
             most, and the longest
@@ -93,6 +94,7 @@ impl Common {
             size: 1,
             depth: 1,
             rate: None,
+            warm_up: Duration::ZERO,
             duration: self.duration,
             timeout: self.reply_timeout,
             verify: false,
@@ -187,5 +189,6 @@ impl Run<'_> {
             thread::sleep(if left.is_zero() { GLANCE } else { left.min(GLANCE) });
         }
         outcome.note_end();
+        self.course.end();
     }
 }
