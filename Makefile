@@ -4,7 +4,7 @@ CARGO  ?= cargo
 PREFIX ?= /usr/local
 PROGRAMS = listener connector talk relay fourtuple
 
-.PHONY: all build help test test-browser lint soak stress bench experiments report million install clean
+.PHONY: all build build-bench help test test-browser lint soak stress bench experiments report million compare-models install clean
 
 all: build
 	@echo
@@ -28,6 +28,7 @@ help:
 	@echo 'make stress          the event loop under stress, soundness, and a fuzzer at the escaping'
 	@echo 'make million         hold 1,000,000 connections from one source address; COUNT=100000 for fewer'
 	@echo 'make bench           measure the listener beside other servers; ROW=echo for one row: out/bench'
+	@echo 'make compare-models  the four models of the listener under 1 to 1,000 clients: out/bench/models.md'
 	@echo 'make install         programs, man pages and completions: PREFIX=$(PREFIX), DESTDIR for packagers'
 	@echo 'make clean           remove target/ and out/'
 	@echo
@@ -70,11 +71,18 @@ million: build
 	@scripts/million
 
 # In a network of its own: nobody's firewall in the way, and ports enough for those that close first.
-bench: build
+IN_A_LARGE_NETWORK = out/fourtuple isolate --sysctl net.ipv4.tcp_tw_reuse=1 \
+	--sysctl net.ipv4.ip_local_port_range='10000 65000' --
+
+bench: build build-bench
+	$(IN_A_LARGE_NETWORK) target/bench/release/bench $(ROW)
+
+compare-models: build build-bench
+	$(IN_A_LARGE_NETWORK) target/bench/release/bench --models
+
+build-bench:
 	$(CARGO) build --release --manifest-path scripts/bench/Cargo.toml --target-dir target/bench
 	$(CC) -O2 -Wall -Wextra -o target/bench/release/epoll-echo scripts/bench/peers/epoll-echo.c
-	out/fourtuple isolate --sysctl net.ipv4.tcp_tw_reuse=1 --sysctl net.ipv4.ip_local_port_range='10000 65000' -- \
-		target/bench/release/bench $(ROW)
 
 install: build
 	install -d '$(DESTDIR)$(PREFIX)/bin'

@@ -96,7 +96,7 @@ impl Account {
 }
 
 /// What a process has run so far, all threads together, the ended ones too.
-fn cpu_seconds(pid: u32) -> Result<f64> {
+pub fn cpu_seconds(pid: u32) -> Result<f64> {
     let clock = ClockId::pid_cpu_clock_id(Pid::from_raw(i32::try_from(pid)?))?;
     Ok(clock_gettime(clock)?.num_nanoseconds() as f64 / 1e9)
 }

@@ -49,12 +49,19 @@ impl Told {
             return Err(Error::unable("no request was answered in the measured time"));
         }
         let server = |key| self.number("cpu", Some("server"), key);
-        Ok(Sample::from([
+        let mut sample = Sample::from([
             (Metric::RequestsPerSecond, self.number("result", None, "requests_per_second")?),
             (Metric::LatencyMedian, self.number("latency", None, "p50_ns")?),
+            (Metric::LatencyP99, self.number("latency", None, "p99_ns")?),
             (Metric::CpuPerRequest, server("per_request_ns")?),
+            (Metric::RequestsPerCpuSecond, 1e9 / server("per_request_ns")?),
             (Metric::CpuPerKib, server("per_KiB_ns")?),
-        ]))
+        ]);
+        // Told where connections stay.
+        if let Ok(served) = self.number("result", None, "served") {
+            sample.insert(Metric::ServedClients, served);
+        }
+        Ok(sample)
     }
 }
 
@@ -64,17 +71,20 @@ mod tests {
 
     const LINES: &str = r#"
 {"event":"running","mode":"rr"}
-{"event":"result","requests":10,"requests_per_second":20}
+{"event":"result","requests":10,"served":1,"requests_per_second":20}
 {"event":"latency","p50_ns":5000,"p99_ns":9000}
 {"event":"cpu","of":"self","per_request_ns":1,"per_KiB_ns":2}
-{"event":"cpu","of":"server","per_request_ns":3,"per_KiB_ns":4}
+{"event":"cpu","of":"server","per_request_ns":4,"per_KiB_ns":3}
 {"event":"failures","wrong":0}
 "#;
 
     #[test]
     fn a_sample_is_of_the_server_and_not_of_the_load() {
         let sample = Told::read(LINES.trim()).unwrap().sample().unwrap();
-        assert_eq!(sample.into_values().collect::<Vec<_>>(), [3.0, 4.0, 20.0, 5000.0]);
+        assert_eq!(
+            sample.into_values().collect::<Vec<_>>(),
+            [4.0, 3.0, 20.0, 5000.0, 250_000_000.0, 9000.0, 1.0]
+        );
     }
 
     #[test]

@@ -1,13 +1,16 @@
-//! `make bench`: the listener beside what people would use instead, measured in one run.
+//! `make bench`: the listener beside what people would use instead, measured in one run. `make compare-models`: its models
+//! beside each other.
 
 mod claim;
 mod clients;
 mod cpus;
+mod curves;
 mod error;
 mod load;
 mod machine;
 mod markdown;
 mod metric;
+mod models;
 mod peers;
 mod plot;
 mod result;
@@ -44,15 +47,18 @@ struct Args {
     /// Rounds of each row, in place of its own number
     #[arg(long, value_name = "N")]
     rounds: Option<usize>,
+    /// Compare the listener's models instead, in out/bench/models.md, models.json and models.svg
+    #[arg(long, conflicts_with = "rows")]
+    models: bool,
 }
 
 /// Where the results are written.
 const RESULTS: &str = "out/bench";
 
 #[derive(serde::Serialize)]
-struct Results<'a> {
+struct Results<'a, R> {
     machine: &'a Machine,
-    rows: &'a [Outcome],
+    rows: &'a [R],
 }
 
 fn main() -> ExitCode {
@@ -70,18 +76,47 @@ fn run(args: &Args) -> Result<ExitCode> {
     let cpus = Cpus::given()?;
     let machine = Machine::this(&cpus)?;
     println!("{machine}\n");
+    let wrong = if args.models {
+        compare_models(&machine, &cpus, args.rounds)?
+    } else {
+        measure_rows(&machine, &cpus, args)?
+    };
+    Ok(if wrong { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+}
+
+/// Measures the rows that were asked for; whether a server gave wrong bytes back.
+fn measure_rows(machine: &Machine, cpus: &Cpus, args: &Args) -> Result<bool> {
     let mut outcomes = Vec::new();
     for row in ROWS.iter().filter(|row| args.rows.is_empty() || args.rows.iter().any(|key| key == row.key)) {
-        let outcome = row.measure(&cpus, args.rounds)?;
+        let outcome = row.measure(cpus, args.rounds)?;
         println!("{}", Section(&outcome));
         outcomes.push(outcome);
         // After each row: whoever stops it early keeps what there is.
-        write(&machine, &outcomes)?;
+        write(machine, &outcomes)?;
     }
     println!("{}", Summary(&outcomes));
     println!("{RESULTS}/results.md, {RESULTS}/results.json, {RESULTS}/*.svg");
-    let wrong = outcomes.iter().any(|outcome| outcome.wrong);
-    Ok(if wrong { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+    Ok(outcomes.iter().any(|outcome| outcome.wrong))
+}
+
+/// Compares the listener's models; whether one gave wrong bytes back or could not be measured.
+fn compare_models(machine: &Machine, cpus: &Cpus, rounds: Option<usize>) -> Result<bool> {
+    let directory = Path::new(RESULTS);
+    fs::create_dir_all(directory)?;
+    print!("{}", models::HEAD);
+    let mut crowds = Vec::new();
+    for crowd in models::crowds(cpus, rounds) {
+        let crowd = crowd?;
+        print!("{crowd}");
+        eprint!("{}", models::faults(&crowd));
+        crowds.push(crowd);
+        fs::write(directory.join("models.md"), models::page(machine, &crowds))?;
+        let results = Results { machine, rows: &crowds };
+        fs::write(directory.join("models.json"), serde_json::to_string_pretty(&results)?)?;
+        curves::draw(&crowds, &directory.join("models.svg"))?;
+    }
+    println!("\n{RESULTS}/models.md, {RESULTS}/models.json, {RESULTS}/models.svg");
+    Ok(crowds.iter().any(models::Crowd::failed))
 }
 
 /// The servers inherit it: each must hold 10,000 connections.

@@ -16,6 +16,10 @@ pub enum Metric {
     MemoryPerConnection,
     CallsPerRequest,
     StartToEcho,
+    RequestsPerCpuSecond,
+    LatencyP99,
+    MemoryPerClient,
+    ServedClients,
 }
 
 /// What one server did in one round.
@@ -32,6 +36,10 @@ impl Metric {
             Self::MemoryPerConnection => "user memory per idle connection",
             Self::CallsPerRequest => "system calls per request",
             Self::StartToEcho => "exec to first echo",
+            Self::RequestsPerCpuSecond => "requests per CPU second of the server",
+            Self::LatencyP99 => "latency, p99",
+            Self::MemoryPerClient => "user memory per client served",
+            Self::ServedClients => "clients served",
         }
     }
 
@@ -46,20 +54,30 @@ impl Metric {
             Self::MemoryPerConnection => "memory-per-connection",
             Self::CallsPerRequest => "calls-per-request",
             Self::StartToEcho => "start",
+            Self::RequestsPerCpuSecond => "requests-per-cpu-second",
+            Self::LatencyP99 => "latency-p99",
+            Self::MemoryPerClient => "memory-per-client",
+            Self::ServedClients => "served",
         }
     }
 
     /// `value` to three digits with its unit.
     pub fn show(self, value: f64) -> String {
         match self {
-            Self::CpuPerRequest | Self::CpuPerKib | Self::LatencyMedian | Self::StartToEcho => {
-                scaled(value, &[(1e9, " s"), (1e6, " ms"), (1e3, " µs"), (1.0, " ns")])
-            }
-            Self::PeakMemory | Self::MemoryPerConnection => {
+            Self::CpuPerRequest
+            | Self::CpuPerKib
+            | Self::LatencyMedian
+            | Self::LatencyP99
+            | Self::StartToEcho => scaled(value, &[(1e9, " s"), (1e6, " ms"), (1e3, " µs"), (1.0, " ns")]),
+            Self::MemoryPerClient if value == 0.0 => "less than a page".to_owned(),
+            Self::PeakMemory | Self::MemoryPerConnection | Self::MemoryPerClient => {
                 scaled(value, &[(1e6, " MB"), (1e3, " kB"), (1.0, " B")])
             }
-            Self::RequestsPerSecond => scaled(value, &[(1e6, " M"), (1e3, " k"), (1.0, "")]),
+            Self::RequestsPerSecond | Self::RequestsPerCpuSecond => {
+                scaled(value, &[(1e6, " M"), (1e3, " k"), (1.0, "")])
+            }
             Self::CallsPerRequest => format!("{value:.2}"),
+            Self::ServedClients => format!("{value:.0}"),
         }
     }
 }
@@ -91,5 +109,6 @@ mod tests {
         assert_eq!(Metric::RequestsPerSecond.show(319_968.0), "320 k");
         assert_eq!(Metric::CallsPerRequest.show(2.0199), "2.02");
         assert_eq!(Metric::MemoryPerConnection.show(0.25), "0.25 B");
+        assert_eq!(Metric::MemoryPerClient.show(0.0), "less than a page");
     }
 }

@@ -15,6 +15,13 @@ pub const TWO_WORKERS: Peer =
     Peer::new("listener, two workers", "out/listener {port} 127.0.0.1 --quiet --workers 2");
 pub const SPINNING: Peer =
     Peer::new("listener, spinning", "out/listener {port} 127.0.0.1 --quiet --spin 1ms");
+/// The listener, waiting for many clients in each of its ways.
+pub const EVENT_LOOP: Peer =
+    Peer::new("event-loop", "out/listener {port} 127.0.0.1 --quiet --model event-loop");
+pub const SEQUENTIAL: Peer =
+    Peer::new("sequential", "out/listener {port} 127.0.0.1 --quiet --model sequential");
+pub const THREAD: Peer = Peer::new("thread", "out/listener {port} 127.0.0.1 --quiet --model thread");
+pub const FORK: Peer = Peer::new("fork", "out/listener {port} 127.0.0.1 --quiet --model fork");
 /// Knows without asking whose turn it is.
 pub const FLOOR: Peer = Peer::new("floor: bare recv and send", "{built}/floor-echo {port} 50 64");
 pub const EPOLL: Peer = Peer::new("C, epoll", "{built}/epoll-echo {port}");

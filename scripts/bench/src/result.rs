@@ -10,7 +10,7 @@ use crate::peers::Peer;
 use crate::rounds::{CLEAN, Plan, Rounds};
 use crate::rows::{Kind, Row};
 use crate::statistics::{Spread, paired};
-use crate::work::{Calls, Exchange, Idle, Start};
+use crate::work::{Arrangement, Calls, Exchange, Idle, Model, Start};
 
 /// A row as it was measured.
 #[derive(Debug, Serialize)]
@@ -30,6 +30,14 @@ pub struct Outcome {
     pub faults: Vec<(&'static str, String, usize)>,
     /// A server gave wrong bytes back.
     pub wrong: bool,
+}
+
+impl Outcome {
+    /// What one server did, if it was measured.
+    pub fn spread(&self, metric: Metric, server: Peer) -> Option<Spread> {
+        let figure = self.figures.iter().find(|figure| figure.metric == metric)?;
+        Some(figure.series.iter().find(|series| series.server == server.name)?.spread)
+    }
 }
 
 /// One quantity, of every server.
@@ -58,6 +66,7 @@ impl Row {
             Kind::Idle => Rounds::run(&plan, &mut Idle::new()?),
             Kind::Start => Rounds::run(&plan, &mut Start::new()?),
             Kind::Calls => Rounds::run(&plan, &mut Calls::new()?),
+            Kind::Model(clients) => Rounds::run(&plan, &mut Model::new(clients, cpus)?),
         }?;
         Ok(self.outcome(&measured))
     }
@@ -87,12 +96,17 @@ impl Row {
 
     fn conditions(&self) -> String {
         match self.kind {
-            Kind::Load(load, arrangement) => format!("`fourtuple load {load}`; {}", arrangement.words()),
+            Kind::Load(load, arrangement) => by_load(load, arrangement),
+            Kind::Model(clients) => by_load(&Model::load(clients), Arrangement::Apart),
             Kind::Idle => "each connection has been answered once".to_owned(),
             Kind::Start => "from fork to the answer of a client that knocks all the time".to_owned(),
             Kind::Calls => "counted by strace".to_owned(),
         }
     }
+}
+
+fn by_load(load: &str, arrangement: Arrangement) -> String {
+    format!("`fourtuple load {load}`; {}", arrangement.words())
 }
 
 fn figure(metric: Metric, ours: &[Option<f64>], rounds: &Rounds) -> Figure {

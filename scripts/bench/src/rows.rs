@@ -37,6 +37,8 @@ pub enum Kind {
     Start,
     /// By the system calls of a request.
     Calls,
+    /// By `fourtuple load` with so many clients, and by the memory of so many.
+    Model(usize),
 }
 
 const fn claim(metric: Metric, measure: Measure, bound: Bound) -> Claim {

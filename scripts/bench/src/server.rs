@@ -2,12 +2,14 @@
 
 use std::fs::{self, File};
 use std::io::{self, ErrorKind, Read, Seek};
+use std::iter;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU16, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use crate::cpus::cpu_seconds;
 use crate::error::{Error, Result};
 use crate::peers::Peer;
 
@@ -73,12 +75,50 @@ impl Server {
 
     /// A line of /proc/PID/status in bytes: `RssAnon`, `VmHWM`.
     pub fn memory(&self, key: &str) -> Result<u64> {
-        let status = fs::read_to_string(format!("/proc/{}/status", self.pid()))?;
-        let value = status.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix(':'));
-        let kibibytes: u64 =
-            value.and_then(|text| text.split_whitespace().next()).unwrap_or_default().parse()?;
-        Ok(kibibytes * 1024)
+        memory(self.pid(), "status", key)
     }
+
+    /// Anonymous memory of its process and of those that it has started, in bytes: `Pss_Anon` of proc_pid_smaps(5), in
+    /// which each has its share of a page that several have.
+    pub fn family_memory(&self) -> Result<u64> {
+        self.family()?.into_iter().map(|pid| memory(pid, "smaps_rollup", "Pss_Anon")).sum()
+    }
+
+    /// Waits until it does nothing more for clients that have gone.
+    pub fn wait_until_idle(&self) -> Result<()> {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let before = cpu_seconds(self.pid())?;
+            thread::sleep(Duration::from_millis(10));
+            if self.family()?.len() == 1 && cpu_seconds(self.pid())? == before {
+                return Ok(());
+            }
+            if Instant::now() > deadline {
+                return Err(Error::unable("is still busy with clients that have gone"));
+            }
+        }
+    }
+
+    /// Its process, and those that it has started and not reaped.
+    fn family(&self) -> Result<Vec<u32>> {
+        let pid = self.pid();
+        let children = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children"))?;
+        Ok(iter::once(pid).chain(children.split_whitespace().flat_map(str::parse)).collect())
+    }
+}
+
+/// A line of a file in /proc/PID, in bytes.
+fn memory(pid: u32, file: &str, key: &str) -> Result<u64> {
+    let text = fs::read_to_string(format!("/proc/{pid}/{file}"))?;
+    kibibytes(&text, key)
+        .map(|kibibytes| kibibytes * 1024)
+        .ok_or_else(|| Error::unable(format!("no {key} in {file}")))
+}
+
+/// The number of a line such as `Pss_Anon:   12 kB`.
+fn kibibytes(text: &str, key: &str) -> Option<u64> {
+    let value = text.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix(':'))?;
+    value.split_whitespace().next()?.parse().ok()
 }
 
 impl Drop for Server {
@@ -104,4 +144,16 @@ fn is_listening(address: SocketAddr) -> Result<bool> {
         // 0A is LISTEN.
         matches!(fields.as_slice(), [_, local, _, "0A", ..] if local.ends_with(&port))
     }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::kibibytes;
+
+    #[test]
+    fn a_line_is_found_by_its_whole_name() {
+        let text = "Pss:  9 kB\nPss_Anon:         12 kB\nPss_File:  3 kB\n";
+        assert_eq!(kibibytes(text, "Pss_Anon"), Some(12));
+        assert_eq!(kibibytes(text, "Pss_Shmem"), None);
+    }
 }

@@ -3,9 +3,11 @@
 mod calls;
 mod exchange;
 mod idle;
+mod model;
 mod start;
 
 pub use calls::Calls;
 pub use exchange::{Arrangement, Exchange};
 pub use idle::Idle;
+pub use model::Model;
 pub use start::Start;
