@@ -201,6 +201,7 @@ fn the_sysctls_that_decide_an_outcome_are_pinned() {
     }
     for (key, value) in [
         ("tcp_timestamps", "1"),
+        ("tcp_rfc1337", "1"),
         ("tcp_tw_reuse", "0"),
         ("tcp_syn_retries", "3"),
         ("tcp_syn_linear_timeouts", "0"),

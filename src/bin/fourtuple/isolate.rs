@@ -30,8 +30,8 @@ Exit status:
 ///
 /// CMD runs in new network, PID and mount namespaces, as an ordinary user too: root is then mapped to that user. lo
 /// is up, so all of 127.0.0.0/8 and ::1 can be used; nothing else is reachable. These sysctls are pinned, those that
-/// the kernel has: net.ipv4.tcp_timestamps=1, tcp_tw_reuse=0, tcp_syn_retries=3, tcp_syn_linear_timeouts=0,
-/// tcp_congestion_control=reno, ip_local_port_range=32768 60999.
+/// the kernel has: net.ipv4.tcp_timestamps=1, tcp_tw_reuse=0, tcp_rfc1337=1, tcp_syn_retries=3,
+/// tcp_syn_linear_timeouts=0, tcp_congestion_control=reno, ip_local_port_range=32768 60999.
 ///
 /// Signals are passed on to CMD. When CMD or this program ends, by SIGKILL too, the kernel ends every process inside
 /// and removes the network.

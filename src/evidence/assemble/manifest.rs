@@ -8,7 +8,7 @@ use super::notes::Notes;
 use crate::evidence::namespace::{PINNED, setting};
 
 /// What else decides how connections begin and end.
-const RELEVANT: [&str; 14] = [
+const RELEVANT: [&str; 13] = [
     "net.core.somaxconn",
     "net.ipv4.ip_nonlocal_bind",
     "net.ipv4.tcp_abort_on_overflow",
@@ -16,7 +16,6 @@ const RELEVANT: [&str; 14] = [
     "net.ipv4.tcp_fin_timeout",
     "net.ipv4.tcp_max_syn_backlog",
     "net.ipv4.tcp_max_tw_buckets",
-    "net.ipv4.tcp_rfc1337",
     "net.ipv4.tcp_sack",
     "net.ipv4.tcp_synack_retries",
     "net.ipv4.tcp_syncookies",

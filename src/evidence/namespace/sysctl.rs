@@ -14,9 +14,12 @@ use crate::error::{Error, Result};
 use crate::report::Escaped;
 
 /// The settings pinned in a new network: what decides the outcome of an experiment, and differs between systems.
-pub const PINNED: [(&str, &str); 6] = [
+pub const PINNED: [(&str, &str); 7] = [
     ("net.ipv4.tcp_timestamps", "1"),
     ("net.ipv4.tcp_tw_reuse", "0"),
+    // Without it TIME-WAIT may end at once: an ACK that the remote side's other processor sends behind its FIN is answered,
+    // and the answer meets no socket any more and brings RST (RFC 1337 §2).
+    ("net.ipv4.tcp_rfc1337", "1"),
     ("net.ipv4.tcp_syn_retries", "3"),
     ("net.ipv4.tcp_syn_linear_timeouts", "0"),
     ("net.ipv4.tcp_congestion_control", "reno"),
