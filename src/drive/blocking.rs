@@ -178,7 +178,7 @@ impl Front {
                     self.reporter.report(&Event::Connections { open: self.settings.gauge.open() });
                 }
                 Heard::Tell(Signal::Stop | Signal::Goodbye) => self.stop(model),
-                Heard::Terminal => {}
+                Heard::Streams | Heard::Terminal => {}
                 Heard::EndAtOnce(number) => self.abort(model, Ended::AtOnce(number)),
             }
         }

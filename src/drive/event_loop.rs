@@ -27,7 +27,7 @@ const SIGNALS: Token = Token(usize::MAX - 1);
 const STREAMS: Token = Token(usize::MAX - 2);
 /// The most events taken from the kernel at once.
 const EVENTS: usize = 1024;
-/// How many waits in a row may fail before the loop gives up.
+/// How many waits in a row may fail, or be interrupted, before the loop gives up.
 const FAILED_WAITS: u32 = 100;
 
 /// How a loop ended.
@@ -45,6 +45,8 @@ pub struct EventLoop {
     signals: Signals,
     acceptor: Option<Acceptor>,
     connections: Connections,
+    /// How many waits in a row were interrupted. A signal leaves a byte behind that ends the next one well.
+    interrupted: u32,
     /// All that had arrived by this time has been passed on.
     known_until: Time,
     /// Until then the loop does not sleep.
@@ -76,6 +78,7 @@ impl EventLoop {
             signals,
             acceptor: None,
             connections,
+            interrupted: 0,
             known_until: Time::default(),
             awake_until: Time::default(),
             abort_at: None,
@@ -105,6 +108,7 @@ impl EventLoop {
     pub fn converse(&mut self, output: Output, keys: bool) -> Result<()> {
         let waker = Waker::new(self.poll.registry(), STREAMS);
         let waker = waker.map_err(|error| Error::new("eventfd", "for standard input", error))?;
+        self.signals.catch_streams()?;
         let mut standard = Standard::new(waker, output);
         if keys {
             self.signals.catch_terminal()?;
@@ -189,8 +193,14 @@ impl EventLoop {
     fn wait(&mut self, events: &mut Events, timeout: Option<Duration>) -> Result<bool> {
         for _ in 0..FAILED_WAITS {
             match self.poll.poll(events, timeout) {
-                Ok(()) => return Ok(true),
-                Err(error) if error.kind() == ErrorKind::Interrupted => return Ok(false),
+                Ok(()) => {
+                    self.interrupted = 0;
+                    return Ok(true);
+                }
+                Err(error) if error.kind() == ErrorKind::Interrupted && self.interrupted < FAILED_WAITS => {
+                    self.interrupted += 1;
+                    return Ok(false);
+                }
                 Err(_) => thread::yield_now(),
             }
         }
@@ -219,6 +229,7 @@ impl EventLoop {
         for heard in self.signals.heard() {
             match heard {
                 Heard::Tell(signal) => service.signal(&mut self.connections, signal),
+                Heard::Streams => self.connections.note_streams(),
                 Heard::Terminal => self.connections.note_terminal(),
                 Heard::EndAtOnce(number) => return Some(number),
             }

@@ -6,7 +6,7 @@ use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use nix::libc::{SIGCHLD, SIGCONT, SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2, SIGWINCH};
+use nix::libc::{SIGCHLD, SIGCONT, SIGHUP, SIGINT, SIGIO, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2, SIGWINCH};
 use signal_hook::flag;
 use signal_hook::iterator::backend::SignalDelivery;
 use signal_hook::iterator::exfiltrator::SignalOnly;
@@ -29,6 +29,8 @@ pub struct Signals {
 pub enum Heard {
     /// The service is to be told.
     Tell(Signal),
+    /// Standard input or output has something to say.
+    Streams,
     /// The terminal has another width, or other settings than ours.
     Terminal,
     /// SIGINT or SIGTERM again, this number: end at once.
@@ -56,6 +58,11 @@ impl Signals {
     /// Catches what a terminal sends, too: nothing may end us before its settings are as they were.
     pub fn catch_terminal(&self) -> Result<()> {
         self.add([SIGHUP, SIGQUIT, SIGWINCH, SIGCONT].iter())
+    }
+
+    /// Catches SIGIO, by which a thread of standard input or output wakes the driver where it cannot otherwise.
+    pub fn catch_streams(&self) -> Result<()> {
+        self.add([SIGIO].iter())
     }
 
     /// Wakes the driver when a child process has ended, too; there is nothing to hear then.
@@ -97,6 +104,7 @@ impl Signals {
             SIGCHLD => None,
             SIGUSR1 => Some(Heard::Tell(Signal::Goodbye)),
             SIGUSR2 => Some(Heard::Tell(Signal::Status)),
+            SIGIO => Some(Heard::Streams),
             SIGWINCH | SIGCONT => Some(Heard::Terminal),
             SIGQUIT => Some(Heard::EndAtOnce(SIGQUIT)),
             _ if std::mem::replace(stopping, true) => Some(Heard::EndAtOnce(number)),

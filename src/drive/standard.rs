@@ -12,8 +12,8 @@ use std::thread;
 use mio::Waker;
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use nix::sys::signal::SigSet;
-use nix::unistd::read;
+use nix::sys::signal::{SigSet, Signal, kill};
+use nix::unistd::{Pid, read};
 
 use super::terminal::RawTerminal;
 use crate::error::{Error, Result};
@@ -50,7 +50,7 @@ impl Standard {
     pub fn new(waker: Waker, output: Output) -> Self {
         let waker = Arc::new(waker);
         let wake = Arc::clone(&waker);
-        output.wake_with(move || drop(wake.wake()));
+        output.wake_with(move || wake_by(&wake));
         Self {
             waker,
             output,
@@ -162,9 +162,20 @@ fn read_all(chunks: &SyncSender<Chunk>, waker: &Waker) {
     loop {
         let chunk = read_chunk();
         let last = chunk.as_ref().map_or(true, Vec::is_empty);
-        if chunks.send(chunk).is_err() || waker.wake().is_err() || last {
+        if chunks.send(chunk).is_err() {
             return;
         }
+        wake_by(waker);
+        if last {
+            return;
+        }
+    }
+}
+
+/// Wakes the loop, by a signal where the eventfd fails: it may have nothing else to wait for.
+fn wake_by(waker: &Waker) {
+    if waker.wake().is_err() {
+        let _ = kill(Pid::this(), Signal::SIGIO);
     }
 }
 

@@ -3,12 +3,13 @@
 use std::io;
 use std::os::fd::AsFd;
 
-use nix::errno::Errno;
 use nix::sys::termios::{LocalFlags, SetArg, SpecialCharacterIndices, Termios, tcgetattr, tcsetattr};
 use nix::unistd::{getpgrp, tcgetpgrp};
 
 use crate::error::{Error, Result};
 
+/// How often the settings are tried to be set: nobody else sets them back.
+const ATTEMPTS: usize = 100;
 /// The width where the terminal does not tell.
 const COLUMNS: usize = 80;
 
@@ -64,5 +65,5 @@ impl Drop for RawTerminal {
 /// terminal is somebody else's.
 fn set(mode: &Termios) {
     let background = tcgetpgrp(io::stdin()).is_ok_and(|foreground| foreground != getpgrp());
-    while !background && tcsetattr(io::stdin(), SetArg::TCSANOW, mode) == Err(Errno::EINTR) {}
+    let _ = background || (0..ATTEMPTS).any(|_| tcsetattr(io::stdin(), SetArg::TCSANOW, mode).is_ok());
 }

@@ -11,6 +11,7 @@ use anstyle::{Effects, Style};
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::SigSet;
+use nix::sys::stat::fstat;
 
 use super::coloured;
 use super::line::{Format, Line};
@@ -62,9 +63,14 @@ impl Output {
         Self::stream(&io::stdout(), format)
     }
 
-    /// Standard error, in the same way.
-    pub fn stderr(format: Format) -> Self {
-        Self::stream(&io::stderr(), format)
+    /// Standard error, in the same way, beside this standard output. Where both are one file they are one queue: what
+    /// was first stands first.
+    pub fn beside_stdout(&self) -> Self {
+        if same_file(io::stdout(), io::stderr()) {
+            self.clone()
+        } else {
+            Self::stream(&io::stderr(), self.0.format)
+        }
     }
 
     fn stream(stream: &(impl AsFd + IsTerminal), format: Format) -> Self {
@@ -210,6 +216,12 @@ impl Shared {
             }
         }
     }
+}
+
+/// Whether both are open, and the same file, pipe or terminal.
+fn same_file(one: impl AsFd, other: impl AsFd) -> bool {
+    let (Ok(one), Ok(other)) = (fstat(one), fstat(other)) else { return false };
+    (one.st_dev, one.st_ino) == (other.st_dev, other.st_ino)
 }
 
 fn errno_of(error: &io::Error) -> Errno {

@@ -32,7 +32,7 @@ fn main() -> ExitCode {
         Show::Json => Some(conversation.clone()),
         // Told in words where the conversation stands; a file has them as events all the same.
         Show::Lines if stderr().is_terminal() => None,
-        Show::Exact | Show::Lines => Some(Output::stderr(Format::Text)),
+        Show::Exact | Show::Lines => Some(conversation.beside_stdout()),
     };
     cli::run_on("talk", &args.output, events, |reporter| run(&args, &place, streams, reporter, conversation))
 }
