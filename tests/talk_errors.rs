@@ -27,6 +27,32 @@ fn a_host_nobody_knows_and_one_that_would_obey_the_terminal() {
 }
 
 #[test]
+fn a_host_and_its_port_are_two_arguments() {
+    for (host, apart) in [("127.0.0.1:5000", "talk 127.0.0.1 5000"), ("[::1]:5000", "talk ::1 5000")] {
+        let end = Program::run("talk", &[host]).with_status(2);
+        assert!(
+            end.stderr.contains(&format!("the port is an argument of its own: {apart}\n")),
+            "{}",
+            end.stderr
+        );
+    }
+    let end = Program::run("talk", &[""]).with_status(2);
+    assert!(end.stderr.contains("'[HOST]': an address or a host name\n"), "{}", end.stderr);
+}
+
+#[test]
+fn streams_that_are_closed_or_full_end_it_and_no_more() {
+    let listener = Listener::start(&[]);
+    let port = listener.address.port();
+    for (streams, status) in
+        [("<&- >&-", 0), ("<&- >&- 2>&-", 0), (">/dev/full", 1), (">/dev/full 2>/dev/full", 1), ("</", 1)]
+    {
+        let script = format!("echo hello | (exec \"$0\" 127.0.0.1 {port} {streams})");
+        Program::spawn(Command::new("bash").args(["-c", &script, path("talk")])).end().with_status(status);
+    }
+}
+
+#[test]
 fn nobody_listens() {
     let port = ReservedPort::new();
     let address = port.address();

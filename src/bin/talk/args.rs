@@ -124,7 +124,15 @@ impl Args {
             return Ok(Place::Listen(SocketAddr::new(ip, port)));
         }
         let host = first.unwrap_or("127.0.0.1").to_owned();
-        if !host.is_empty() && host.bytes().all(|byte| byte.is_ascii_digit()) {
+        if let Ok(address) = host.parse::<SocketAddr>() {
+            let words =
+                format!("the port is an argument of its own: talk {} {}", address.ip(), address.port());
+            return Err(wrong(&host, "HOST", words));
+        }
+        if host.is_empty() {
+            return Err(wrong("", "HOST", "an address or a host name".to_owned()));
+        }
+        if host.bytes().all(|byte| byte.is_ascii_digit()) {
             let words = format!("a host comes before its port: talk 127.0.0.1 {host}");
             return Err(wrong(&host, "HOST", words));
         }
