@@ -378,3 +378,15 @@ fn turns_with_an_echo_server_and_with_a_caller_that_never_sends_are_said_in_word
     assert!(notice.contains("talk without --turns"), "{notice}");
     server.stop().well();
 }
+
+#[test]
+fn events_and_text_in_one_pipe_stand_in_their_order() {
+    for _ in 0..20 {
+        let listener = Listener::start(&[]);
+        let port = listener.address.port().to_string();
+        let script = "echo hello | \"$0\" 127.0.0.1 \"$1\" 2>&1";
+        let end = Program::spawn(Command::new("sh").args(["-c", script, path("talk"), &port])).end().well();
+        let words: Vec<&str> = end.stdout.lines().map(|line| line.split(' ').next().unwrap()).collect();
+        assert_eq!(words, ["established", "hello", "closed"]);
+    }
+}

@@ -177,6 +177,22 @@ fn a_window_of_another_width_shows_what_fits() {
 }
 
 #[test]
+fn what_is_pasted_is_sent_whole_while_the_window_changes_and_the_talk_is_stopped() {
+    let (terminal, stream) = calling(&[]);
+    let pasted: Vec<String> = (0..50_000).map(|number| format!("wörd {number:015}\r")).collect();
+    let sent: usize = pasted.iter().map(String::len).sum();
+    assert!(sent > 1 << 20);
+    let received = std::thread::spawn(move || read(&stream, sent));
+    for (number, lines) in pasted.chunks(2_500).enumerate() {
+        terminal.press(&lines.concat());
+        terminal.resize(20 + number as u16);
+        terminal.signal(Signal::SIGSTOP);
+        terminal.signal(Signal::SIGCONT);
+    }
+    assert_eq!(received.join().unwrap(), pasted.concat().replace('\r', "\n"));
+}
+
+#[test]
 fn in_a_file_of_its_own_standard_error_has_the_events() {
     let listener = Listener::start(&[]);
     let directory = tempfile::tempdir().unwrap();
