@@ -25,7 +25,7 @@ const CHUNK: usize = 64 * 1024;
 const AHEAD: usize = 4;
 
 /// What one read of standard input brought; nothing at its end.
-type Chunk = io::Result<Vec<u8>>;
+type Chunk = Result<Vec<u8>>;
 
 /// Both streams, as a loop keeps them.
 pub struct Standard {
@@ -110,7 +110,7 @@ impl Standard {
             let thread = thread::Builder::new().name("input".to_owned());
             if let Err(error) = thread.spawn(move || read_all(&sender, &waker)) {
                 // There is room: nobody else has sent anything.
-                let _ = spare.send(Err(error));
+                let _ = spare.send(Err(Error::new("clone", "for standard input", error)));
             }
         }
     }
@@ -122,7 +122,7 @@ impl Standard {
         }
         let chunk = self.chunks.as_ref().and_then(|chunks| chunks.try_recv().ok());
         self.ready = chunk.is_some();
-        let chunk = chunk?.map_err(|error| Error::new("read", "standard input", error));
+        let chunk = chunk?;
         self.ended = chunk.as_ref().map_or(true, Vec::is_empty);
         Some(chunk)
     }
@@ -139,10 +139,10 @@ impl Standard {
 
     /// Whether all that was queued has been written, to be told once; or why it cannot be.
     pub fn written(&mut self) -> Option<Result<()>> {
-        if let Some(errno) = self.output.failed().filter(|_| !self.failure_told) {
+        if let Some((call, errno)) = self.output.failed().filter(|_| !self.failure_told) {
             self.failure_told = true;
             self.owed = false;
-            return Some(Err(Error::new("write", "standard output", errno)));
+            return Some(Err(Error::new(call, "standard output", errno)));
         }
         let gone = self.owed && self.output.waiting() == 0;
         self.owed &= !gone;
@@ -182,6 +182,7 @@ fn wake_by(waker: &Waker) {
 /// Reads once; waits where somebody has made the shared descriptor non-blocking.
 fn read_chunk() -> Chunk {
     let stdin = io::stdin();
+    let failed = |call, errno| Err(Error::new(call, "standard input", errno));
     let mut chunk = vec![0; CHUNK];
     loop {
         match read(&stdin, &mut chunk) {
@@ -193,11 +194,11 @@ fn read_chunk() -> Chunk {
             Err(Errno::EAGAIN) => {
                 let mut descriptors = [PollFd::new(stdin.as_fd(), PollFlags::POLLIN)];
                 match poll(&mut descriptors, PollTimeout::NONE) {
-                    Err(errno) if errno != Errno::EINTR => return Err(errno.into()),
+                    Err(errno) if errno != Errno::EINTR => return failed("poll", errno),
                     _ => {}
                 }
             }
-            Err(errno) => return Err(errno.into()),
+            Err(errno) => return failed("read", errno),
         }
     }
 }

@@ -53,8 +53,8 @@ struct Queue {
     dropped: u64,
     /// How many bytes the writer has taken out and not written yet.
     writing: usize,
-    /// Why the last write failed, if it did.
-    failed: Option<Errno>,
+    /// Which call of the writer's failed last, and how.
+    failed: Option<(&'static str, Errno)>,
 }
 
 impl Output {
@@ -85,7 +85,7 @@ impl Output {
     }
 
     fn to(file: io::Result<File>, format: Format, word_style: Style) -> Self {
-        let failed = file.as_ref().err().map(errno_of);
+        let failed = file.as_ref().err().map(|error| ("fcntl", errno_of(error)));
         let output = Self(Arc::new(Shared {
             file: file.ok(),
             format,
@@ -104,7 +104,7 @@ impl Output {
             });
             // Without a thread the queue fills up and lines are dropped, which is what is promised.
             if let Err(error) = writer {
-                output.0.lock().failed = Some(errno_of(&error));
+                output.0.lock().failed = Some(("clone", errno_of(&error)));
             }
         }
         output
@@ -138,8 +138,8 @@ impl Output {
         self.0.lock().waiting()
     }
 
-    /// Why the last write failed, if it did: what was queued behind it is lost.
-    pub fn failed(&self) -> Option<Errno> {
+    /// Which call failed, if one did, and how: what was queued behind it is lost.
+    pub fn failed(&self) -> Option<(&'static str, Errno)> {
         self.0.lock().failed
     }
 
@@ -204,7 +204,7 @@ impl Shared {
             let lost = drop_unwritten(&mut batch, written);
             queue = self.lock();
             queue.writing = 0;
-            queue.failed = failed;
+            queue.failed = failed.map(|errno| ("write", errno));
             queue.dropped += lost;
             if lost == 0 {
                 self.tell_dropped(&mut queue);

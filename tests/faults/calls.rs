@@ -108,6 +108,62 @@ pub const CONNECTOR: &[Call] = &[
     ("write", "EAGAIN EBADF EDESTADDRREQ EDQUOT EFAULT EFBIG EINTR EINVAL EIO ENOSPC EPERM EPIPE"),
 ];
 
+/// What `talk` calls until it is connected, besides calls of the dynamic loader.
+pub const CALLING: &[Call] = &[
+    ("clone3", "EAGAIN EINVAL ENOMEM EPERM"),
+    (
+        "connect",
+        "EACCES EADDRINUSE EADDRNOTAVAIL EAFNOSUPPORT EAGAIN EALREADY EBADF ECONNREFUSED EFAULT \
+         EHOSTUNREACH EISCONN ENETUNREACH ENOTSOCK EPERM EPROTOTYPE ETIMEDOUT",
+    ),
+    ("epoll_create1", "EINVAL EMFILE ENFILE ENOMEM"),
+    ("epoll_ctl", "EBADF EEXIST EINVAL ELOOP ENOENT ENOMEM ENOSPC EPERM"),
+    ("eventfd2", "EINVAL EMFILE ENFILE ENODEV ENOMEM"),
+    ("fcntl", "EAGAIN EBADF EINVAL EMFILE EPERM"),
+    ("getsockname", "EBADF EFAULT EINVAL ENOBUFS ENOTSOCK"),
+    ("getsockopt", "EBADF EFAULT EINVAL ENOPROTOOPT ENOTSOCK"),
+    ("ioctl", "EBADF EFAULT EINVAL ENOTTY"),
+    ("prlimit64", "EFAULT EINVAL EPERM ESRCH"),
+    ("setsockopt", "EBADF EDOM EFAULT EINVAL ENOMEM ENOPROTOOPT ENOTSOCK"),
+    ("socket", "EACCES EAFNOSUPPORT EINVAL EMFILE ENFILE ENOBUFS ENOMEM EPROTONOSUPPORT"),
+    ("socketpair", "EAFNOSUPPORT EFAULT EMFILE ENFILE EOPNOTSUPP EPROTONOSUPPORT"),
+];
+
+/// What a `talk` calls that has been called.
+pub const TALKING: &[Call] = &[
+    ("accept4", "ECONNABORTED EINTR EMFILE ENFILE ENOBUFS ENOMEM EPERM EPROTO"),
+    ("clone3", "EAGAIN ENOMEM"),
+    ("close", "EBADF EDQUOT EINTR EIO ENOSPC"),
+    ("epoll_ctl", "EBADF EEXIST EINVAL ELOOP ENOENT ENOMEM ENOSPC EPERM"),
+    ("epoll_wait", "EBADF EFAULT EINTR EINVAL"),
+    ("getsockname", "EBADF EFAULT EINVAL ENOBUFS ENOTSOCK"),
+    ("poll", "EFAULT EINTR EINVAL ENOMEM"),
+    ("read", "EAGAIN EBADF EFAULT EINTR EINVAL EIO EISDIR"),
+    (
+        "recvfrom",
+        "EBADF ECONNREFUSED ECONNRESET EFAULT EHOSTUNREACH EINTR EINVAL ENOMEM ENOTCONN ENOTSOCK \
+         ETIMEDOUT",
+    ),
+    (
+        "sendto",
+        "EACCES EALREADY EBADF ECONNRESET EDESTADDRREQ EFAULT EHOSTUNREACH EINTR EINVAL EISCONN \
+         EMSGSIZE ENOBUFS ENOMEM ENOTCONN ENOTSOCK EOPNOTSUPP EPIPE ETIMEDOUT",
+    ),
+    ("setsockopt", "EBADF EDOM EFAULT EINVAL ENOMEM ENOPROTOOPT ENOTSOCK"),
+    ("shutdown", "EBADF EINVAL ENOTCONN ENOTSOCK"),
+    ("write", "EAGAIN EBADF EDESTADDRREQ EDQUOT EFAULT EFBIG EINTR EINVAL EIO ENOSPC EPERM EPIPE"),
+];
+
+/// What `talk` calls on a terminal that it does not call elsewhere, or that the terminal may answer in another way.
+pub const TERMINAL: &[Call] = &[
+    ("epoll_wait", "EBADF EINTR"),
+    ("ioctl", "EBADF EFAULT EINTR EINVAL EIO ENOTTY"),
+    ("write", "EAGAIN EINTR EIO"),
+];
+
+/// What fails every time on a terminal, though no kernel fails so: nothing may hang, and the terminal is as before.
+pub const TERMINAL_FOR_GOOD: &[Call] = &[("epoll_wait", "EBADF EINTR"), ("write", "EBADF EIO ENOSPC")];
+
 /// What cannot be injected, because it would be no fault that a kernel can produce, and why.
 pub const LEFT_OUT: &[(&str, &str)] = &[
     (
@@ -133,6 +189,10 @@ pub const LEFT_OUT: &[(&str, &str)] = &[
     (
         "mmap and brk at once",
         "out of memory for good: the allocator of the standard library aborts by design; one of them alone is survived, since malloc turns to the other",
+    ),
+    (
+        "EAGAIN and EINTR from every write",
+        "the thread that writes blocks all signals, and after EAGAIN poll(2) waits for room: no kernel tells so for ever",
     ),
     ("rt_sigreturn, exit, exit_group", "they do not return"),
     (

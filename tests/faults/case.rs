@@ -12,7 +12,7 @@ use super::program::{Listener, Program};
 use super::strace::{Attached, EVERY_20TH, Fault, Record, run_with};
 
 /// The longest that a program may take to serve somebody, or to end.
-const HANG: Duration = Duration::from_secs(5);
+pub const HANG: Duration = Duration::from_secs(5);
 /// Connections open at the end, so that every 20th call of a drain can fail too.
 const OPEN_AT_THE_END: usize = 20;
 
@@ -29,7 +29,11 @@ pub struct Outcome {
 }
 
 impl Outcome {
-    fn new(program: &'static str, fault: Fault, judge: impl FnOnce(&mut Self) -> Result<(), String>) -> Self {
+    pub fn new(
+        program: &'static str,
+        fault: Fault,
+        judge: impl FnOnce(&mut Self) -> Result<(), String>,
+    ) -> Self {
         let mut outcome = Self { program, fault, faults: 0, lost: 0, complaint: None };
         // The vocabulary panics where something is waited for in vain.
         let verdict = catch_unwind(AssertUnwindSafe(|| judge(&mut outcome)));
@@ -107,7 +111,7 @@ pub fn connector(fault: Fault, server: SocketAddr) -> Outcome {
         outcome.lost = usize::from(status != Some(0));
         match status {
             Some(0) if stderr.is_empty() => Ok(()),
-            Some(1) if names(&stderr, fault) => Ok(()),
+            Some(1) if stderr.lines().next().is_some_and(|line| names(line, fault)) => Ok(()),
             _ => Err(format!("status {status:?}, {stderr:?}")),
         }
     })
@@ -126,25 +130,33 @@ fn run_connector(fault: Fault, server: SocketAddr) -> Result<(Record, (Option<i3
     Ok((record, end))
 }
 
-/// Whether the first line says which call failed and how; an RST is one, whichever call tells of it.
-fn names(stderr: &str, fault: Fault) -> bool {
+/// Whether the line says which call failed and how; an RST is one, whichever call tells of it.
+pub fn names(line: &str, fault: Fault) -> bool {
     let call = match fault.call {
         "recvfrom" => "recv",
         "sendto" => "send",
         "epoll_create1" => "epoll_create",
         "clone3" => "clone",
+        "eventfd2" => "eventfd",
+        "ioctl" if line.contains("tcgetattr") => "tcgetattr",
         call => call,
     };
-    let errno = if fault.errno == "EPIPE" { "ECONNRESET" } else { fault.errno };
+    let errno = match (call, fault.errno) {
+        (_, "EPIPE") => "ECONNRESET",
+        // As pthread_create(3) has it.
+        ("clone", "ENOMEM") => "EAGAIN",
+        (_, errno) => errno,
+    };
     let reset = errno == "ECONNRESET" && ["recv", "send"].contains(&call);
-    stderr.lines().next().is_some_and(|line| {
-        let called = line.strip_prefix("connector: ").and_then(|rest| rest.split([' ', ':']).next());
-        (called == Some(call) || reset) && line.contains(&format!(": {errno} ("))
-    })
+    let said = ["connector: ", "talk: "].iter().find_map(|program| line.strip_prefix(program));
+    let called = said.and_then(|rest| rest.split([' ', ':']).next());
+    // mio makes both calls, and does not say which one failed.
+    let waker = call == "epoll_ctl" && called == Some("eventfd");
+    (called == Some(call) || waker || reset) && line.contains(&format!(": {errno} ("))
 }
 
 /// The status and what standard error had, if the end comes in time.
-fn end_in_time(program: &mut Program) -> Result<(Option<i32>, String), String> {
+pub fn end_in_time(program: &mut Program) -> Result<(Option<i32>, String), String> {
     let begin = Instant::now();
     let end = program.end();
     if begin.elapsed() > HANG {

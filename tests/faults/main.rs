@@ -20,7 +20,9 @@ mod case;
 mod load;
 #[path = "../program/mod.rs"]
 mod program;
+mod rooms;
 mod strace;
+mod talks;
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
@@ -29,7 +31,7 @@ use std::thread;
 
 use case::Outcome;
 use program::Listener;
-use strace::{Attached, EVERY_20TH, FIRST, Fault, SECOND, When};
+use strace::{Attached, EVERY_20TH, EVERY_TIME, FIRST, Fault, Record, SECOND, When};
 
 /// Whether strace may attach to our programs; says so where it may not, and that is a failure under REQUIRE_ALL=1.
 fn strace_works() -> bool {
@@ -45,6 +47,23 @@ enum Case {
     /// Under this model.
     Listener(&'static str, Fault),
     Connector(Fault, SocketAddr),
+    Relay(Fault),
+    TalkCalling(Fault, SocketAddr),
+    TalkCalled(Fault),
+    TalkOnTerminal(Fault, SocketAddr),
+}
+
+impl Case {
+    fn run(self) -> Outcome {
+        match self {
+            Self::Listener(model, fault) => case::listener(model, fault),
+            Self::Connector(fault, server) => case::connector(fault, server),
+            Self::Relay(fault) => rooms::relay(fault),
+            Self::TalkCalling(fault, server) => talks::calling(fault, server),
+            Self::TalkCalled(fault) => talks::called(fault),
+            Self::TalkOnTerminal(fault, server) => talks::on_terminal(fault, server),
+        }
+    }
 }
 
 /// Runs the cases, a few at a time, and prints a line for each; those that failed.
@@ -56,10 +75,7 @@ fn run(cases: Vec<Case>) -> Vec<Outcome> {
             scope.spawn(|| {
                 let next = || cases.lock().unwrap().next();
                 while let Some(case) = next() {
-                    let outcome = match case {
-                        Case::Listener(model, fault) => case::listener(model, fault),
-                        Case::Connector(fault, server) => case::connector(fault, server),
-                    };
+                    let outcome = case.run();
                     println!("{outcome}");
                     outcomes.lock().unwrap().push(outcome);
                 }
@@ -84,15 +100,20 @@ fn judge(outcomes: &[Outcome]) {
 /// Fails if the listener makes a call under this load that is neither made to fail nor left out for a reason.
 fn every_call_is_known(model: &str, lists: &[&[calls::Call]]) {
     let (record, _) = case::load_listener(model, None).unwrap();
+    calls_are_known(model, &record, lists);
+}
+
+/// Fails if one of the calls made is neither made to fail nor left out for a reason.
+fn calls_are_known(program: &str, record: &Record, lists: &[&[calls::Call]]) {
     let known = |name: &str| {
         let left_out = |(what, _): &(&str, _)| what.split([' ', ',']).any(|word| word == name);
         lists.concat().iter().any(|&(call, _)| call == name) || calls::LEFT_OUT.iter().any(left_out)
     };
     let unknown: Vec<String> = record.calls().into_iter().filter(|name| !known(name)).collect();
-    assert!(unknown.is_empty(), "not in tests/faults/calls.rs, for {model}: {unknown:?}");
+    assert!(unknown.is_empty(), "not in tests/faults/calls.rs, for {program}: {unknown:?}");
 }
 
-const EVERY_TIME: &[When] = &[FIRST, SECOND, EVERY_20TH];
+const TIMES: &[When] = &[FIRST, SECOND, EVERY_20TH];
 
 fn faults(calls: &'static [calls::Call], times: &'static [When]) -> impl Iterator<Item = Fault> {
     calls.iter().flat_map(move |&(call, errnos)| {
@@ -105,9 +126,29 @@ fn faults(calls: &'static [calls::Call], times: &'static [When]) -> impl Iterato
 fn faults_of_model(model: &'static str, accepting: &'static [calls::Call]) -> impl Iterator<Item = Case> {
     every_call_is_known(model, &[accepting, calls::SERVING]);
     // Those who serve count anew, each its own calls, and would fail one and all the first time.
-    faults(accepting, EVERY_TIME)
+    faults(accepting, TIMES)
         .chain(faults(calls::SERVING, &[EVERY_20TH]))
         .map(move |fault| Case::Listener(model, fault))
+}
+
+/// The faults under relay, and under talk in each of its places.
+fn conversations(server: SocketAddr) -> impl Iterator<Item = Case> {
+    calls_are_known("relay", &rooms::fill(None).unwrap().0, &[calls::LISTENER]);
+    calls_are_known("talk", &talks::talk_called(None).unwrap().0, &[calls::TALKING]);
+    let relay = faults(calls::LISTENER, TIMES).map(Case::Relay);
+    let calling = faults(calls::CALLING, TIMES).map(move |fault| Case::TalkCalling(fault, server));
+    let called = faults(calls::TALKING, TIMES).map(Case::TalkCalled);
+    let terminal = faults(calls::TERMINAL, TIMES).chain(faults(calls::TERMINAL_FOR_GOOD, &[EVERY_TIME]));
+    relay.chain(calling).chain(called).chain(terminal.map(move |fault| Case::TalkOnTerminal(fault, server)))
+}
+
+#[test]
+#[ignore = "a part of every_call_with_every_errno"]
+fn every_call_of_a_conversation() {
+    if strace_works() {
+        let server = Listener::start(&["--quiet"]);
+        judge(&run(conversations(server.address).collect()));
+    }
 }
 
 #[test]
@@ -131,6 +172,14 @@ fn a_call_that_fails_costs_the_connections_concerned_and_no_other() {
         Case::Listener("fork", fault("recvfrom", "ENOMEM", EVERY_20TH)),
         Case::Connector(fault("sendto", "ENOBUFS", SECOND), server.address),
         Case::Connector(fault("epoll_ctl", "ENOSPC", FIRST), server.address),
+        Case::Relay(fault("recvfrom", "ENOMEM", EVERY_20TH)),
+        Case::Relay(fault("accept4", "EMFILE", SECOND)),
+        Case::TalkCalling(fault("eventfd2", "EMFILE", FIRST), server.address),
+        Case::TalkCalled(fault("write", "EIO", FIRST)),
+        Case::TalkCalled(fault("write", "EIO", EVERY_TIME)),
+        Case::TalkCalled(fault("epoll_wait", "EINTR", EVERY_TIME)),
+        Case::TalkOnTerminal(fault("write", "EIO", EVERY_TIME), server.address),
+        Case::TalkOnTerminal(fault("epoll_wait", "EINTR", EVERY_TIME), server.address),
     ]));
 }
 
@@ -145,9 +194,10 @@ fn every_call_with_every_errno() {
     let thread = faults_of_model("thread", calls::THREAD);
     let fork = faults_of_model("fork", calls::FORK);
     println!("program    call          errno           when  faults lost  verdict");
-    let event_loop = faults(calls::LISTENER, EVERY_TIME).map(|fault| Case::Listener("event-loop", fault));
-    let connector = faults(calls::CONNECTOR, EVERY_TIME).map(|fault| Case::Connector(fault, server.address));
-    let outcomes = run(event_loop.chain(thread).chain(fork).chain(connector).collect());
+    let event_loop = faults(calls::LISTENER, TIMES).map(|fault| Case::Listener("event-loop", fault));
+    let connector = faults(calls::CONNECTOR, TIMES).map(|fault| Case::Connector(fault, server.address));
+    let cases = event_loop.chain(thread).chain(fork).chain(connector).chain(conversations(server.address));
+    let outcomes = run(cases.collect());
     println!("\nLeft out:");
     for (what, why) in calls::LEFT_OUT {
         println!("  {what}: {why}");

@@ -15,6 +15,8 @@ pub struct When(pub &'static str);
 pub const FIRST: When = When("1");
 pub const SECOND: When = When("2");
 pub const EVERY_20TH: When = When("20+20");
+/// No kernel fails so; nothing may hang all the same.
+pub const EVERY_TIME: When = When("1+");
 
 /// A call that is to fail.
 #[derive(Clone, Copy, Debug)]

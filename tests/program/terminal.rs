@@ -26,14 +26,20 @@ impl Terminal {
     /// Starts one of this package's programs.
     #[track_caller]
     pub fn start(program: &str, arguments: &[&str]) -> Self {
+        Self::run(Command::new(path(program)).args(arguments))
+    }
+
+    /// Starts a command.
+    #[track_caller]
+    pub fn run(command: &Command) -> Self {
         let size = Winsize { ws_row: 24, ws_col: 80, ws_xpixel: 0, ws_ypixel: 0 };
         let pair = openpty(Some(&size), None).unwrap();
         let stream = || Stdio::from(pair.slave.try_clone().unwrap());
         let (before, reset) = (settings(&pair.slave), stty("-g", &pair.slave).trim().to_owned());
         // Only the terminal that controls a session sends its signals.
-        let mut command = Command::new("setsid");
-        command.args(["--ctty", path(program)]).args(arguments).env("TERM", "xterm");
-        let child = command.stdin(stream()).stdout(stream()).stderr(stream()).spawn().unwrap();
+        let mut session = Command::new("setsid");
+        session.arg("--ctty").arg(command.get_program()).args(command.get_args()).env("TERM", "xterm");
+        let child = session.stdin(stream()).stdout(stream()).stderr(stream()).spawn().unwrap();
         let keyboard = File::from(pair.master);
         let screen = Record::of(keyboard.try_clone().unwrap());
         Self { child, keyboard, screen, line: pair.slave, before, reset }
@@ -63,6 +69,15 @@ impl Terminal {
     pub fn shows(&self, text: &str) {
         let shown = self.screen.wait(|bytes| String::from_utf8_lossy(bytes).contains(text).then_some(()));
         assert!(shown.is_some(), "no {text:?} within {PATIENCE:?}:\n{}", self.shown());
+    }
+
+    /// Waits until the program has written what is looked for, or has ended.
+    #[track_caller]
+    pub fn shows_or_ends(&mut self, look: impl Fn(&str) -> bool) {
+        until("what a terminal is to show", || {
+            let ended = self.child.try_wait().unwrap().is_some();
+            (ended || look(&self.shown())).then_some(())
+        });
     }
 
     /// All that the program has written so far.
