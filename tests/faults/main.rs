@@ -144,7 +144,7 @@ fn conversations(server: SocketAddr) -> impl Iterator<Item = Case> {
 
 #[test]
 #[ignore = "a part of every_call_with_every_errno"]
-fn every_call_of_a_conversation() {
+fn every_call_with_every_errno_of_a_conversation() {
     if strace_works() {
         let server = Listener::start(&["--quiet"]);
         judge(&run(conversations(server.address).collect()));
