@@ -139,12 +139,13 @@ impl Standard {
 
     /// Whether all that was queued has been written, to be told once; or why it cannot be.
     pub fn written(&mut self) -> Option<Result<()>> {
+        // In this order: a write that fails in between is no longer waiting, and must not be taken for well written.
+        let gone = self.owed && self.output.waiting() == 0;
         if let Some((call, errno)) = self.output.failed().filter(|_| !self.failure_told) {
             self.failure_told = true;
             self.owed = false;
             return Some(Err(Error::new(call, "standard output", errno)));
         }
-        let gone = self.owed && self.output.waiting() == 0;
         self.owed &= !gone;
         gone.then_some(Ok(()))
     }

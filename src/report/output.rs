@@ -53,7 +53,7 @@ struct Queue {
     dropped: u64,
     /// How many bytes the writer has taken out and not written yet.
     writing: usize,
-    /// Which call of the writer's failed last, and how.
+    /// Which call of the writer's failed first, and how.
     failed: Option<(&'static str, Errno)>,
 }
 
@@ -204,7 +204,7 @@ impl Shared {
             let lost = drop_unwritten(&mut batch, written);
             queue = self.lock();
             queue.writing = 0;
-            queue.failed = failed.map(|errno| ("write", errno));
+            queue.failed = queue.failed.or(failed.map(|errno| ("write", errno)));
             queue.dropped += lost;
             if lost == 0 {
                 self.tell_dropped(&mut queue);

@@ -178,6 +178,7 @@ fn a_call_that_fails_costs_the_connections_concerned_and_no_other() {
         Case::TalkCalled(fault("write", "EIO", FIRST)),
         Case::TalkCalled(fault("write", "EIO", EVERY_TIME)),
         Case::TalkCalled(fault("epoll_wait", "EINTR", EVERY_TIME)),
+        Case::TalkOnTerminal(fault("write", "EIO", FIRST), server.address),
         Case::TalkOnTerminal(fault("write", "EIO", EVERY_TIME), server.address),
         Case::TalkOnTerminal(fault("epoll_wait", "EINTR", EVERY_TIME), server.address),
     ]));
