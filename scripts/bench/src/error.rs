@@ -16,6 +16,10 @@ impl Error {
         Self::Unable(words.into())
     }
 
+    pub fn is_content(&self) -> bool {
+        matches!(self, Self::Content(_))
+    }
+
     pub fn words(&self) -> &str {
         match self {
             Self::Content(words) | Self::Unable(words) => words,

@@ -4,10 +4,10 @@ use serde::Serialize;
 
 use crate::claim::Verdict;
 use crate::cpus::Cpus;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::metric::Metric;
 use crate::peers::Peer;
-use crate::rounds::{CLEAN, Plan, Rounds};
+use crate::rounds::{Plan, Rounds};
 use crate::rows::{Kind, Row};
 use crate::statistics::{Spread, paired};
 use crate::work::{Arrangement, Calls, Exchange, Idle, Model, Start};
@@ -26,7 +26,7 @@ pub struct Outcome {
     pub void: bool,
     pub figures: Vec<Figure>,
     pub verdicts: Vec<Verdict>,
-    /// Who failed, how the last time, and in how many rounds.
+    /// Who failed, how (wrong bytes, or else the last time), and in how many rounds.
     pub faults: Vec<(&'static str, String, usize)>,
     /// A server gave wrong bytes back.
     pub wrong: bool,
@@ -83,14 +83,14 @@ impl Row {
             conditions: self.conditions(),
             rounds: rounds.others().len(),
             others: Spread::of(rounds.others()),
-            void: self.plan.wall_clock && rounds.clean() < CLEAN,
+            void: rounds.is_void(),
             figures: self.metrics.iter().map(|&metric| figure(metric, &ours(metric), rounds)).collect(),
             verdicts: self.claims.iter().map(judge).collect(),
             faults: rounds
                 .faults()
                 .map(|(peer, fault, count)| (peer.name, fault.words().to_owned(), count))
                 .collect(),
-            wrong: rounds.faults().any(|(_, fault, _)| matches!(fault, Error::Content(_))),
+            wrong: rounds.is_wrong(),
         }
     }
 

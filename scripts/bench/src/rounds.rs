@@ -42,6 +42,8 @@ pub struct Rounds {
     /// How each has failed so far.
     faults: Vec<Vec<Error>>,
     rounds: Vec<Round>,
+    /// So many clean ones it takes to say anything.
+    needed: usize,
 }
 
 #[derive(Debug)]
@@ -64,7 +66,8 @@ impl Rounds {
     pub fn run(plan: &Plan, work: &mut dyn Work) -> Result<Self> {
         let peers: Vec<Peer> = plan.servers.iter().chain(plan.beside).copied().collect();
         let faults = peers.iter().map(|_| Vec::new()).collect();
-        let mut measured = Self { peers, faults, rounds: Vec::new() };
+        let needed = if plan.wall_clock { CLEAN.min(plan.rounds) } else { 0 };
+        let mut measured = Self { peers, faults, rounds: Vec::new(), needed };
         let (wanted, most) =
             if plan.wall_clock { (plan.rounds, TRIES * plan.rounds) } else { (usize::MAX, plan.rounds) };
         while measured.rounds.len() < most && measured.clean() < wanted {
@@ -73,7 +76,7 @@ impl Rounds {
             let samples = measured.one(count, work);
             measured.rounds.push(Round { samples, others: work.others()? });
         }
-        if plan.wall_clock && measured.clean() >= CLEAN.min(wanted) {
+        if plan.wall_clock && !measured.is_void() {
             measured.rounds.retain(Round::is_clean);
         }
         Ok(measured)
@@ -90,8 +93,14 @@ impl Rounds {
         self.peers.iter().zip(&mut self.faults).take(count).map(go).collect()
     }
 
+    /// Whether a wall clock was read and others disturbed too many rounds: [`CLEAN`] must be left, or all where fewer
+    /// were asked for.
+    pub fn is_void(&self) -> bool {
+        self.clean() < self.needed
+    }
+
     /// How many rounds were not disturbed.
-    pub fn clean(&self) -> usize {
+    fn clean(&self) -> usize {
         self.rounds.iter().filter(|round| round.is_clean()).count()
     }
 
@@ -112,10 +121,18 @@ impl Rounds {
         self.peers.iter().copied()
     }
 
-    /// How servers failed, each with the last fault and how many there were.
+    /// How servers failed, each with its worst fault and how many there were: wrong bytes, or else the last.
     pub fn faults(&self) -> impl Iterator<Item = (Peer, &Error, usize)> {
         let failed = self.peers.iter().zip(&self.faults);
-        failed.filter_map(|(&peer, faults)| Some((peer, faults.last()?, faults.len())))
+        failed.filter_map(|(&peer, faults)| {
+            let worst = faults.iter().rfind(|fault| fault.is_content()).or(faults.last())?;
+            Some((peer, worst, faults.len()))
+        })
+    }
+
+    /// Whether a server gave wrong bytes back in any round.
+    pub fn is_wrong(&self) -> bool {
+        self.faults.iter().flatten().any(Error::is_content)
     }
 }
 
@@ -131,6 +148,8 @@ mod tests {
     struct Script {
         order: Vec<&'static str>,
         failures: usize,
+        /// One of these is wrong bytes: the one with so many to come.
+        content: Option<usize>,
         others: Vec<f64>,
         asked: usize,
     }
@@ -140,7 +159,10 @@ mod tests {
             self.order.push(peer.name);
             if peer.name == TOKIO.name && self.failures > 0 {
                 self.failures -= 1;
-                return Err(Error::unable("it broke"));
+                return Err(match self.content {
+                    Some(left) if left == self.failures => Error::Content("wrong bytes".to_owned()),
+                    _ => Error::unable("it broke"),
+                });
             }
             Ok(Sample::from([(Metric::CpuPerRequest, self.order.len() as f64)]))
         }
@@ -173,7 +195,17 @@ mod tests {
         assert_eq!((values(&rounds, LISTENER).len(), values(&rounds, TOKIO).len()), (8, 0));
         let faults: Vec<_> = rounds.faults().map(|(peer, _, count)| (peer.name, count)).collect();
         assert_eq!(faults, [(TOKIO.name, FAULTS)]);
+        assert!(!rounds.is_wrong());
         assert_eq!(script.order.iter().filter(|&&name| name == TOKIO.name).count(), FAULTS);
+    }
+
+    #[test]
+    fn wrong_bytes_are_not_forgotten_when_the_server_then_fails_in_another_way() {
+        let mut script = Script { failures: 3, content: Some(2), ..Script::default() };
+        let rounds = Rounds::run(&PLAN, &mut script).unwrap();
+        assert!(rounds.is_wrong());
+        let told: Vec<_> = rounds.faults().map(|(_, fault, count)| (fault.words(), count)).collect();
+        assert_eq!(told, [("wrong bytes", 3)]);
     }
 
     #[test]
@@ -192,19 +224,34 @@ mod tests {
         let rounds = Rounds::run(&WALL, &mut script).unwrap();
         assert_eq!(values(&rounds, EPOLL), [2.0, 3.0]);
         assert_eq!(rounds.others(), [0.01, 0.04]);
+        assert!(!rounds.is_void());
     }
 
     #[test]
     fn rounds_that_are_always_disturbed_come_to_an_end_and_are_told() {
         let mut script = Script { others: vec![0.06; 10], ..Script::default() };
         let rounds = Rounds::run(&WALL, &mut script).unwrap();
-        assert_eq!(rounds.clean(), 0);
+        assert!(rounds.is_void());
         assert_eq!(rounds.others().len(), TRIES * WALL.rounds);
+    }
+
+    #[test]
+    fn of_many_rounds_as_many_as_are_needed_must_be_clean() {
+        let plan = Plan { rounds: CLEAN + 1, ..WALL };
+        for (clean, is_void) in [(CLEAN - 1, true), (CLEAN, false)] {
+            let mut others = vec![0.01; clean];
+            others.resize(TRIES * plan.rounds, 0.06);
+            let rounds = Rounds::run(&plan, &mut Script { others, ..Script::default() }).unwrap();
+            assert_eq!(rounds.is_void(), is_void);
+            assert_eq!(rounds.others().len(), if is_void { TRIES * plan.rounds } else { CLEAN });
+        }
     }
 
     #[test]
     fn cpu_time_is_not_measured_again_because_others_ran() {
         let mut script = Script { others: vec![0.9; 8], ..Script::default() };
-        assert_eq!(Rounds::run(&PLAN, &mut script).unwrap().others().len(), PLAN.rounds);
+        let rounds = Rounds::run(&PLAN, &mut script).unwrap();
+        assert_eq!(rounds.others().len(), PLAN.rounds);
+        assert!(!rounds.is_void());
     }
 }
