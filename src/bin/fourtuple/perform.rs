@@ -122,8 +122,6 @@ fn pointed_at(text: &str, mistake: &Mistake) -> String {
     let column = before.get(begin..).unwrap_or_default().chars().count();
     let place = text.get(mistake.at.clone()).and_then(|place| place.lines().next()).unwrap_or_default();
     let marks = "^".repeat(place.chars().count().max(1));
-    {
-        let (step, why) = (mistake.step, &mistake.why);
-        format!("STEPS: step {step}: {why}\n  {}\n  {}{marks}", visible(line), " ".repeat(column))
-    }
+    let Mistake { step, why, .. } = mistake;
+    format!("STEPS: step {step}: {why}\n  {}\n  {}{marks}", visible(line), " ".repeat(column))
 }
