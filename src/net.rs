@@ -17,6 +17,7 @@ mod source;
 mod state;
 #[cfg(target_os = "linux")]
 mod tcp_info;
+mod wildcard;
 
 pub use four_tuple::FourTuple;
 #[cfg(target_os = "linux")]
@@ -35,3 +36,4 @@ pub use source::source_address;
 pub use state::TcpState;
 #[cfg(target_os = "linux")]
 pub use tcp_info::state_of;
+pub use wildcard::{any_local, wildcard};

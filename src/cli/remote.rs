@@ -9,7 +9,7 @@ use nix::libc::POLLOUT;
 use super::values::{Parsed, port_range, remote_port};
 use super::{addresses_of, resolve, unresolved};
 use crate::error::Result;
-use crate::net::{SocketOptions, bind, poll};
+use crate::net::{SocketOptions, any_local, bind, poll};
 
 /// How long an address of several may take to answer.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -92,11 +92,7 @@ impl Remote {
 
 /// Whether a connection to `address` comes to be.
 fn is_reached(address: SocketAddr) -> bool {
-    let any: SocketAddr = match address {
-        SocketAddr::V4(_) => ([0, 0, 0, 0], 0).into(),
-        SocketAddr::V6(_) => ([0_u16; 8], 0).into(),
-    };
-    let socket = bind(any, &SocketOptions::default()).and_then(|bound| bound.connect(address));
+    let socket = bind(any_local(address), &SocketOptions::default()).and_then(|bound| bound.connect(address));
     let Ok(socket) = socket else { return false };
     let ready = poll(&socket, POLLOUT, PATIENCE);
     ready.is_ok_and(|(count, _)| count > 0) && socket.take_error().is_ok_and(|error| error.is_none())

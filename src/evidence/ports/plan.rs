@@ -1,6 +1,6 @@
 //! What each method reaches, computed: no connection is made.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, SocketAddr};
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use super::rate::Demand;
 use super::situation::Situation;
 use super::time_wait::LENGTH;
 use crate::error::Result;
-use crate::net::source_address;
+use crate::net::{source_address, wildcard};
 
 /// What is asked of a plan.
 #[derive(Clone, Debug)]
@@ -43,9 +43,8 @@ impl Destination {
     ///
     /// As [`source_address`].
     pub fn of(remote: SocketAddr, from: IpAddr) -> Result<Self> {
-        let wildcard: IpAddr =
-            if remote.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
-        let [source, unbound_source] = [source_address(from, remote)?, source_address(wildcard, remote)?];
+        let source = source_address(from, remote)?;
+        let unbound_source = source_address(wildcard(remote.ip()), remote)?;
         Ok(Self { remote, source, unbound_source })
     }
 

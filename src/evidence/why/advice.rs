@@ -8,6 +8,7 @@ use super::held::{Held, wait};
 use super::step::{Leftover, Set, Step};
 use super::{Answer, Because, Goal, Question, Settings, Verdict};
 use crate::evidence::owners::Process;
+use crate::net::wildcard;
 
 /// The steps that the rules say help, cheapest first; none where it works already.
 pub(super) fn steps(question: &Question, answer: &Answer, settings: &Settings) -> Vec<Step> {
@@ -85,10 +86,6 @@ fn privileged(question: &Question, local: SocketAddr, start: u16) -> Vec<Step> {
 fn not_local(question: &Question, local: SocketAddr) -> Vec<Step> {
     let free = |ip: &IpAddr| is_free(SocketAddr::new(*ip, local.port()), &question.options);
     let address = own_addresses(local.ip()).into_iter().find(free);
-    let wildcard: IpAddr = match local.ip() {
-        IpAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
-        IpAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
-    };
     let (family, prefix) = if local.is_ipv4() { ("ipv4", 32) } else { ("ipv6", 128) };
     let words = format!(
         "give the address to this host: `sudo ip addr add {}/{prefix} dev lo`; or bind it without: `sudo sysctl \
@@ -97,7 +94,7 @@ fn not_local(question: &Question, local: SocketAddr) -> Vec<Step> {
     );
     address
         .into_iter()
-        .chain(Some(wildcard).filter(free))
+        .chain(Some(wildcard(local.ip())).filter(free))
         .map(Step::Address)
         .chain([Step::Elsewhere(words)])
         .collect()

@@ -12,7 +12,7 @@ use super::rules::{Stage, reaches};
 use super::{Answer, Because, InTheWay, Settings, Verdict};
 use crate::error::Result;
 use crate::evidence::holders::Holder;
-use crate::net::{FourTuple, SocketOptions, TcpState};
+use crate::net::{FourTuple, SocketOptions, TcpState, any_local, wildcard};
 
 /// Whether bind(2) where there is a local address, and then connect(2), would succeed.
 pub(super) fn answer(
@@ -28,8 +28,7 @@ pub(super) fn answer(
     if bound.verdict != Verdict::Works {
         return Ok(bound);
     }
-    let unbound = SocketAddr::new(wildcard(remote.ip()), 0);
-    let way = match way(local.unwrap_or(unbound), remote, options, settings) {
+    let way = match way(local.unwrap_or(any_local(remote)), remote, options, settings) {
         Ok(way) => way,
         Err((errno, because)) => {
             return Ok(Answer { verdict: Verdict::fails("connect", errno, because), ..bound });
@@ -97,13 +96,6 @@ fn target(remote: SocketAddr, bound: Option<IpAddr>) -> SocketAddr {
         (IpAddr::V6(ip), _) if ip.is_unspecified() => (Ipv6Addr::LOCALHOST, remote.port()).into(),
         (IpAddr::V4(ip), _) => (ip, remote.port()).into(),
         (IpAddr::V6(_), _) => remote,
-    }
-}
-
-fn wildcard(ip: IpAddr) -> IpAddr {
-    match ip {
-        IpAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
-        IpAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
     }
 }
 

@@ -1,6 +1,6 @@
 //! The situation made again in a scratch network, and the call made there.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use nix::errno::Errno;
@@ -99,13 +99,8 @@ impl Act {
                 connect(net::bind(local, &options)?, remote).map(drop)
             }
             Goal::Connect { local: None, remote } => {
-                let any: IpAddr = if remote.is_ipv4() {
-                    Ipv4Addr::UNSPECIFIED.into()
-                } else {
-                    Ipv6Addr::UNSPECIFIED.into()
-                };
                 let options = SocketOptions { bind_address_no_port: true, ..options };
-                connect(net::bind(SocketAddr::new(any, 0), &options)?, remote).map(drop)
+                connect(net::bind(net::any_local(remote), &options)?, remote).map(drop)
             }
         }
     }

@@ -1,7 +1,7 @@
 //! What else is worth knowing about a port: who may come by it, and what is not seen.
 
 use std::collections::BTreeSet;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 
 use nix::errno::Errno;
 use nix::unistd::geteuid;
@@ -13,7 +13,7 @@ use super::{Answer, Because, Goal, Question, Settings, Verdict};
 use crate::evidence::holders::Holder;
 use crate::evidence::inet_diag::shows_bound;
 use crate::evidence::namespace::setting;
-use crate::net::TcpState;
+use crate::net::{TcpState, wildcard};
 use crate::report::Escaped;
 
 /// Sentences about the answer.
@@ -130,8 +130,7 @@ fn nonlocal(local: SocketAddr, settings: &Settings) -> Option<String> {
     if !allowed {
         return None;
     }
-    let anybody: IpAddr = if ip.is_ipv4() { [0; 4].into() } else { [0; 16].into() };
-    let is_own = ip.is_loopback() || ip.is_unspecified() || own_addresses(anybody).contains(&ip);
+    let is_own = ip.is_loopback() || ip.is_unspecified() || own_addresses(wildcard(ip)).contains(&ip);
     (!is_own).then(|| {
         format!(
             "{ip} is no address of this host: net.{family}.ip_nonlocal_bind lets it be bound all the same"

@@ -1,8 +1,9 @@
 //! The other side's addresses, called in order until one answers.
 
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::SocketAddr;
 
 use crate::error::{Error, Result};
+use crate::net::any_local;
 use crate::service::{ConnectionId, Io};
 
 /// Whom to call, and how that went so far.
@@ -33,7 +34,7 @@ impl Calls {
     pub fn next(&mut self, io: &mut dyn Io) -> Result<()> {
         while let Some(&remote) = self.remotes.get(self.tried) {
             self.tried += 1;
-            match io.open(any_address(remote), remote) {
+            match io.open(any_local(remote), remote) {
                 Ok(id) => {
                     self.open = Some(id);
                     return Ok(());
@@ -55,13 +56,5 @@ impl Calls {
     /// The call was answered, or is not wanted any more: its id, where it is open.
     pub fn end(&mut self) -> Option<ConnectionId> {
         self.open.take()
-    }
-}
-
-/// The wildcard address of the same family, and any port.
-pub fn any_address(remote: SocketAddr) -> SocketAddr {
-    match remote {
-        SocketAddr::V4(_) => (Ipv4Addr::UNSPECIFIED, 0).into(),
-        SocketAddr::V6(_) => (Ipv6Addr::UNSPECIFIED, 0).into(),
     }
 }

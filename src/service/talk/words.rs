@@ -2,10 +2,10 @@
 
 use std::net::SocketAddr;
 
-use super::calls::any_address;
 use super::turns::Turns;
 use super::view::Show;
 use super::{Speaker, TURN, Talk};
+use crate::net::any_local;
 use crate::report::{Event, Short};
 use crate::service::Io;
 
@@ -69,7 +69,7 @@ impl Talk {
     pub(super) fn status(&self) -> Option<Event<'static>> {
         let (local, remote) = match self.partner {
             Some((_, tuple)) => (tuple.local, Some(tuple.remote)),
-            None => (self.plan.listening.or_else(|| self.remote().map(any_address))?, self.remote()),
+            None => (self.plan.listening.or_else(|| self.remote().map(any_local))?, self.remote()),
         };
         let (sent, unsent) = self.outgoing.counts();
         let state = self.state.word();

@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 use clap::{Args, ValueEnum};
 use fourtuple::cli::{self, Remote, Stop};
 use fourtuple::error::Result;
+use fourtuple::net::wildcard;
 use fourtuple::report::{Event, Format, Load, Reporter};
 use fourtuple::service::load::Spread;
 
@@ -153,10 +154,9 @@ fn hold(duration: Option<Duration>, stop: &Stop, crew: &mut Crew) -> Result<()> 
 /// The address from which all of them are reached, where that is certain.
 fn source_for(remotes: &[SocketAddr]) -> IpAddr {
     let loopback = remotes.iter().all(|remote| remote.ip().is_loopback());
-    match (remotes.first().is_some_and(SocketAddr::is_ipv6), loopback) {
-        (false, true) => Ipv4Addr::LOCALHOST.into(),
-        (false, false) => Ipv4Addr::UNSPECIFIED.into(),
-        (true, true) => Ipv6Addr::LOCALHOST.into(),
-        (true, false) => Ipv6Addr::UNSPECIFIED.into(),
+    match remotes.first().map(SocketAddr::ip) {
+        Some(ip) if !loopback => wildcard(ip),
+        Some(IpAddr::V6(_)) => Ipv6Addr::LOCALHOST.into(),
+        _ => Ipv4Addr::LOCALHOST.into(),
     }
 }

@@ -11,7 +11,7 @@ use clap::Args;
 use fourtuple::cli::{self, Remote};
 use fourtuple::drive::{Ended, EventLoop, Limits, Settings};
 use fourtuple::error::Result;
-use fourtuple::net::SocketOptions;
+use fourtuple::net::{SocketOptions, any_local};
 use fourtuple::report::{Event, Format, Load, Reporter};
 use fourtuple::service::Service;
 use fourtuple::service::load::{Course, LoadPlan, Tally};
@@ -85,10 +85,7 @@ impl Common {
     /// A plan for one thread: one small request at a time, none compared but the first.
     pub fn plan(&self, remote: SocketAddr, connections: usize) -> LoadPlan {
         LoadPlan {
-            local: match remote {
-                SocketAddr::V4(_) => ([0, 0, 0, 0], 0).into(),
-                SocketAddr::V6(_) => ([0_u16; 8], 0).into(),
-            },
+            local: any_local(remote),
             remote,
             connections,
             size: 1,
