@@ -1,6 +1,7 @@
 //! What the kernel and the wire say. All of it is Linux.
 
 pub mod advice;
+mod as_user;
 pub mod assemble;
 pub mod bind_matrix;
 pub mod borrow;
@@ -12,6 +13,7 @@ pub mod memory;
 pub mod namespace;
 pub mod owners;
 pub mod packets;
+pub mod parent;
 pub mod pcapng;
 pub mod ports;
 pub mod report;

@@ -18,13 +18,13 @@ use std::ffi::OsString;
 use std::os::unix::net::UnixStream;
 use std::process::exit;
 
-use nix::sys::prctl::set_pdeathsig;
 use nix::sys::signal::Signal;
 use nix::unistd::{ForkResult, Pid};
 
+use super::parent::die_with_parent;
 use crate::error::{Error, Result};
 
-pub use enter::enter_user_namespace;
+pub use enter::{enter_user_namespace, identity};
 pub use loopback::add_address;
 pub use sysctl::{PINNED, Sysctl, setting};
 
@@ -67,15 +67,6 @@ pub fn enter_network(sysctls: &[Sysctl]) -> Result<()> {
     die_with_parent()?;
     enter::enter_network()?;
     furnish::furnish_network(sysctls)
-}
-
-/// Has the kernel end this process when its parent ends; a change of its credentials undoes that (prctl(2)).
-///
-/// # Errors
-///
-/// What a security policy answers.
-pub fn die_with_parent() -> Result<()> {
-    set_pdeathsig(Signal::SIGKILL).map_err(|errno| Error::new("prctl", "PR_SET_PDEATHSIG", errno))
 }
 
 /// Runs `command` in `place` and waits for its end; the calling process stays in that network.

@@ -100,7 +100,8 @@ pub fn descriptors(inodes: &BTreeSet<u32>) -> Vec<Descriptor> {
     found
 }
 
-fn pids() -> BTreeSet<u32> {
+/// The processes that run, in the order of their numbers.
+pub(super) fn pids() -> BTreeSet<u32> {
     let names = fs::read_dir("/proc").into_iter().flatten().flatten().map(|entry| entry.file_name());
     names.filter_map(|name| name.to_str()?.parse().ok()).collect()
 }

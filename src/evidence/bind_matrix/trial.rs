@@ -3,7 +3,6 @@
 use std::fmt;
 
 use nix::errno::Errno;
-use nix::unistd::Uid;
 use serde::{Deserialize, Serialize};
 use socket2::Socket;
 
@@ -12,11 +11,11 @@ use super::outcome::{Failing, Missing, Outcome};
 use super::pair::Place;
 use super::states::First;
 use crate::error::{Error, Result, errno_name};
-use crate::evidence::namespace::die_with_parent;
+use crate::evidence::as_user::as_user;
 use crate::net::{self, BoundSocket};
 
 /// Somebody else, whether or not this system has given that number a name.
-const OTHER: Uid = Uid::from_raw(1);
+const OTHER: u32 = 1;
 
 /// A call that was made, as `fourtuple perform` spells it, and its errno if it failed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -39,16 +38,17 @@ impl Trial<'_> {
     pub(super) fn outcome(mut self) -> Result<Outcome> {
         let [_, place] = self.cell.pair.places();
         let first = First::bring(&mut self)?;
-        let second = match self.cell.user {
-            User::Same => self.open("second", place, self.cell.second, self.port),
-            User::Other => match self
-                .as_other_user(|trial| trial.open("second", place, trial.cell.second, trial.port))?
-            {
-                Some(second) => second,
-                None => return Ok(Outcome::NotMeasured(Missing::OtherUser)),
-            },
-        };
-        self.compete(first, second)
+        let other = (self.cell.user == User::Other).then_some(OTHER);
+        let second = as_user(other, || {
+            if let Some(uid) = other {
+                self.note("", format_args!("setfsuid {uid}"), None);
+            }
+            self.open("second", place, self.cell.second, self.port)
+        });
+        match second {
+            Err(error) if error.call() == "setfsuid" => Ok(Outcome::NotMeasured(Missing::OtherUser)),
+            second => self.compete(first, second?),
+        }
     }
 
     /// The second one listens if it is bound, then the first one if it can still.
@@ -105,16 +105,6 @@ impl Trial<'_> {
         let errno = error.and_then(Error::errno).map(errno_name);
         let prefix = if name.is_empty() { String::new() } else { format!("{name}: ") };
         self.steps.push(Step { call: format!("{prefix}{call}"), errno });
-    }
-
-    /// What `open` makes belongs to another user, if this process may do that.
-    fn as_other_user<T>(&mut self, open: impl FnOnce(&mut Self) -> T) -> Result<Option<T>> {
-        let Ok(own) = net::set_owner(OTHER) else { return Ok(None) };
-        self.note("", format_args!("setfsuid {OTHER}"), None);
-        let opened = open(self);
-        net::set_owner(own).map_err(|error| Error::new("setfsuid", own, error))?;
-        die_with_parent()?;
-        Ok(Some(opened))
     }
 }
 

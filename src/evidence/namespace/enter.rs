@@ -120,7 +120,11 @@ fn open_own(name: &str) -> Result<File> {
 }
 
 /// What tells one namespace from another: the device and inode of its file (namespaces(7)).
-fn identity(namespace: &File) -> Result<(u64, u64)> {
+///
+/// # Errors
+///
+/// What fstat(2) answers.
+pub fn identity(namespace: &File) -> Result<(u64, u64)> {
     let found = namespace.metadata().map_err(|error| Error::new("fstat", "namespace", error))?;
     Ok((found.dev(), found.ino()))
 }

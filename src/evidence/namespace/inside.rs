@@ -7,7 +7,6 @@ use std::os::unix::process::CommandExt;
 use std::process::{self, exit};
 
 use nix::errno::Errno;
-use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::{SigSet, Signal, kill};
 use nix::sys::wait::{WaitPidFlag, waitpid};
 use nix::unistd::{ForkResult, Pid, getpgid, getpid, getppid};
@@ -15,8 +14,9 @@ use nix::unistd::{ForkResult, Pid, getpgid, getpid, getppid};
 use super::enter::Ground;
 use super::outside::is_transient;
 use super::signals::{Signals, Watch, from_byte};
-use super::{Command, Ended, die_with_parent, fork, furnish};
+use super::{Command, Ended, fork, furnish};
 use crate::error::{Error, Result};
+use crate::evidence::parent;
 use crate::report::Escaped;
 
 /// Runs the command to its end and tells it; returning ends the PID namespace this process is the first of.
@@ -26,9 +26,9 @@ pub(super) fn attend(
     mut outside: &UnixStream,
     signals: &Signals,
 ) -> Result<()> {
-    die_with_parent()?;
+    parent::die_with_parent()?;
     outside.set_nonblocking(true).map_err(|error| Error::new("fcntl", "O_NONBLOCK", error))?;
-    if parent_has_gone(outside)? {
+    if parent::has_gone(outside)? {
         return Ok(());
     }
     furnish::furnish(ground)?;
@@ -44,23 +44,13 @@ pub(super) fn attend(
     Ok(())
 }
 
-/// Whether the process outside ended before its death was bound to ours: it closes its descriptors before that.
-///
-/// getppid(2) cannot tell: a parent in another PID namespace is 0, dead or alive.
-fn parent_has_gone(outside: &UnixStream) -> Result<bool> {
-    let mut descriptors = [PollFd::new(outside.as_fd(), PollFlags::empty())];
-    poll(&mut descriptors, PollTimeout::ZERO).map_err(|errno| Error::new("poll", "", errno))?;
-    let [descriptor] = descriptors;
-    Ok(descriptor.revents().is_some_and(|found| found.contains(PollFlags::POLLHUP)))
-}
-
 /// Becomes the command; returns only why it could not.
 fn become_command(command: &Command, first: Pid, signals: &Signals) -> Error {
     let Some((program, arguments)) = command.words.split_first() else {
         return Error::new("execve", "", Errno::ENOENT);
     };
     // Inside another's namespaces the end of the process above does not end this one, so bind it too.
-    if let Err(error) = die_with_parent().and_then(|()| signals.release()) {
+    if let Err(error) = parent::die_with_parent().and_then(|()| signals.release()) {
         return error;
     }
     if getppid() != first {

@@ -5,7 +5,6 @@ use std::fmt;
 use std::fs::{self, File};
 use std::net::{IpAddr, SocketAddr};
 use std::num::NonZeroU16;
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::thread;
 
@@ -15,6 +14,8 @@ use super::holding::on_port;
 use super::{Answer, Because, Goal, Question, Verdict, try_bind};
 use crate::error::{Error, Result};
 use crate::evidence::holders::Holder;
+use crate::evidence::namespace;
+use crate::evidence::owners::pids;
 use crate::net::{SocketOptions, TcpState};
 use crate::report::Escaped;
 
@@ -132,6 +133,7 @@ fn seen(port: u16, ip: Option<IpAddr>) -> (Vec<Holder>, bool) {
 
 /// The namespaces besides this one, by the first process that is in each or by name; and whether there may be more.
 fn places() -> (Vec<Place>, bool) {
+    let identity = |path: &Path| namespace::identity(&File::open(path).ok()?).ok();
     let Some(own) = identity(Path::new("/proc/thread-self/ns/net")) else { return (Vec::new(), true) };
     let mut found = BTreeMap::new();
     let mut hidden = false;
@@ -142,7 +144,7 @@ fn places() -> (Vec<Place>, bool) {
         }
         None => hidden = true,
     };
-    for pid in numbers_in("/proc") {
+    for pid in pids() {
         let comm = || fs::read(format!("/proc/{pid}/comm")).unwrap_or_default().trim_ascii_end().to_owned();
         add(PathBuf::from(format!("/proc/{pid}/ns/net")), &|| Member::Process(pid, comm()));
     }
@@ -150,17 +152,4 @@ fn places() -> (Vec<Place>, bool) {
         add(entry.path(), &|| Member::Name(entry.file_name().as_encoded_bytes().to_owned()));
     }
     (found.into_values().collect(), hidden)
-}
-
-fn numbers_in(directory: &str) -> Vec<u32> {
-    let names = fs::read_dir(directory).into_iter().flatten().flatten().map(|entry| entry.file_name());
-    let mut numbers: Vec<u32> = names.filter_map(|name| name.to_str()?.parse().ok()).collect();
-    numbers.sort_unstable();
-    numbers
-}
-
-/// What tells one namespace from another: the device and inode of its file (namespaces(7)).
-fn identity(path: &Path) -> Option<(u64, u64)> {
-    let found = fs::metadata(path).ok()?;
-    Some((found.dev(), found.ino()))
 }

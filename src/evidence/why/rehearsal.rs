@@ -5,14 +5,14 @@ use std::time::Duration;
 
 use nix::errno::Errno;
 use nix::libc::POLLOUT;
-use nix::unistd::{Uid, setfsuid};
 use serde::{Deserialize, Serialize};
 use socket2::Socket;
 
 use super::Goal;
 use super::scene::{Part, Scene};
 use crate::error::{Error, Result};
-use crate::evidence::namespace::{self, Sysctl, die_with_parent};
+use crate::evidence::as_user::as_user;
+use crate::evidence::namespace::{self, Sysctl};
 use crate::evidence::scratch;
 use crate::net::{self, BoundSocket, SocketOptions};
 
@@ -117,20 +117,4 @@ pub(super) fn connect(bound: BoundSocket, remote: SocketAddr) -> Result<Socket> 
             None => Ok(socket),
         },
     }
-}
-
-/// What `act` makes belongs to this user: the kernel goes by the one that setfsuid(2) names.
-///
-/// # Errors
-///
-/// `EPERM` where this process may not do that.
-pub(super) fn as_user<T>(uid: Option<u32>, act: impl FnOnce() -> T) -> Result<T> {
-    let Some(uid) = uid.map(Uid::from_raw) else { return Ok(act()) };
-    let own = setfsuid(uid);
-    // The only way to learn whether it did: -1 is nobody, so this changes nothing.
-    let possible = setfsuid(Uid::from_raw(u32::MAX)) == uid;
-    let outcome = possible.then(act);
-    setfsuid(own);
-    die_with_parent()?;
-    outcome.ok_or_else(|| Error::new("setfsuid", uid, Errno::EPERM))
 }

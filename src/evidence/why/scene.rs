@@ -7,9 +7,10 @@ use nix::libc::POLLIN;
 use serde::{Deserialize, Serialize};
 use socket2::Socket;
 
-use super::rehearsal::{BACKLOG, PATIENCE, as_user, connect};
+use super::rehearsal::{BACKLOG, PATIENCE, connect};
 use super::rules::reaches;
 use crate::error::{Error, Result};
+use crate::evidence::as_user::as_user;
 use crate::net::{self, BoundSocket, SocketOptions};
 
 /// A socket that is there already.

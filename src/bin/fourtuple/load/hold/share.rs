@@ -1,7 +1,6 @@
 //! One of the processes that hold: it opens its share, says how far it is, and dies with the one that started it.
 
 use std::io::{self, BufRead, Write};
-use std::os::fd::AsFd;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::thread;
@@ -11,13 +10,11 @@ use clap::Args;
 use fourtuple::cli;
 use fourtuple::drive::{EventLoop, Limits, Settings};
 use fourtuple::error::{Error, Result};
+use fourtuple::evidence::parent;
 use fourtuple::net::SocketOptions;
 use fourtuple::report::{Failures, Format, Reporter, Verbosity};
 use fourtuple::service::load::{Hold, HoldPlan, Holding};
 use nix::errno::Errno;
-use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use nix::sys::prctl::set_pdeathsig;
-use nix::sys::signal::Signal;
 use serde::{Deserialize, Serialize};
 
 /// How often it says how far it is.
@@ -50,7 +47,10 @@ pub struct Progress {
 /// Runs it.
 pub fn run() -> Result<ExitCode> {
     cli::raise_descriptor_limit();
-    die_with_parent()?;
+    parent::die_with_parent()?;
+    if parent::has_gone(io::stdin())? {
+        return Err(Error::new("getppid", "", Errno::ESRCH));
+    }
     let Order { plan, connect_timeout } = order()?;
     let settings = Settings {
         limits: Limits { connect: Some(connect_timeout), ..Limits::default() },
@@ -109,17 +109,4 @@ fn tell(progress: &Progress) -> Result<()> {
     let mut output = io::stdout().lock();
     let written = output.write_all(line.as_bytes()).and_then(|()| output.flush());
     written.map_err(|error| Error::new("write", "standard output", error))
-}
-
-/// SIGKILL when the process that started this one ends; where it has ended already, its end of the pipe is closed.
-fn die_with_parent() -> Result<()> {
-    set_pdeathsig(Signal::SIGKILL).map_err(|errno| Error::new("prctl", "PR_SET_PDEATHSIG", errno))?;
-    let stdin = io::stdin();
-    let mut descriptors = [PollFd::new(stdin.as_fd(), PollFlags::empty())];
-    poll(&mut descriptors, PollTimeout::ZERO).map_err(|errno| Error::new("poll", "", errno))?;
-    let [descriptor] = descriptors;
-    match descriptor.revents() {
-        Some(found) if found.contains(PollFlags::POLLHUP) => Err(Error::new("getppid", "", Errno::ESRCH)),
-        _ => Ok(()),
-    }
 }
