@@ -5,25 +5,23 @@ mod escape;
 mod line;
 mod load;
 mod output;
-mod sink;
+mod reporter;
+mod values;
 
-use std::fmt::{self, Display};
-use std::fs::File;
-use std::io::IsTerminal;
 use std::net::SocketAddr;
 use std::time::Duration;
 
 use nix::errno::Errno;
 
 use crate::error::{Error, errno_name};
-use sink::Sink;
 
 pub use call::{Call, Returned, Shown, quoted, visible};
-
 pub use escape::{Escaped, Harmless};
 pub use line::{Commas, Format, Line, Short};
 pub use load::{Failures, Load};
 pub use output::{Output, say};
+pub use reporter::{Reporter, Verbosity, coloured};
+pub use values::{ClientState, CloseReason, Parting, Refusal, RoundTrips, TestOutcome, Totals};
 
 /// Something that happened, printed as one line.
 #[derive(Debug)]
@@ -161,159 +159,6 @@ pub enum Event<'a> {
     Call(Call<'a>),
     // A load run.
     Load(Load),
-}
-
-/// What came of sending something to see what is replied.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum TestOutcome<'a> {
-    /// The reply was as expected, its last byte there after this time.
-    Passed(Duration),
-    /// It was not, as these words tell.
-    Failed(&'a [u8]),
-    /// An earlier one failed.
-    NotRun,
-}
-
-/// What a program did, summed over its connections.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Totals {
-    /// Connections taken on.
-    pub accepted: u64,
-    /// Bytes read from all of them.
-    pub received: u64,
-    /// Bytes that the kernel took for all of them.
-    pub sent: u64,
-}
-
-impl Totals {
-    /// The event that ends a program with them.
-    pub fn event(self) -> Event<'static> {
-        Event::Stopped { accepted: self.accepted, bytes: Some((self.received, self.sent)) }
-    }
-}
-
-impl std::ops::AddAssign for Totals {
-    fn add_assign(&mut self, other: Self) {
-        self.accepted += other.accepted;
-        self.received += other.received;
-        self.sent += other.sent;
-    }
-}
-
-/// The spread of the round-trip times measured.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct RoundTrips {
-    /// The shortest.
-    pub min: Duration,
-    /// The arithmetic mean.
-    pub mean: Duration,
-    /// The longest.
-    pub max: Duration,
-}
-
-/// Why a connection ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum CloseReason {
-    /// The remote side sent FIN, and all that was owed to it has been sent.
-    Fin,
-    /// We closed it.
-    Local,
-    /// The remote side sent RST.
-    Reset,
-    /// No byte arrived for as long as `--receive-timeout` allows.
-    ReceiveTimeout,
-    /// No unsent byte could be sent for as long as `--send-timeout` allows.
-    SendTimeout,
-    /// It was still open when `--drain` was over, or at the second signal: we sent RST.
-    Abort,
-    /// A call on its socket, named as its man page is, failed otherwise.
-    Failed(&'static str, Errno),
-}
-
-impl Display for CloseReason {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Fin => "fin",
-            Self::Local => "local",
-            Self::Reset => "reset",
-            Self::ReceiveTimeout => "receive-timeout",
-            Self::SendTimeout => "send-timeout",
-            Self::Abort => "abort",
-            Self::Failed(_, errno) => return f.write_str(&errno_name(*errno)),
-        })
-    }
-}
-
-/// Why an accepted connection was closed before it was served.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Refusal {
-    /// `--max-connections` were open already.
-    MaxConnections,
-    /// The conversation has its one caller.
-    Busy,
-    /// A call on its socket failed.
-    Failed(Errno),
-}
-
-impl Display for Refusal {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::MaxConnections => f.write_str("max-connections"),
-            Self::Busy => f.write_str("busy"),
-            Self::Failed(errno) => f.write_str(&errno_name(*errno)),
-        }
-    }
-}
-
-/// Where a client of a relay is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ClientState {
-    /// It has no partner yet.
-    Waiting,
-    /// It is in a room.
-    Connected,
-    /// Its connection has ended.
-    Disconnected(CloseReason),
-}
-
-/// How a room came to its end.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Parting {
-    /// One said `exit`.
-    Exit,
-    /// One sent FIN.
-    Fin,
-    /// One sent a line longer than `--max-line` allows.
-    LineTooLong,
-    /// The connection of one ended otherwise, as `client … state=disconnected` tells.
-    Lost,
-    /// The relay ended.
-    Stop,
-}
-
-impl Display for Parting {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Exit => "exit",
-            Self::Fin => "fin",
-            Self::LineTooLong => "line-too-long",
-            Self::Lost => "lost",
-            Self::Stop => "stop",
-        })
-    }
-}
-
-/// How much a program tells.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Verbosity {
-    /// Nothing at all.
-    Nothing,
-    /// The program's own events, none of its connections'.
-    Quiet,
-    /// A line when a connection opens or closes, a heartbeat leaves or is answered.
-    Normal,
-    /// Every read too.
-    Verbose,
 }
 
 impl Event<'_> {
@@ -510,76 +355,6 @@ impl Event<'_> {
 
 fn on_off(on: bool) -> &'static str {
     if on { "on" } else { "off" }
-}
-
-/// Writes events as a program was asked to.
-///
-/// A clone writes to the same output.
-#[derive(Clone)]
-pub struct Reporter {
-    format: Format,
-    verbosity: Verbosity,
-    output: Option<Sink>,
-    record: Option<Sink>,
-}
-
-impl Reporter {
-    /// A reporter on standard output.
-    pub fn stdout(format: Format, verbosity: Verbosity) -> Self {
-        Self::to(Some(Output::stdout(format)), format, verbosity)
-    }
-
-    /// A reporter on `output`, which has the same format; or on none.
-    pub fn to(output: Option<Output>, format: Format, verbosity: Verbosity) -> Self {
-        Self { format, verbosity, output: output.map(Sink::Writer), record: None }
-    }
-
-    /// One that writes nothing, for a loop of whose connections another tells.
-    #[must_use]
-    pub fn silent(&self) -> Self {
-        Self { verbosity: Verbosity::Nothing, record: None, ..self.clone() }
-    }
-
-    /// The same, which also writes every event to `file` as JSON Lines, the verbose ones too.
-    #[must_use]
-    pub fn with_record(self, file: File) -> Self {
-        Self { record: Some(Sink::Writer(Output::record(file))), ..self }
-    }
-
-    /// Whether an event of this verbosity is printed or recorded.
-    pub fn tells(&self, verbosity: Verbosity) -> bool {
-        verbosity <= self.verbosity || self.record.is_some()
-    }
-
-    /// Queues the event's line; returns at once, whether anybody reads or not.
-    pub fn report(&self, event: &Event) {
-        if let Some(output) = &self.output
-            && event.verbosity() <= self.verbosity
-            && self.prints(event)
-        {
-            output.line(event.line(self.format).finish());
-        }
-        if let Some(record) = &self.record {
-            record.line(event.line(Format::Json).finish());
-        }
-    }
-
-    /// A failure stands on standard error in words; only JSON Lines have it as an event too.
-    fn prints(&self, event: &Event) -> bool {
-        self.format == Format::Json || !matches!(event, Event::Failed { .. })
-    }
-
-    /// Waits until what was reported has been written, for a second at most.
-    pub fn flush(&self) {
-        for output in [&self.output, &self.record].into_iter().flatten() {
-            output.flush();
-        }
-    }
-}
-
-/// Whether `stream` is a terminal that is to be coloured (`NO_COLOR` is not set).
-pub fn coloured(stream: &impl IsTerminal) -> bool {
-    stream.is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|v| v.is_empty())
 }
 
 #[cfg(test)]

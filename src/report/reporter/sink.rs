@@ -4,8 +4,7 @@ use std::io::ErrorKind;
 use std::os::unix::net::UnixDatagram;
 use std::sync::Arc;
 
-use super::Reporter;
-use super::output::Output;
+use super::{Output, Reporter};
 
 /// The first byte of a message: which of the parent's outputs the line behind it is for.
 const OUTPUT: u8 = b'o';

@@ -1,0 +1,149 @@
+//! What the fields of events hold.
+
+use std::fmt::{self, Display};
+use std::time::Duration;
+
+use nix::errno::Errno;
+
+use super::Event;
+use crate::error::errno_name;
+
+/// What came of sending something to see what is replied.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TestOutcome<'a> {
+    /// The reply was as expected, its last byte there after this time.
+    Passed(Duration),
+    /// It was not, as these words tell.
+    Failed(&'a [u8]),
+    /// An earlier one failed.
+    NotRun,
+}
+
+/// What a program did, summed over its connections.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Totals {
+    /// Connections taken on.
+    pub accepted: u64,
+    /// Bytes read from all of them.
+    pub received: u64,
+    /// Bytes that the kernel took for all of them.
+    pub sent: u64,
+}
+
+impl Totals {
+    /// The event that ends a program with them.
+    pub fn event(self) -> Event<'static> {
+        Event::Stopped { accepted: self.accepted, bytes: Some((self.received, self.sent)) }
+    }
+}
+
+impl std::ops::AddAssign for Totals {
+    fn add_assign(&mut self, other: Self) {
+        self.accepted += other.accepted;
+        self.received += other.received;
+        self.sent += other.sent;
+    }
+}
+
+/// The spread of the round-trip times measured.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RoundTrips {
+    /// The shortest.
+    pub min: Duration,
+    /// The arithmetic mean.
+    pub mean: Duration,
+    /// The longest.
+    pub max: Duration,
+}
+
+/// Why a connection ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CloseReason {
+    /// The remote side sent FIN, and all that was owed to it has been sent.
+    Fin,
+    /// We closed it.
+    Local,
+    /// The remote side sent RST.
+    Reset,
+    /// No byte arrived for as long as `--receive-timeout` allows.
+    ReceiveTimeout,
+    /// No unsent byte could be sent for as long as `--send-timeout` allows.
+    SendTimeout,
+    /// It was still open when `--drain` was over, or at the second signal: we sent RST.
+    Abort,
+    /// A call on its socket, named as its man page is, failed otherwise.
+    Failed(&'static str, Errno),
+}
+
+impl Display for CloseReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Fin => "fin",
+            Self::Local => "local",
+            Self::Reset => "reset",
+            Self::ReceiveTimeout => "receive-timeout",
+            Self::SendTimeout => "send-timeout",
+            Self::Abort => "abort",
+            Self::Failed(_, errno) => return f.write_str(&errno_name(*errno)),
+        })
+    }
+}
+
+/// Why an accepted connection was closed before it was served.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    /// `--max-connections` were open already.
+    MaxConnections,
+    /// The conversation has its one caller.
+    Busy,
+    /// A call on its socket failed.
+    Failed(Errno),
+}
+
+impl Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::MaxConnections => f.write_str("max-connections"),
+            Self::Busy => f.write_str("busy"),
+            Self::Failed(errno) => f.write_str(&errno_name(*errno)),
+        }
+    }
+}
+
+/// Where a client of a relay is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ClientState {
+    /// It has no partner yet.
+    Waiting,
+    /// It is in a room.
+    Connected,
+    /// Its connection has ended.
+    Disconnected(CloseReason),
+}
+
+/// How a room came to its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Parting {
+    /// One said `exit`.
+    Exit,
+    /// One sent FIN.
+    Fin,
+    /// One sent a line longer than `--max-line` allows.
+    LineTooLong,
+    /// The connection of one ended otherwise, as `client … state=disconnected` tells.
+    Lost,
+    /// The relay ended.
+    Stop,
+}
+
+impl Display for Parting {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Exit => "exit",
+            Self::Fin => "fin",
+            Self::LineTooLong => "line-too-long",
+            Self::Lost => "lost",
+            Self::Stop => "stop",
+        })
+    }
+}
