@@ -10,7 +10,7 @@ use socket2::Socket;
 
 use super::blocking::{Front, Model};
 use super::event_loop::Ended;
-use super::threads::{Service, Threads};
+use super::threads::{Threads, Turn};
 use crate::error::{Error, Result};
 use crate::net::FourTuple;
 use crate::report::Totals;
@@ -22,7 +22,7 @@ use crate::service::Reply;
 pub struct Sequential<R> {
     threads: Threads<R>,
     /// Where clients wait for that thread: one at most, until the driver stops and accepts the last.
-    line: Sender<Service<R>>,
+    line: Sender<Turn<R>>,
     thread: Arc<JoinHandle<()>>,
 }
 
@@ -33,10 +33,10 @@ impl<R: Reply + Send + Sync + 'static> Sequential<R> {
     ///
     /// `ENOMEM` from `ppoll`; `EAGAIN` from `clone`, `EMFILE` from `fcntl`.
     pub fn run(front: Front, reply: R) -> Result<(Ended, Totals)> {
-        let (line, clients) = channel::<Service<R>>();
+        let (line, clients) = channel::<Turn<R>>();
         let thread = thread::Builder::new()
             .name("client".to_owned())
-            .spawn(move || clients.into_iter().for_each(Service::run))
+            .spawn(move || clients.into_iter().for_each(Turn::run))
             .map_err(|error| Error::new("clone", "a thread that serves", error))?;
         let mut model = Self { threads: Threads::new(&front, reply)?, line, thread: Arc::new(thread) };
         let ended = front.run(&mut model)?;
@@ -51,7 +51,7 @@ impl<R: Reply + Send + Sync + 'static> Model for Sequential<R> {
 
     fn serve(&mut self, socket: Socket, tuple: FourTuple, _: &Socket) -> io::Result<()> {
         let (line, thread) = (&self.line, &self.thread);
-        self.threads.take_on(socket, tuple, |service| match line.send(service) {
+        self.threads.take_on(socket, tuple, |turn| match line.send(turn) {
             Ok(()) => Ok(Arc::clone(thread)),
             Err(_) => Err(Errno::ESRCH.into()),
         })

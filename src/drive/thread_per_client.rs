@@ -32,8 +32,8 @@ impl<R: Reply + Send + Sync + 'static> ThreadPerClient<R> {
 
 impl<R: Reply + Send + Sync + 'static> Model for ThreadPerClient<R> {
     fn serve(&mut self, socket: Socket, tuple: FourTuple, _: &Socket) -> io::Result<()> {
-        self.0.take_on(socket, tuple, |service| {
-            thread::Builder::new().name("client".to_owned()).spawn(|| service.run()).map(Arc::new)
+        self.0.take_on(socket, tuple, |turn| {
+            thread::Builder::new().name("client".to_owned()).spawn(|| turn.run()).map(Arc::new)
         })
     }
 

@@ -52,7 +52,7 @@ struct Shared<R> {
 }
 
 /// A client's way through the thread that serves it.
-pub struct Service<R> {
+pub struct Turn<R> {
     id: u64,
     client: Arc<Client>,
     shared: Arc<Shared<R>>,
@@ -81,7 +81,7 @@ impl<R: Reply> Threads<R> {
         Ok(Self { unended: HashMap::new(), next: 0, ended, shared, totals: Totals::default() })
     }
 
-    /// Takes on a client, which the thread that `start` gives serves by [`Service::run`].
+    /// Takes on a client, which the thread that `start` gives serves by [`Turn::run`].
     ///
     /// # Errors
     ///
@@ -90,11 +90,11 @@ impl<R: Reply> Threads<R> {
         &mut self,
         socket: Socket,
         tuple: FourTuple,
-        start: impl FnOnce(Service<R>) -> io::Result<Arc<JoinHandle<()>>>,
+        start: impl FnOnce(Turn<R>) -> io::Result<Arc<JoinHandle<()>>>,
     ) -> io::Result<()> {
         let (id, client) = (self.next, Arc::new(Client::new(socket, tuple)));
         let weak = Arc::downgrade(&client);
-        let thread = start(Service { id, client, shared: Arc::clone(&self.shared) })?;
+        let thread = start(Turn { id, client, shared: Arc::clone(&self.shared) })?;
         self.unended.insert(id, Served { client: weak, thread });
         self.next += 1;
         self.totals.accepted += 1;
@@ -132,7 +132,7 @@ impl<R: Reply> Threads<R> {
     }
 }
 
-impl<R: Reply> Service<R> {
+impl<R: Reply> Turn<R> {
     /// Serves the client to its end on this thread.
     pub fn run(self) {
         // Every other signal is for the thread that waits.
