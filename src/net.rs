@@ -35,5 +35,5 @@ pub use segments::{hide_segments, show_segments};
 pub use source::source_address;
 pub use state::TcpState;
 #[cfg(target_os = "linux")]
-pub use tcp_info::state_of;
+pub use tcp_info::{accept_queue, state_of};
 pub use wildcard::{any_local, wildcard};

@@ -10,7 +10,7 @@ use super::clock::Time;
 use super::connections::Connections;
 use super::exhaustion::{Exhaustion, Refused};
 use crate::error::{Error, Result};
-use crate::net::local_address;
+use crate::net::{accept_queue, local_address};
 use crate::service::{Io, Service};
 
 /// The most connections accepted before the others get a turn.
@@ -63,30 +63,36 @@ impl Acceptor {
         if !self.ready || self.due(now).is_none_or(|due| due > now) {
             return;
         }
-        for _ in 0..BATCH {
+        self.accept_some(BATCH, connections, service);
+    }
+
+    /// Accepts those that are in the queue, before the socket is closed: closing it would reset them.
+    ///
+    /// Those who come meanwhile are not waited for: there may be no end to them.
+    pub fn accept_rest(mut self, connections: &mut Connections, service: &mut dyn Service) {
+        let waiting = accept_queue(&self.listener).unwrap_or(BATCH);
+        self.accept_some(waiting, connections, service);
+    }
+
+    /// Accepts until the queue is empty or the kernel has no room for one, `most` at most.
+    fn accept_some(&mut self, most: usize, connections: &mut Connections, service: &mut dyn Service) {
+        for _ in 0..most {
             match self.listener.accept() {
-                Ok((stream, remote)) => connections.adopt(service, stream, self.local, remote),
-                Err(error) => match Refused::from(&error) {
+                Ok((stream, remote)) => {
+                    self.exhaustion.accepted();
+                    connections.adopt(service, stream, self.local, remote);
+                }
+                Err(error) => match self.exhaustion.refused(&error, connections.now()) {
                     Refused::Skip => {}
                     Refused::QueueEmpty => {
                         self.ready = false;
-                        return self.exhaustion.queue_is_empty();
+                        return;
                     }
-                    Refused::Exhausted(errno) => {
-                        let event = self.exhaustion.refused(errno, now);
+                    Refused::Paused(event) => {
                         return event.iter().for_each(|event| connections.report(event));
                     }
                 },
             }
-        }
-    }
-
-    /// Accepts all that is in the queue, before the socket is closed: closing it would reset them.
-    pub fn accept_rest(mut self, connections: &mut Connections, service: &mut dyn Service) {
-        self.exhaustion.queue_is_empty();
-        self.ready = true;
-        while self.ready && self.exhaustion.paused().is_none() {
-            self.accept(connections, service);
         }
     }
 }

@@ -19,7 +19,7 @@ use super::exhaustion::{Exhaustion, Refused};
 use super::memory::map_large_blocks;
 use super::signals::{Heard, Signals};
 use crate::error::{Error, Result};
-use crate::net::{FourTuple, local_address};
+use crate::net::{FourTuple, accept_queue, local_address};
 use crate::report::{Event, Refusal, Reporter};
 use crate::service::Signal;
 
@@ -198,18 +198,16 @@ impl Front {
         let Some(listener) = &self.listener else { return false };
         match listener.accept() {
             Ok((socket, remote)) => {
+                self.exhaustion.accepted();
                 if let Some(remote) = remote.as_socket() {
                     self.admit(model, listener, socket, remote);
                 }
                 return true;
             }
-            Err(error) => match Refused::from(&error) {
+            Err(error) => match self.exhaustion.refused(&error, self.clock.now()) {
                 Refused::Skip => return true,
-                Refused::QueueEmpty => self.exhaustion.queue_is_empty(),
-                Refused::Exhausted(errno) => {
-                    let event = self.exhaustion.refused(errno, self.clock.now());
-                    event.iter().for_each(|event| self.reporter.report(event));
-                }
+                Refused::QueueEmpty => {}
+                Refused::Paused(event) => event.iter().for_each(|event| self.reporter.report(event)),
             },
         }
         false
@@ -235,8 +233,14 @@ impl Front {
 
     /// Accepts the last, closes the listening socket, and lets all connections finish.
     fn stop(&mut self, model: &mut dyn Model) {
-        // Closing it would reset those in its queue.
-        while self.accept_one(model) {}
+        // Closing it would reset those in its queue. Those who come meanwhile are not waited for: there may be no end
+        // to them.
+        let waiting = self.listener.as_ref().map_or(0, |listener| accept_queue(listener).unwrap_or(BATCH));
+        for _ in 0..waiting {
+            if !self.accept_one(model) {
+                break;
+            }
+        }
         self.listener = None;
         self.exhaustion = Exhaustion::default();
         model.finish_all();

@@ -133,7 +133,10 @@ impl EventLoop {
                 self.connections.abort_all(service);
                 return Ok(Ended::AtOnce(signal));
             }
-            if let Some(acceptor) = &mut self.acceptor {
+            // A stop accepts the last by itself; meanwhile more would come.
+            if let Some(acceptor) = &mut self.acceptor
+                && !self.connections.stopping()
+            {
                 acceptor.accept(&mut self.connections, service);
             }
             let ended = self.connections.ended();

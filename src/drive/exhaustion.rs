@@ -12,38 +12,16 @@ use crate::report::Event;
 const RETRY: Duration = Duration::from_millis(50);
 /// How long it must refuse none until that is told as over: at the limit, every client that goes makes room for one.
 const CALM: Duration = Duration::from_secs(1);
+/// How many connections in a row may be gone; more are a refusal, such as EPERM by a security module for each.
+const SKIPS: u32 = 256;
 
-/// Why there is no connection.
+/// What follows where accept(2) gives no connection.
 pub enum Refused {
     QueueEmpty,
     /// This connection is gone; the next may be well.
     Skip,
-    /// The kernel, or this process, has no room for one.
-    Exhausted(Errno),
-}
-
-impl From<&io::Error> for Refused {
-    /// accept(2): errors of the connection that was waiting are passed on by it and are to be skipped.
-    fn from(error: &io::Error) -> Self {
-        if error.kind() == ErrorKind::WouldBlock {
-            return Self::QueueEmpty;
-        }
-        match error.raw_os_error().map_or(Errno::EIO, Errno::from_raw) {
-            Errno::EINTR
-            | Errno::ECONNABORTED
-            | Errno::EPERM
-            | Errno::EPROTO
-            | Errno::ENOPROTOOPT
-            | Errno::EOPNOTSUPP
-            | Errno::ENETDOWN
-            | Errno::ENETUNREACH
-            | Errno::EHOSTDOWN
-            | Errno::EHOSTUNREACH
-            | Errno::ENONET
-            | Errno::ETIMEDOUT => Self::Skip,
-            errno => Self::Exhausted(errno),
-        }
-    }
+    /// The kernel, or this process, has no room for one: ask later, and tell this.
+    Paused(Option<Event<'static>>),
 }
 
 /// Whether the kernel refuses us connections, and until when not to ask for any.
@@ -53,6 +31,8 @@ pub struct Exhaustion {
     paused: Option<Time>,
     /// When the kernel refused one last; `None` once that is told as over.
     refused: Option<Time>,
+    /// How many were skipped in a row.
+    skipped: u32,
 }
 
 impl Exhaustion {
@@ -61,8 +41,28 @@ impl Exhaustion {
         self.paused
     }
 
-    /// The kernel has refused one; what is to be told of it.
-    pub fn refused(&mut self, reason: Errno, now: Time) -> Option<Event<'static>> {
+    /// The kernel has given one.
+    pub fn accepted(&mut self) {
+        self.skipped = 0;
+    }
+
+    /// The kernel has given none, and has said why.
+    pub fn refused(&mut self, error: &io::Error, now: Time) -> Refused {
+        let errno = error.raw_os_error().map_or(Errno::EIO, Errno::from_raw);
+        if error.kind() == ErrorKind::WouldBlock {
+            self.paused = None;
+            self.skipped = 0;
+            Refused::QueueEmpty
+        } else if is_of_one_connection(errno) && self.skipped < SKIPS {
+            self.skipped += 1;
+            Refused::Skip
+        } else {
+            Refused::Paused(self.pause(errno, now))
+        }
+    }
+
+    /// What is to be told of it.
+    fn pause(&mut self, reason: Errno, now: Time) -> Option<Event<'static>> {
         let first = self.refused.is_none();
         self.refused = Some(now);
         self.paused = Some(now.after(RETRY));
@@ -76,11 +76,6 @@ impl Exhaustion {
         }
     }
 
-    /// The queue has been emptied.
-    pub fn queue_is_empty(&mut self) {
-        self.paused = None;
-    }
-
     /// When the kernel will have refused nobody for long enough, if the queue has been emptied since.
     pub fn calm_at(&self) -> Option<Time> {
         self.refused.filter(|_| self.paused.is_none()).map(|last| last.after(CALM))
@@ -91,5 +86,60 @@ impl Exhaustion {
         self.calm_at().filter(|&calm| calm <= now)?;
         self.refused = None;
         Some(Event::AcceptResumed)
+    }
+}
+
+/// accept(2): errors of the connection that was waiting are passed on by it and are to be skipped.
+fn is_of_one_connection(errno: Errno) -> bool {
+    matches!(
+        errno,
+        Errno::EINTR
+            | Errno::ECONNABORTED
+            | Errno::EPERM
+            | Errno::EPROTO
+            | Errno::ENOPROTOOPT
+            | Errno::EOPNOTSUPP
+            | Errno::ENETDOWN
+            | Errno::ENETUNREACH
+            | Errno::EHOSTDOWN
+            | Errno::EHOSTUNREACH
+            | Errno::ENONET
+            | Errno::ETIMEDOUT
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refused(exhaustion: &mut Exhaustion, errno: Errno) -> Refused {
+        exhaustion.refused(&errno.into(), Time::default())
+    }
+
+    fn is_skip(refused: &Refused) -> bool {
+        matches!(refused, Refused::Skip)
+    }
+
+    #[test]
+    fn one_connection_after_the_other_that_is_gone_is_a_refusal_and_told_once() {
+        let mut exhaustion = Exhaustion::default();
+        assert!((0..SKIPS).all(|_| is_skip(&refused(&mut exhaustion, Errno::EPERM))));
+        let told = refused(&mut exhaustion, Errno::EPERM);
+        assert!(matches!(told, Refused::Paused(Some(Event::AcceptPaused { reason: Errno::EPERM }))));
+        assert!(exhaustion.paused().is_some());
+        assert!(matches!(refused(&mut exhaustion, Errno::EPERM), Refused::Paused(None)));
+    }
+
+    #[test]
+    fn those_that_are_gone_among_others_are_skipped_for_ever() {
+        let mut exhaustion = Exhaustion::default();
+        for _ in 0..2 * SKIPS {
+            assert!(is_skip(&refused(&mut exhaustion, Errno::ECONNABORTED)));
+            exhaustion.accepted();
+        }
+        for _ in 0..2 * SKIPS {
+            assert!(is_skip(&refused(&mut exhaustion, Errno::ECONNABORTED)));
+            assert!(matches!(refused(&mut exhaustion, Errno::EAGAIN), Refused::QueueEmpty));
+        }
     }
 }

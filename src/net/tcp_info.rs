@@ -1,6 +1,7 @@
-//! The state of a socket of ours, by TCP_INFO, tcp(7).
+//! The state of a socket of ours, and how many wait in its accept queue, by TCP_INFO, tcp(7).
 
 use std::io;
+use std::os::fd::AsFd;
 
 use nix::errno::Errno;
 use nix::sys::socket::getsockopt;
@@ -19,6 +20,15 @@ sockopt_impl!(
     u8
 );
 
+sockopt_impl!(
+    /// `struct tcp_info` as far as `tcpi_unacked`, the seventh word.
+    Begin,
+    GetOnly,
+    libc::IPPROTO_TCP,
+    libc::TCP_INFO,
+    [u32; 7]
+);
+
 /// The state that the kernel has `socket` in.
 ///
 /// A socket that was never connected is CLOSED, bound or not; so is one whose connection is over, also where
@@ -30,4 +40,16 @@ sockopt_impl!(
 pub fn state_of(socket: &Socket) -> io::Result<TcpState> {
     let number = getsockopt(socket, State)?;
     TcpState::from_number(number).ok_or_else(|| Errno::EIO.into())
+}
+
+/// How many connections wait in the accept queue of a listening socket.
+///
+/// Of such a socket `tcpi_unacked` tells that (tcp_get_info of Linux, net/ipv4/tcp.c).
+///
+/// # Errors
+///
+/// None on a TCP socket.
+pub fn accept_queue(listener: &impl AsFd) -> io::Result<usize> {
+    let [.., waiting] = getsockopt(listener, Begin)?;
+    Ok(waiting as usize)
 }

@@ -44,6 +44,7 @@ pub const THREAD: &[Call] = &[
     ("accept4", "ECONNABORTED EINTR EMFILE ENFILE ENOBUFS ENOMEM EPERM EPROTO"),
     ("clone3", "EAGAIN ENOMEM"),
     ("getsockname", "EBADF ENOBUFS"),
+    ("getsockopt", "EBADF ENOPROTOOPT"),
     // malloc asks how many processors there are, when a second thread allocates.
     ("openat", "EACCES EMFILE ENFILE ENOENT ENOMEM"),
     ("read", "EIO EINTR"),
@@ -59,6 +60,7 @@ pub const FORK: &[Call] = &[
     ("clone", "EAGAIN ENOMEM"),
     ("close", "EBADF EINTR EIO"),
     ("getsockname", "EBADF ENOBUFS"),
+    ("getsockopt", "EBADF ENOPROTOOPT"),
     ("kill", "EPERM ESRCH"),
     ("mmap", "EAGAIN ENOMEM"),
     ("ppoll", "EFAULT EINTR EINVAL ENOMEM"),

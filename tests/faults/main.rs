@@ -15,6 +15,7 @@
     reason = "a skipped test says so, and a table is printed"
 )]
 
+mod accept;
 mod calls;
 mod case;
 mod load;

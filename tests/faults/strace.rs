@@ -98,7 +98,18 @@ pub struct Attached {
 impl Attached {
     /// Attaches to all threads of a process; the error is strace's own words.
     pub fn to(pid: u32, fault: Option<Fault>) -> Result<Self, String> {
-        let (mut strace, record) = strace(fault);
+        let (strace, record) = strace(fault);
+        Self::run(strace, record, pid)
+    }
+
+    /// Attaches likewise, and has every such call take 5 ms.
+    pub fn slowing(call: &str, pid: u32) -> Result<Self, String> {
+        let (mut strace, record) = strace(None);
+        strace.args(["-e", &format!("trace={call}"), "-e", &format!("inject={call}:delay_enter=5000")]);
+        Self::run(strace, record, pid)
+    }
+
+    fn run(mut strace: Command, record: Record, pid: u32) -> Result<Self, String> {
         let mut strace = strace
             .args(["-p", &pid.to_string()])
             .stderr(Stdio::piped())

@@ -31,6 +31,7 @@ claims! { every_model under event_loop, sequential, thread, fork: {
 
 claims! { many_at_once under event_loop, thread, fork: {
     under_load_each_client_sees_a_prefix_of_what_it_sent_and_then_fin,
+    nobody_is_accepted_who_comes_after_the_stop,
     sigusr2_counts_all_that_are_open,
 } }
 
@@ -105,6 +106,37 @@ fn clients_still_in_the_accept_queue_see_fin_too(model: Model) {
     }
     let end = listener.end().well();
     assert_eq!(end.lines("accepted ").len(), clients);
+}
+
+/// Clients that come again as soon as they are served, until they are refused.
+fn nobody_is_accepted_who_comes_after_the_stop(model: Model) {
+    const CLIENTS: usize = 50;
+    let mut listener = model.start(&["--drain", "60s"]);
+    listener.signal(SIGSTOP);
+    let waiting = Barrier::new(CLIENTS + 1);
+    thread::scope(|scope| {
+        for _ in 0..CLIENTS {
+            scope.spawn(|| {
+                let first = connect(listener.address);
+                waiting.wait();
+                read_after_fin(first);
+                while let Ok(again) = TcpStream::connect(listener.address) {
+                    read_after_fin(again);
+                }
+            });
+        }
+        waiting.wait();
+        listener.signal(SIGTERM);
+        listener.signal(SIGCONT);
+    });
+    let end = listener.end().well();
+    assert!(end.lines("accepted ").len() <= CLIENTS, "{end:#?}");
+}
+
+/// Ends the connection; it may have been reset, and then it was not accepted.
+fn read_after_fin(mut stream: TcpStream) {
+    let _ = stream.shutdown(Shutdown::Write);
+    let _ = stream.read(&mut [0; 1]);
 }
 
 fn nobody_new_is_accepted_while_it_drains(model: Model) {
