@@ -19,7 +19,7 @@ start_relay() {
 # when it has said TEXT, or has ended.
 start_talk() {
 	arguments 1 99 "NAME [--until TEXT] [argument…]" "$@"
-	local name=$1 until='' input=$evidence/pieces/$1.input
+	local name=$1 until='' input=$evidence/pieces/$1.input events=yes
 	shift
 	if [[ ${1-} == --until ]]; then
 		until=${2-}

@@ -182,7 +182,7 @@ record_lines() {
 			listening) record["LISTEN ${local_address#local=} *"]=yes ;;
 			bound) record["BOUND ${local_address#local=} *"]=yes ;;
 			esac
-		done <"$evidence/$name.out"
+		done < <(cat "$evidence/$name".{out,err})
 	done
 }
 

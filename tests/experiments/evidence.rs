@@ -8,7 +8,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::Value;
 
-use crate::lab::{CONNECTED, Lab, can_isolate, wait_until};
+use crate::lab::{CONNECTED, Lab, TALKING, can_isolate, wait_until};
 
 fn bundle(lab: &Lab) -> PathBuf {
     lab.directory.path().join("test")
@@ -58,6 +58,24 @@ fn a_bundle_holds_what_the_programs_and_the_kernel_said_and_where() {
         assert!(events.iter().any(|line| line["program"] == program && line["event"] == event), "{event}");
     }
     assert!(!bundle(&lab).join("pieces").exists());
+}
+
+#[test]
+fn a_bundle_holds_what_was_done_at_a_keyboard() {
+    if !can_isolate() {
+        return;
+    }
+    let lab = Lab::new();
+    let talk = format!("{TALKING}\ntype_line calling hello\nexpect_line called hello");
+    lab.run(&format!("{talk}\nconclude")).passes();
+    let events = lines(&bundle(&lab).join("events.jsonl"));
+    for (program, event) in [("called", "accepted"), ("calling", "established")] {
+        assert!(events.iter().any(|line| line["program"] == program && line["event"] == event), "{event}");
+    }
+    // Nobody but the talk, which tells on its standard error, is known to have seen it.
+    let unwatched =
+        "expect_no_socket any 127.0.0.1:* 127.0.0.1:5000\nstop calling\n: >$evidence/pieces/watch.jsonl";
+    lab.run(&format!("{talk}\n{unwatched}\nconclude")).fails_with("not ok 2 - never socket 127.0.0.1:*");
 }
 
 #[test]

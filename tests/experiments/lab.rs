@@ -131,6 +131,10 @@ pub const CONNECTED: &str = "\
 start_listener one $FIRST:3000
 start_connector red $FIRST:3001 $FIRST:3000 hello";
 
+pub const TALKING: &str = "\
+start_talk called --until listening --listen 5000 127.0.0.1
+start_talk calling --until established 127.0.0.1 5000";
+
 /// Waits until `condition` holds.
 #[track_caller]
 pub fn wait_until(what: &str, mut condition: impl FnMut() -> bool) {

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use crate::lab::{CONNECTED, Lab, ROOT, Verdict, can_isolate, experiment};
+use crate::lab::{CONNECTED, Lab, ROOT, TALKING, Verdict, can_isolate, experiment};
 
 /// The phrases of a lesson and their translations.
 fn translations(name: &str) -> Vec<(String, String)> {
@@ -159,10 +159,6 @@ fn two_clients_of_one_port_are_told_apart_from_two_with_their_own() {
         + &client("b", "bind 127.0.0.1:4002");
     lab.run(&format!("{with_a_later_call}expect_own_ports a b\nconclude")).passes();
 }
-
-const TALKING: &str = "\
-start_talk called --until listening --listen 5000 127.0.0.1
-start_talk calling --until established 127.0.0.1 5000";
 
 #[test]
 fn what_is_typed_arrives_in_order_and_the_end_of_input_ends_a_talk() {
