@@ -11,8 +11,8 @@ concluding=''
 # Both are there before the first program, so that they miss nothing.
 start_instruments() {
 	local -a ports=()
-	# In the caller's own network, nothing but the ports that experiments use.
-	[[ -n $outside_pid ]] || mapfile -t ports < <(printf -- '--port\n%d\n' {3000..3018})
+	# In the caller's own network, nothing but the ports that the script names.
+	[[ -n $outside_pid ]] || mapfile -t ports < <(grep -oE ':[1-9][0-9]{0,4}\>' "$script" | sort -u | sed 's/:/--port\n/')
 	launch_instrument watch sockets --watch --format json "${ports[@]}"
 	launch_instrument capture packets --write "$evidence/packets.pcapng" --format json "${ports[@]}"
 	await_instrument watch watching || die "fourtuple sockets --watch: $complaint"

@@ -43,6 +43,34 @@ fn every_experiment_holds() {
     assert_eq!(names.iter().filter(told).count(), names.len() - skipped);
 }
 
+/// The caller's own network, in which nothing is captured but the ports that the script names.
+#[test]
+fn experiments_hold_in_the_network_of_their_caller() {
+    if !can_isolate() {
+        return;
+    }
+    let names = ["01-two-listener-addresses", "17-seven-steps", "24-the-interactive-echo"];
+    thread::scope(|scope| {
+        for name in names {
+            scope.spawn(move || {
+                let lab = Lab::new();
+                let script = lab.directory.path().join("host.sh");
+                let path = experiment(&format!("{name}.sh"));
+                fs::write(&script, format!("exec $PROGRAMS/fourtuple isolate -- bash {}", path.display()))
+                    .unwrap();
+                let verdict = Verdict::of(lab.bash(&script).env("NAMESPACE", "host").output().unwrap());
+                verdict.passes();
+                assert!(!verdict.text.contains("# SKIP "), "{}", verdict.text);
+                let bundle = lab.directory.path().join(name);
+                let manifest = fs::read_to_string(bundle.join("manifest.json")).unwrap();
+                assert!(manifest.contains(r#""namespace": "host""#), "{manifest}");
+                let watched = fs::read_to_string(bundle.join("sockets.jsonl")).unwrap();
+                assert!(watched.contains(r#""to":"ESTABLISHED""#), "{watched}");
+            });
+        }
+    });
+}
+
 #[test]
 fn run_experiments_counts_them_and_shows_the_output_of_those_that_failed() {
     if !can_isolate() {
