@@ -27,12 +27,15 @@ timed_read() (
 	printf '%s\n' "$line"
 )
 
-# wait_until COMMAND…: polls COMMAND until it succeeds; fails when patience is over.
+# wait_until COMMAND…: polls COMMAND until it succeeds; fails when patience is over. A poll takes a hundredth of patience at
+# most, however long it was: a machine may stand still for a while, and that is nobody's failure.
 wait_until() {
-	local deadline=$((${EPOCHREALTIME//[!0-9]/} + patience))
+	local waited=0 before=${EPOCHREALTIME//[!0-9]/} now most=$((patience / 100 + 1))
 	until "$@"; do
 		heed_signals
-		((${EPOCHREALTIME//[!0-9]/} < deadline)) || return 1
+		now=${EPOCHREALTIME//[!0-9]/}
+		((waited += now - before < most ? now - before : most, waited < patience)) || return 1
+		before=$now
 		timed_read 0.005 <&"$pause" || true
 	done
 }

@@ -71,6 +71,19 @@ fn experiments_hold_in_the_network_of_their_caller() {
     });
 }
 
+/// A virtual machine may be stopped for longer than any word is patient.
+#[test]
+fn a_machine_that_stands_still_for_a_while_fails_nothing() {
+    if !can_isolate() {
+        return;
+    }
+    let stands_still = "held=0
+        third_time() { ((++held == 3)) || { sleep 0.4; return 1; }; }
+        patience=300000
+        wait_until third_time || die 'gave up'";
+    Lab::new().run(&format!("{CONNECTED}\n{stands_still}\nexpect_echo red hello\nconclude")).passes();
+}
+
 #[test]
 fn run_experiments_counts_them_and_shows_the_output_of_those_that_failed() {
     if !can_isolate() {
