@@ -136,6 +136,22 @@ fn a_performance_goes_on_after_its_pause() {
 }
 
 #[test]
+fn a_performance_that_hangs_is_told_with_the_call_that_does_not_return() {
+    if !can_isolate() {
+        return;
+    }
+    let lab = Lab::new();
+    let hangs = "'a: socket; bind 127.0.0.1:3000; listen 1; accept as b; close'";
+    lab.run_in_vain(&format!("perform alone {hangs}\nconclude"))
+        .fails_with("test.sh:3: fourtuple: accept a as b: still blocked after ");
+    // It is given up long after the words that wait for it.
+    let waiting = format!("start_perform alone {hangs}\nexpect_call alone accept '*'\nconclude");
+    let verdict = lab.run_in_vain(&waiting);
+    verdict.fails_with("not ok 1 - alone: accept = *");
+    assert!(!verdict.text.contains("still blocked"), "{}", verdict.text);
+}
+
+#[test]
 fn a_call_that_fails_unexpectedly_fails_the_experiment() {
     if !can_isolate() {
         return;
