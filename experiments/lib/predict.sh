@@ -42,7 +42,7 @@ predict() {
 	[[ $answers == /dev/tty ]] || say "$reply"
 }
 
-# Sets reply to a line; a signal is heeded meanwhile.
+# Sets reply to a line, without the blanks around it; a signal is heeded meanwhile.
 read_reply() {
 	local status=142
 	while ((status > 128)); do
@@ -51,6 +51,7 @@ read_reply() {
 		reply=$(timed_read 0.2 <&"$answers_open") || status=$?
 	done
 	((status == 0)) || die "PREDICT=1: end of input"
+	read -r reply <<<"$reply"
 }
 
 # answer CHOICE: what the kernel did, which the checks since `ask` have shown.

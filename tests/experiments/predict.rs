@@ -43,10 +43,12 @@ fn a_reader_commits_before_the_step_and_the_kernel_grades() {
         return;
     }
     let lab = Lab::new();
-    // A reply that is no choice is asked for again; a choice counts by its number and by its word.
+    // A reply that is no choice is asked for again; a choice counts by its number and by its word,
+    // with blanks around it or not.
     for (answers, told, score) in [
         ("maybe\n1\n", "you said bind: the kernel says connect", 0),
         ("connect\n", "you said connect: right", 1),
+        ("\t2 \n", "you said connect: right", 1),
     ] {
         let verdict = predicted(&lab, &format!("{CONNECTED}\n{TWIN}\nconclude"), answers);
         verdict.passes();
