@@ -54,7 +54,7 @@ explain "Do three clients at once work?" \
 expect_children server 3
 answer 4
 explain "Do you see the processes?" \
-	"Yes, with ps: the parent, which is in accept(2) again, and a child for each client."
+	"Yes, with ps --forest: the parent, which is in accept(2) again, and below it a child for each client."
 
 # One more than it takes is told so by the end of the stream.
 go_on clients

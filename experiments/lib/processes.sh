@@ -29,13 +29,12 @@ seen_children() {
 	seen=("children: ${children[*]:-none}")
 }
 
-# show_processes PID…: what ps(1) says of them, and how it was asked; nothing where it is not installed.
+# show_processes PID…: the tree of them as ps(1) draws it, and how it was asked; nothing where there is no such ps.
 show_processes() {
-	command -v ps >/dev/null || return 0
-	local IFS=,
-	local -a asked=(ps -o 'pid,ppid,stat,comm' -p "$*")
+	local IFS=, line text
+	local -a asked=(ps --forest -o 'pid,ppid,stat,comm' -p "$*")
 	IFS=$' \t\n'
+	text=$("${asked[@]}" 2>/dev/null) || return 0
 	tap "# \$ ${asked[*]}"
-	local line
-	while IFS= read -r line; do tap "#   $line"; done < <("${asked[@]}" 2>&1)
+	while IFS= read -r line; do tap "#   $line"; done <<<"$text"
 }

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::Path;
+use std::process::Command;
 
 use crate::lab::{CONNECTED, Lab, ROOT, TALKING, Verdict, can_isolate, experiment};
 
@@ -137,7 +138,11 @@ fn children_are_counted_and_shown() {
     let started = "start_program family -- bash -c 'sleep 60 & sleep 60 & wait'";
     let seen = lab.run(&format!("{started}\nexpect_children family 2\nconclude"));
     seen.passes();
-    assert!(seen.text.matches(" sleep\n").count() >= 2 || !seen.text.contains("# $ ps"), "{}", seen.text);
+    let tree = Command::new("ps").args(["--forest", "-p", "1"]).output();
+    if tree.is_ok_and(|tree| tree.status.success()) {
+        assert!(seen.text.contains("# $ ps --forest "), "{}", seen.text);
+        assert_eq!(seen.text.matches(" \\_ sleep\n").count(), 2, "{}", seen.text);
+    }
     lab.run_in_vain(&format!("{started}\nexpect_children family 1\nconclude")).fails_with("not ok 1 - ");
 }
 
