@@ -7,13 +7,13 @@
 #   lib/verdict.sh      one TAP line a check; leaving early; the exit status
 #   lib/evidence.sh     the bundle: notes for its JSON, written under a temporary name, published when whole
 #   lib/instruments.sh  the capture and the watch that run beside every experiment
-#   lib/programs.sh     start_*, stop, send_signal and what the programs said
-#   lib/perform.sh      perform, start_perform, expect_call
+#   lib/programs.sh     start_*, stop, send_signal, hide_segments and what the programs said
+#   lib/perform.sh      perform, start_perform, go_on, expect_call, expect_own_ports
 #   lib/kernel.sh       what the kernel's socket table says
 #   lib/packets.sh      what the wire says
 #   lib/predict.sh      ask, answer: the reader commits first, the kernel grades
 #   lib/language.sh     explain; a lesson speaks the reader's language
-#   lib/conversation.sh start_talk, start_relay, type_line, end_input
+#   lib/conversation.sh start_talk, start_relay, type_line, end_input, expect_end
 #   lib/processes.sh    expect_children
 #   lib/option_table.sh which pairs of options let two connectors share a source port
 #
