@@ -73,8 +73,9 @@ fn listen(args: &Args, local: SocketAddr) -> Result<Socket> {
 
 fn tell_ready(args: &Args, local: SocketAddr, reporter: &Reporter) {
     let options = args.socket.options(args.receive_timeout);
-    // Before the ready line: this reads all of /proc, and whoever is told to come shall be served at once.
-    let others = if options.reuse_port { listeners_on(local).unwrap_or_default() } else { Vec::new() };
+    // Before the ready line: this may read all of /proc, and whoever is told to come shall be served at once.
+    let others =
+        if options.reuse_port { listeners_on(local, args.workers).unwrap_or_default() } else { Vec::new() };
     reporter.report(&Event::Listening {
         local,
         reuse_address: options.reuse_address,
