@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal::{SIGTERM, SIGUSR1, SIGUSR2};
 use program::client::{connect, reset};
+use program::namespace::isolated;
 use program::{Listener, until};
 use socket2::{SockFilter, SockRef};
 
@@ -428,6 +429,10 @@ fn a_partner_that_does_not_read_for_too_long_is_closed_and_the_other_is_told() {
 
 #[test]
 fn a_dead_peer_is_noticed_and_its_partner_is_told() {
+    // There an ordinary user, too, may attach a filter to a socket.
+    if !isolated("a_dead_peer_is_noticed_and_its_partner_is_told") {
+        return;
+    }
     let relay = Listener::relay(&["--keepalive", "1s", "--user-timeout", "1s"]);
     let (mut first, second) = Client::pair(&relay);
     hide_every_segment_from(second.stream());
