@@ -24,16 +24,24 @@ pub fn isolated_as_ordinary_user(name: &str) -> bool {
     run_isolated(name, as_ordinary_user(path("fourtuple")))
 }
 
-/// A command without privilege; where there is no setpriv(1) to drop it, root's.
+/// Drops what root has: setpriv(1).
+const DROP: [&str; 5] =
+    ["--reuid=65534", "--regid=65534", "--clear-groups", "--bounding-set=-all", "--inh-caps=-all"];
+
+/// A command without privilege; where there is no other user, root's.
 pub fn as_ordinary_user(program: &str) -> Command {
-    let drop = ["--reuid=65534", "--regid=65534", "--clear-groups", "--bounding-set=-all", "--inh-caps=-all"];
-    let works = || Command::new("setpriv").args(drop).arg(program).arg("--version").output();
-    if !geteuid().is_root() || !works().is_ok_and(|output| output.status.success()) {
+    if !has_ordinary_user(program) {
         return Command::new(program);
     }
     let mut command = Command::new("setpriv");
-    command.args(drop).arg(program);
+    command.args(DROP).arg(program);
     command
+}
+
+/// Whether we are root, and `program` runs as another user, whom the network of an ordinary user does not have.
+pub fn has_ordinary_user(program: &str) -> bool {
+    let works = || Command::new("setpriv").args(DROP).arg(program).arg("--version").output();
+    geteuid().is_root() && works().is_ok_and(|output| output.status.success())
 }
 
 #[track_caller]
