@@ -1,0 +1,64 @@
+//! Which sockets are open by each step.
+
+use std::collections::HashMap;
+use std::ops::Range;
+
+use super::Parsed;
+use crate::perform::steps::{Address, Call};
+use crate::perform::words::Mistake;
+
+/// The sockets that the steps so far have named or opened.
+#[derive(Default)]
+pub struct Sockets {
+    /// The one that was named last.
+    pub named: Option<String>,
+    /// Every socket so far, and whether it is still open.
+    open: HashMap<Option<String>, bool>,
+}
+
+impl Sockets {
+    /// Fails where the socket that `call` is about is not there, or is there already.
+    pub fn account(&mut self, call: &Call, at: Range<usize>) -> Parsed<()> {
+        let wrong = match (call, self.open.get(&self.named)) {
+            (Call::Socket(_), Some(true)) => {
+                "is open already; expected another name before it, as in `b: socket`"
+            }
+            (Call::Socket(_), _) => {
+                self.open.insert(self.named.clone(), true);
+                return Ok(());
+            }
+            (Call::Close, Some(true)) => {
+                self.open.insert(self.named.clone(), false);
+                return Ok(());
+            }
+            (_, Some(true)) | (Call::WaitFor(_), Some(false)) => return Ok(()),
+            (call, _) if !call.has_socket() => return Ok(()),
+            (_, None) => "is not there yet; expected `socket` or `accept as NAME` before this",
+            (_, Some(false)) => "is closed by then; expected `wait`, or `socket` to open it anew",
+        };
+        let socket = match &self.named {
+            Some(name) => format!("socket {name}"),
+            None => "the socket".to_owned(),
+        };
+        Err(Mistake::new(at, format!("{socket} {wrong}")))
+    }
+
+    /// The same for a socket that an argument names, which stands at `at`.
+    pub fn account_for_argument(&mut self, call: &Call, at: Range<usize>) -> Parsed<()> {
+        match call {
+            Call::Accept(name) => {
+                if self.open.insert(Some(name.clone()), true) == Some(true) {
+                    return Err(Mistake::new(at, format!("{name} is open already; expected another name")));
+                }
+                self.named = Some(name.clone());
+            }
+            Call::Bind(Address::Of(name)) | Call::Connect(Address::Of(name))
+                if self.open.get(&Some(name.clone())) != Some(&true) =>
+            {
+                return Err(Mistake::new(at, format!("no socket {name} is open by then")));
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+}
