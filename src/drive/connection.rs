@@ -1,38 +1,22 @@
 //! One stream: what is unsent, which way is ready, which sides have finished, and its deadlines.
 
-use std::io::{self, ErrorKind};
-use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
-use std::time::Duration;
+mod addresses;
+mod deadlines;
+mod unsent;
 
-use mio::event::Source;
+use std::io::{self, ErrorKind};
+
 use nix::errno::Errno;
-use socket2::Socket;
 
 use super::clock::Time;
-use super::memory::OWN_MAPPING;
+use super::stream::Stream;
 use crate::net::FourTuple;
 use crate::report::CloseReason;
 use crate::service::Closed;
+use addresses::Addresses;
+use unsent::Unsent;
 
-/// What connections need of a socket.
-pub trait Stream: Source + Sized {
-    /// `socket`, non-blocking, as what an event loop can watch.
-    fn watched(socket: Socket) -> Self;
-    /// recv(2).
-    fn receive(&mut self, buffer: &mut [u8]) -> io::Result<usize>;
-    /// send(2).
-    fn send(&mut self, bytes: &[u8]) -> io::Result<usize>;
-    /// getsockname(2).
-    fn local(&self) -> io::Result<SocketAddr>;
-    /// getpeername(2).
-    fn remote(&self) -> io::Result<SocketAddr>;
-    /// shutdown(2) with SHUT_WR: sends FIN after all that was written.
-    fn finish(&mut self) -> io::Result<()>;
-    /// SO_ERROR, taken: what the kernel found out since the last call.
-    fn take_error(&mut self) -> io::Result<Option<io::Error>>;
-    /// SO_LINGER with no time: close(2) sends RST instead of FIN.
-    fn reset_on_close(&mut self);
-}
+pub use deadlines::{Deadline, Limits};
 
 /// What one event told.
 #[derive(Clone, Copy, Debug, Default)]
@@ -44,29 +28,6 @@ pub struct Readiness {
     pub ending: bool,
     pub writable: bool,
     pub errored: bool,
-}
-
-/// How long a connection may stay as it is.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Limits {
-    /// Without a byte arriving.
-    pub receive: Option<Duration>,
-    /// Without an unsent byte leaving.
-    pub send: Option<Duration>,
-    /// In SYN-SENT.
-    pub connect: Option<Duration>,
-}
-
-/// The deadlines that a connection keeps by itself.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Deadline {
-    Connect,
-    Receive,
-    Send,
-}
-
-impl Deadline {
-    pub const ALL: [Self; 3] = [Self::Connect, Self::Receive, Self::Send];
 }
 
 /// What one attempt to read brought.
@@ -124,53 +85,6 @@ enum Ending {
     Told,
 }
 
-/// Bytes that the kernel did not take, the first `taken` of which it has by now, the latest at `last_sent`.
-#[derive(Debug)]
-struct Unsent {
-    bytes: Vec<u8>,
-    taken: usize,
-    last_sent: Time,
-}
-
-impl Unsent {
-    fn new(rest: &[u8], now: Time) -> Self {
-        let mut bytes = Vec::with_capacity(rest.len().max(OWN_MAPPING));
-        bytes.extend_from_slice(rest);
-        Self { bytes, taken: 0, last_sent: now }
-    }
-
-    fn rest(&self) -> &[u8] {
-        self.bytes.get(self.taken..).unwrap_or_default()
-    }
-
-    fn append(&mut self, bytes: &[u8]) {
-        // Moves each byte at most once: the rest is no longer than what has been taken.
-        if self.taken > self.rest().len() {
-            self.bytes.drain(..self.taken);
-            self.taken = 0;
-        }
-        self.bytes.extend_from_slice(bytes);
-    }
-}
-
-/// A four-tuple in 16 bytes for IPv4; a `SocketAddr` alone takes 32.
-#[derive(Debug)]
-enum Addresses {
-    V4 { local: (Ipv4Addr, u16), remote: (Ipv4Addr, u16) },
-    Other(Box<FourTuple>),
-}
-
-impl From<FourTuple> for Addresses {
-    fn from(tuple: FourTuple) -> Self {
-        match (tuple.local, tuple.remote) {
-            (SocketAddr::V4(local), SocketAddr::V4(remote)) => {
-                Self::V4 { local: (*local.ip(), local.port()), remote: (*remote.ip(), remote.port()) }
-            }
-            _ => Self::Other(Box::new(tuple)),
-        }
-    }
-}
-
 impl<S: Stream> Connection<S> {
     /// An ESTABLISHED connection.
     pub fn new(stream: S, tuple: FourTuple, now: Time) -> Self {
@@ -211,13 +125,7 @@ impl<S: Stream> Connection<S> {
     }
 
     pub fn tuple(&self) -> FourTuple {
-        match &self.addresses {
-            Addresses::V4 { local, remote } => FourTuple {
-                local: SocketAddrV4::new(local.0, local.1).into(),
-                remote: SocketAddrV4::new(remote.0, remote.1).into(),
-            },
-            Addresses::Other(tuple) => **tuple,
-        }
+        self.addresses.tuple()
     }
 
     /// The kernel's answer to connect(2) has come, and it was yes.
@@ -319,8 +227,7 @@ impl<S: Stream> Connection<S> {
         let Some(mut unsent) = self.unsent.take() else { return false };
         let written = self.write(unsent.rest());
         if written > 0 {
-            unsent.taken += written;
-            unsent.last_sent = now;
+            unsent.take(written, now);
         }
         if unsent.rest().is_empty() {
             return true;
@@ -412,50 +319,6 @@ impl<S: Stream> Connection<S> {
     pub fn resume(&mut self, now: Time) {
         self.paused = false;
         self.last_received = now;
-    }
-
-    /// When this deadline ends, if it runs.
-    pub fn due(&self, deadline: Deadline, limits: &Limits) -> Option<Time> {
-        let (runs, since, limit) = match deadline {
-            Deadline::Connect => (self.connecting, self.opened, limits.connect),
-            Deadline::Receive => (
-                !self.connecting && !self.paused && !self.remote_finished,
-                self.last_received,
-                limits.receive,
-            ),
-            Deadline::Send => {
-                let last_sent = self.unsent.as_ref().map(|unsent| unsent.last_sent);
-                (!self.connecting && last_sent.is_some(), last_sent.unwrap_or_default(), limits.send)
-            }
-        };
-        limit.filter(|_| runs).map(|limit| since.after(limit))
-    }
-
-    /// The deadlines that run and have no entry among the timers yet; they are taken to have one now.
-    pub fn arm(&mut self, limits: &Limits) -> impl Iterator<Item = (Time, Deadline)> + use<S> {
-        let mut due = [None; 3];
-        for deadline in Deadline::ALL {
-            let index = deadline as usize;
-            if self.armed.get(index) == Some(&false) {
-                let at = self.due(deadline, limits);
-                self.set_armed(deadline, at.is_some());
-                if let (Some(slot), Some(at)) = (due.get_mut(index), at) {
-                    *slot = Some((at, deadline));
-                }
-            }
-        }
-        due.into_iter().flatten()
-    }
-
-    /// The deadline's entry among the timers is gone.
-    pub fn disarm(&mut self, deadline: Deadline) {
-        self.set_armed(deadline, false);
-    }
-
-    fn set_armed(&mut self, deadline: Deadline, armed: bool) {
-        if let Some(slot) = self.armed.get_mut(deadline as usize) {
-            *slot = armed;
-        }
     }
 }
 

@@ -22,9 +22,10 @@ use nix::errno::Errno;
 use slab::Slab;
 
 use super::clock::{Clock, Time};
-use super::connection::{Connection, Limits, Stream};
+use super::connection::{Connection, Limits};
 use super::gauge::Gauge;
 use super::standard::Standard;
+use super::stream::Stream;
 use super::timers::Timers;
 use crate::net::SocketOptions;
 use crate::report::Reporter;

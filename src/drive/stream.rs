@@ -1,14 +1,33 @@
-//! A TCP stream as a connection needs it.
+//! A stream as a connection needs it, and TCP's.
 
 use std::io;
 use std::net::{Shutdown, SocketAddr};
 use std::time::Duration;
 
+use mio::event::Source;
 use mio::net::TcpStream;
 use rustix::net::{RecvFlags, SendFlags, recv, send};
 use socket2::{SockRef, Socket};
 
-use super::connection::Stream;
+/// What connections need of a socket.
+pub trait Stream: Source + Sized {
+    /// `socket`, non-blocking, as what an event loop can watch.
+    fn watched(socket: Socket) -> Self;
+    /// recv(2).
+    fn receive(&mut self, buffer: &mut [u8]) -> io::Result<usize>;
+    /// send(2).
+    fn send(&mut self, bytes: &[u8]) -> io::Result<usize>;
+    /// getsockname(2).
+    fn local(&self) -> io::Result<SocketAddr>;
+    /// getpeername(2).
+    fn remote(&self) -> io::Result<SocketAddr>;
+    /// shutdown(2) with SHUT_WR: sends FIN after all that was written.
+    fn finish(&mut self) -> io::Result<()>;
+    /// SO_ERROR, taken: what the kernel found out since the last call.
+    fn take_error(&mut self) -> io::Result<Option<io::Error>>;
+    /// SO_LINGER with no time: close(2) sends RST instead of FIN.
+    fn reset_on_close(&mut self);
+}
 
 // std's read and write come to recv(3) and send(3) of the C library, where a thread may be cancelled: in a program with
 // threads that costs each call two atomic operations, 1.5 % of an echo.

@@ -7,7 +7,8 @@ use slab::Slab;
 use super::reminders::Reminders;
 use super::{Connections, parts};
 use crate::drive::clock::Time;
-use crate::drive::connection::{Connection, Deadline, Stream};
+use crate::drive::connection::{Connection, Deadline};
+use crate::drive::stream::Stream;
 use crate::report::{CloseReason, Short};
 use crate::service::{ConnectionId, Service, Timer};
 

@@ -1,8 +1,9 @@
 //! The end of a connection, and of all of them.
 
 use super::{Connections, ROOM, parts};
-use crate::drive::connection::{Connection, Stream};
+use crate::drive::connection::Connection;
 use crate::drive::memory::give_back_free_pages;
+use crate::drive::stream::Stream;
 use crate::report::CloseReason;
 use crate::service::{ConnectionId, Service};
 

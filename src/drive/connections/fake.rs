@@ -11,7 +11,8 @@ use nix::errno::Errno;
 use socket2::Socket;
 
 use super::super::clock::Time;
-use super::super::connection::{Readiness, Stream};
+use crate::drive::connection::Readiness;
+use crate::drive::stream::Stream;
 use crate::report::CloseReason;
 
 /// Where connect(2) stands.

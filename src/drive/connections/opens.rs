@@ -6,7 +6,8 @@ use std::net::SocketAddr;
 use nix::errno::Errno;
 
 use super::{Connections, errno_of};
-use crate::drive::connection::{Connection, Stream};
+use crate::drive::connection::Connection;
+use crate::drive::stream::Stream;
 use crate::error::{Error, Result};
 use crate::net::{FourTuple, bind, local_address};
 use crate::report::{Event, Refusal, Reporter};

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::Connections;
 use super::deadlines::Alarm;
-use crate::drive::connection::Stream;
+use crate::drive::stream::Stream;
 use crate::error::Result;
 use crate::report::Event;
 use crate::service::{ConnectionId, Io, Timer};

@@ -1,8 +1,8 @@
 //! Standard input and output beside the connections.
 
 use super::Connections;
-use crate::drive::connection::Stream;
 use crate::drive::standard::Standard;
+use crate::drive::stream::Stream;
 use crate::service::{Input, Service};
 
 impl<S: Stream> Connections<S> {

@@ -1,7 +1,8 @@
 //! Turns: each connection that has something to do does a bounded piece of it, one after the other.
 
 use super::{BUFFER, Connections, MUCH_UNSENT, SMALL_READ};
-use crate::drive::connection::{Connection, ReadOutcome, Readiness, Stream};
+use crate::drive::connection::{Connection, ReadOutcome, Readiness};
+use crate::drive::stream::Stream;
 use crate::net::FourTuple;
 use crate::report::{Event, Verbosity};
 use crate::service::{ConnectionId, Io, Service};

@@ -1,0 +1,76 @@
+//! How long a connection may stay as it is.
+
+use std::time::Duration;
+
+use super::Connection;
+use crate::drive::clock::Time;
+use crate::drive::stream::Stream;
+
+/// How long a connection may stay as it is.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Limits {
+    /// Without a byte arriving.
+    pub receive: Option<Duration>,
+    /// Without an unsent byte leaving.
+    pub send: Option<Duration>,
+    /// In SYN-SENT.
+    pub connect: Option<Duration>,
+}
+
+/// The deadlines that a connection keeps by itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Deadline {
+    Connect,
+    Receive,
+    Send,
+}
+
+impl Deadline {
+    pub const ALL: [Self; 3] = [Self::Connect, Self::Receive, Self::Send];
+}
+
+impl<S: Stream> Connection<S> {
+    /// When this deadline ends, if it runs.
+    pub fn due(&self, deadline: Deadline, limits: &Limits) -> Option<Time> {
+        let (runs, since, limit) = match deadline {
+            Deadline::Connect => (self.connecting, self.opened, limits.connect),
+            Deadline::Receive => (
+                !self.connecting && !self.paused && !self.remote_finished,
+                self.last_received,
+                limits.receive,
+            ),
+            Deadline::Send => {
+                let last_sent = self.unsent.as_ref().map(|unsent| unsent.last_sent);
+                (!self.connecting && last_sent.is_some(), last_sent.unwrap_or_default(), limits.send)
+            }
+        };
+        limit.filter(|_| runs).map(|limit| since.after(limit))
+    }
+
+    /// The deadlines that run and have no entry among the timers yet; they are taken to have one now.
+    pub fn arm(&mut self, limits: &Limits) -> impl Iterator<Item = (Time, Deadline)> + use<S> {
+        let mut due = [None; 3];
+        for deadline in Deadline::ALL {
+            let index = deadline as usize;
+            if self.armed.get(index) == Some(&false) {
+                let at = self.due(deadline, limits);
+                self.set_armed(deadline, at.is_some());
+                if let (Some(slot), Some(at)) = (due.get_mut(index), at) {
+                    *slot = Some((at, deadline));
+                }
+            }
+        }
+        due.into_iter().flatten()
+    }
+
+    /// The deadline's entry among the timers is gone.
+    pub fn disarm(&mut self, deadline: Deadline) {
+        self.set_armed(deadline, false);
+    }
+
+    fn set_armed(&mut self, deadline: Deadline, armed: bool) {
+        if let Some(slot) = self.armed.get_mut(deadline as usize) {
+            *slot = armed;
+        }
+    }
+}
