@@ -5,7 +5,9 @@ mod escape;
 mod line;
 mod load;
 mod output;
+mod relay;
 mod reporter;
+mod talk;
 mod values;
 
 use std::net::SocketAddr;
@@ -20,8 +22,10 @@ pub use escape::{Escaped, Harmless};
 pub use line::{Commas, Format, Line, Short};
 pub use load::{Failures, Load};
 pub use output::{Output, say};
+pub use relay::{ClientState, Parting, Relay};
 pub use reporter::{Reporter, Verbosity, coloured};
-pub use values::{ClientState, CloseReason, Parting, Refusal, RoundTrips, TestOutcome, Totals};
+pub use talk::{Talk, TestOutcome};
+pub use values::{CloseReason, Refusal, RoundTrips, Totals};
 
 /// Something that happened, printed as one line.
 #[derive(Debug)]
@@ -110,54 +114,10 @@ pub enum Event<'a> {
         sent: u64,
         duration: Duration,
     },
-    // A conversation.
-    Said {
-        by: &'a [u8],
-        text: &'a [u8],
-        /// No newline stood behind it, so far.
-        unfinished: bool,
-    },
-    Notice {
-        words: &'a str,
-    },
-    /// What the replies to a test should be, learned from the first one.
-    Expect {
-        reply: &'a str,
-    },
-    Test {
-        name: &'a str,
-        sent: usize,
-        outcome: TestOutcome<'a>,
-    },
-    Conversation {
-        state: &'a str,
-        local: SocketAddr,
-        remote: Option<SocketAddr>,
-        received: u64,
-        sent: u64,
-        unsent: usize,
-    },
-    // A relay.
-    Status {
-        clients: usize,
-        rooms: usize,
-        waiting: usize,
-    },
-    Client {
-        name: &'a str,
-        remote: SocketAddr,
-        state: ClientState,
-    },
-    Room {
-        number: u64,
-        first: SocketAddr,
-        second: SocketAddr,
-        messages: u64,
-        closed: Option<Parting>,
-    },
-    // A call, made as it was told.
+    // What one program tells alone.
+    Talk(Talk<'a>),
+    Relay(Relay<'a>),
     Call(Call<'a>),
-    // A load run.
     Load(Load),
 }
 
@@ -183,26 +143,52 @@ impl Event<'_> {
             | Self::Heartbeat { .. }
             | Self::Answer { .. }
             | Self::Closed { .. }
-            | Self::Said { .. }
-            | Self::Notice { .. }
-            | Self::Client { .. }
-            | Self::Room { .. }
+            | Self::Talk(Talk::Said { .. } | Talk::Notice { .. })
+            | Self::Relay(Relay::Client { .. } | Relay::Room { .. })
             | Self::Call(_) => Verbosity::Normal,
             _ => Verbosity::Quiet,
         }
     }
 
     fn line(&self, format: Format) -> Line {
-        let new = |word| Line::new(format, word);
-        let tuple = |word, local: &SocketAddr, remote: &SocketAddr| {
-            let mut line = new(word);
-            line.field("local", local).field("remote", remote);
-            line
-        };
-        let mut line;
+        if let (Self::Call(call), Format::Text) = (self, format) {
+            return Line::words(call.text());
+        }
+        let mut line = Line::new(format, self.word());
+        self.fields(&mut line);
+        line
+    }
+
+    fn word(&self) -> &'static str {
+        match self {
+            Self::Listening { .. } => "listening",
+            Self::SharedWith { .. } => "shared",
+            Self::AcceptPaused { .. } => "accept-paused",
+            Self::AcceptResumed => "accept-resumed",
+            Self::Connections { .. } => "connections",
+            Self::Draining { .. } => "draining",
+            Self::Stopped { .. } => "stopped",
+            Self::Failed { .. } => "failed",
+            Self::Accepted { .. } => "accepted",
+            Self::Refused { .. } => "refused",
+            Self::Received { .. } => "received",
+            Self::Killed { .. } => "killed",
+            Self::Bound { .. } => "bound",
+            Self::Established { .. } => "established",
+            Self::Heartbeat { .. } => "heartbeat",
+            Self::Answer { .. } => "answer",
+            Self::Summary { .. } => "summary",
+            Self::Closed { .. } => "closed",
+            Self::Talk(talk) => talk.word(),
+            Self::Relay(relay) => relay.word(),
+            Self::Call(_) => "call",
+            Self::Load(load) => load.word(),
+        }
+    }
+
+    fn fields<'l>(&self, line: &'l mut Line) -> &'l mut Line {
         match self {
             Self::Listening { local, reuse_address, reuse_port, model, workers } => {
-                line = new("listening");
                 line.field("local", local)
                     .field("reuse-address", on_off(*reuse_address))
                     .field("reuse-port", on_off(*reuse_port));
@@ -212,144 +198,73 @@ impl Event<'_> {
                 if *workers > 1 {
                     line.number("workers", *workers as u64);
                 }
+                line
             }
-            Self::SharedWith { pids } => {
-                line = new("shared");
-                let pids: Vec<String> = pids.iter().map(u32::to_string).collect();
-                line.field("with", pids.join(","));
-            }
-            Self::AcceptPaused { reason } => {
-                line = new("accept-paused");
-                line.field("reason", errno_name(*reason));
-            }
-            Self::AcceptResumed => line = new("accept-resumed"),
-            Self::Connections { open } => {
-                line = new("connections");
-                line.number("open", *open as u64);
-            }
+            Self::SharedWith { pids } => line.field("with", Commas(pids)),
+            Self::AcceptPaused { reason } => line.field("reason", errno_name(*reason)),
+            Self::AcceptResumed => line,
+            Self::Connections { open } => line.number("open", *open as u64),
             Self::Draining { connections, limit } => {
-                line = new("draining");
-                line.number("connections", *connections as u64).duration("limit", *limit);
+                line.number("connections", *connections as u64).duration("limit", *limit)
             }
             Self::Stopped { accepted, bytes } => {
-                line = new("stopped");
                 line.number("accepted", *accepted);
-                if let Some((received, sent)) = bytes {
-                    line.number("received", *received).number("sent", *sent);
+                match bytes {
+                    Some((received, sent)) => line.number("received", *received).number("sent", *sent),
+                    None => line,
                 }
             }
             Self::Failed { error } => {
-                line = new("failed");
                 line.field("call", error.call()).text("subject", error.subject().as_bytes());
-                if let Some(errno) = error.errno() {
-                    line.field("errno", errno_name(errno));
+                match error.errno() {
+                    Some(errno) => line.field("errno", errno_name(errno)),
+                    None => line,
                 }
             }
-            Self::Accepted { local, remote } => line = tuple("accepted", local, remote),
+            Self::Accepted { local, remote } | Self::Established { local, remote } => {
+                line.field("local", local).field("remote", remote)
+            }
             Self::Refused { local, remote, reason } => {
-                line = tuple("refused", local, remote);
-                line.field("reason", reason);
+                line.field("local", local).field("remote", remote).field("reason", reason)
             }
-            Self::Received { local, remote, bytes } => {
-                line = tuple("received", local, remote);
-                line.number("bytes", bytes.len() as u64).text("text", bytes);
-            }
+            Self::Received { local, remote, bytes } => line
+                .field("local", local)
+                .field("remote", remote)
+                .number("bytes", bytes.len() as u64)
+                .text("text", bytes),
             Self::Killed { local, remote, pid } => {
-                line = tuple("killed", local, remote);
-                line.number("pid", u64::from(*pid));
+                line.field("local", local).field("remote", remote).number("pid", u64::from(*pid))
             }
-            Self::Bound { local } => {
-                line = new("bound");
-                line.field("local", local);
-            }
-            Self::Established { local, remote } => line = tuple("established", local, remote),
+            Self::Bound { local } => line.field("local", local),
             Self::Heartbeat { sequence, bytes } => {
-                line = new("heartbeat");
-                line.number("sequence", *sequence).number("bytes", *bytes as u64);
+                line.number("sequence", *sequence).number("bytes", *bytes as u64)
             }
-            Self::Answer { sequence, bytes, rtt, text } => {
-                line = new("answer");
-                line.number("sequence", *sequence)
-                    .number("bytes", *bytes as u64)
-                    .duration("rtt", *rtt)
-                    .text("text", text);
-            }
+            Self::Answer { sequence, bytes, rtt, text } => line
+                .number("sequence", *sequence)
+                .number("bytes", *bytes as u64)
+                .duration("rtt", *rtt)
+                .text("text", text),
             Self::Summary { sent, answered, rtt } => {
-                line = new("summary");
                 line.number("sent", *sent).number("answered", *answered);
-                if let Some(rtt) = rtt {
-                    line.duration("rtt-min", rtt.min)
-                        .duration("rtt-mean", rtt.mean)
-                        .duration("rtt-max", rtt.max);
+                match rtt {
+                    Some(RoundTrips { min, mean, max }) => {
+                        line.duration("rtt-min", *min).duration("rtt-mean", *mean).duration("rtt-max", *max)
+                    }
+                    None => line,
                 }
             }
-            Self::Closed { local, remote, reason, received, sent, duration } => {
-                line = tuple("closed", local, remote);
-                line.field("reason", reason)
-                    .number("received", *received)
-                    .number("sent", *sent)
-                    .duration("duration", *duration);
-            }
-            Self::Said { by, text, unfinished } => {
-                line = new("said");
-                line.text("by", by).whole_text("text", text).mark("unfinished", *unfinished);
-            }
-            Self::Notice { words } => {
-                line = new("notice");
-                line.text("words", words.as_bytes());
-            }
-            Self::Expect { reply } => {
-                line = new("expect");
-                line.text("reply", reply.as_bytes());
-            }
-            Self::Test { name, sent, outcome } => {
-                line = new("test");
-                line.field("name", name).number("sent", *sent as u64);
-                match outcome {
-                    TestOutcome::Passed(rtt) => line.field("outcome", "passed").duration("rtt", *rtt),
-                    TestOutcome::Failed(words) => line.field("outcome", "failed").text("words", words),
-                    TestOutcome::NotRun => line.field("outcome", "not-run"),
-                };
-            }
-            Self::Conversation { state, local, remote, received, sent, unsent } => {
-                line = new("conversation");
-                line.field("state", state).field("local", local);
-                if let Some(remote) = remote {
-                    line.field("remote", remote);
-                }
-                line.number("received", *received).number("sent", *sent).number("unsent", *unsent as u64);
-            }
-            Self::Status { clients, rooms, waiting } => {
-                line = new("status");
-                line.number("clients", *clients as u64)
-                    .number("rooms", *rooms as u64)
-                    .number("waiting", *waiting as u64);
-            }
-            Self::Client { name, remote, state } => {
-                line = new("client");
-                line.field("name", name).field("remote", remote);
-                match state {
-                    ClientState::Waiting => line.field("state", "waiting"),
-                    ClientState::Connected => line.field("state", "connected"),
-                    ClientState::Disconnected(reason) => {
-                        line.field("state", "disconnected").field("reason", reason)
-                    }
-                };
-            }
-            Self::Room { number, first, second, messages, closed } => {
-                line = new("room");
-                line.number("number", *number).field("first", first).field("second", second);
-                match closed {
-                    None => line.field("state", "open"),
-                    Some(parting) => {
-                        line.field("state", "closed").field("reason", parting).number("messages", *messages)
-                    }
-                };
-            }
-            Self::Call(call) => line = call.line(format),
-            Self::Load(load) => line = load.line(format),
+            Self::Closed { local, remote, reason, received, sent, duration } => line
+                .field("local", local)
+                .field("remote", remote)
+                .field("reason", reason)
+                .number("received", *received)
+                .number("sent", *sent)
+                .duration("duration", *duration),
+            Self::Talk(talk) => talk.fields(line),
+            Self::Relay(relay) => relay.fields(line),
+            Self::Call(call) => call.fields(line),
+            Self::Load(load) => load.fields(line),
         }
-        line
     }
 }
 

@@ -6,7 +6,7 @@ use nix::errno::Errno;
 use serde_json::Value;
 
 use super::escape::Escaped;
-use super::line::{Format, Line, cut};
+use super::line::{Line, cut};
 use crate::error::errno_name;
 
 /// A call and its outcome.
@@ -54,14 +54,7 @@ pub enum Shown<'a> {
 }
 
 impl Call<'_> {
-    pub(super) fn line(&self, format: Format) -> Line {
-        match format {
-            Format::Text => Line::words(self.text()),
-            Format::Json => self.json(),
-        }
-    }
-
-    fn text(&self) -> String {
+    pub(super) fn text(&self) -> String {
         let prefix = self.socket.map(|name| format!("{name}: ")).unwrap_or_default();
         let space = if self.arguments.is_empty() { "" } else { " " };
         let call = format!("{prefix}{}{space}{}", self.name, self.arguments);
@@ -75,7 +68,7 @@ impl Call<'_> {
         }
     }
 
-    fn json(&self) -> Line {
+    pub(super) fn fields<'l>(&self, line: &'l mut Line) -> &'l mut Line {
         let (result, errno, text) = match &self.returned {
             Returned::Number(number, shown) => (Value::from(*number), Value::Null, shown.value()),
             Returned::Errno(errno) => ((-1).into(), errno_name(*errno).into(), Value::Null),
@@ -83,7 +76,6 @@ impl Call<'_> {
             Returned::Nothing(why) => (Value::Null, Value::Null, (*why).into()),
         };
         let address = |address: Option<SocketAddr>| address.map(|address| address.to_string()).into();
-        let mut line = Line::new(Format::Json, "call");
         line.value("socket", self.socket.into())
             .value("call", self.name.into())
             .value("arguments", self.arguments.into())
@@ -91,8 +83,7 @@ impl Call<'_> {
             .value("errno", errno)
             .value("text", text)
             .value("local", address(self.local))
-            .value("remote", address(self.remote));
-        line
+            .value("remote", address(self.remote))
     }
 }
 
@@ -125,6 +116,7 @@ pub fn visible(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::report::Event;
 
     fn call(returned: Returned) -> Call {
         let local = "127.0.0.1:3001".parse().ok();
@@ -142,7 +134,7 @@ mod tests {
             (Returned::Failed("(SYN-SENT)"), "a: recv = -1 (SYN-SENT)"),
             (Returned::Nothing("(SIGINT)"), "a: recv = ? (SIGINT)"),
         ] {
-            assert_eq!(call(returned).line(Format::Text).finish(), text);
+            assert_eq!(call(returned).text(), text);
         }
     }
 
@@ -156,7 +148,7 @@ mod tests {
         let keys = ["socket", "call", "arguments", "result", "errno", "text", "local", "remote"];
         let objects: Vec<Value> = returned
             .into_iter()
-            .map(|returned| serde_json::from_str(&call(returned).line(Format::Json).finish()).unwrap())
+            .map(|returned| serde_json::from_str(&Event::Call(call(returned)).json()).unwrap())
             .collect();
         assert!(objects.iter().all(|object| keys.iter().all(|key| object.get(key).is_some())), "{objects:?}");
         assert_eq!((&objects[0]["result"], &objects[0]["text"]), (&1.into(), &"x".into()));

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::line::{Format, Line};
+use super::line::Line;
 
 /// A line of a load run.
 #[derive(Clone, Copy, Debug)]
@@ -141,12 +141,22 @@ impl std::ops::AddAssign for Failures {
 }
 
 impl Load {
-    pub(super) fn line(&self, format: Format) -> Line {
-        let new = |word| Line::new(format, word);
-        let mut line;
+    pub(super) fn word(&self) -> &'static str {
+        match self {
+            Self::Running { .. } => "running",
+            Self::Result { .. } => "result",
+            Self::Latency { .. } => "latency",
+            Self::Cpu { .. } => "cpu",
+            Self::Spread { .. } => "spread",
+            Self::Held { .. } => "held",
+            Self::Memory { .. } => "memory",
+            Self::Failures(_) => "failures",
+        }
+    }
+
+    pub(super) fn fields<'l>(&self, line: &'l mut Line) -> &'l mut Line {
         match *self {
             Self::Running { mode, remote, connections, size, depth, rate, threads } => {
-                line = new("running");
                 line.field("mode", mode)
                     .field("remote", remote)
                     .number("connections", connections as u64)
@@ -155,10 +165,9 @@ impl Load {
                 if let Some(rate) = rate {
                     line.number("rate", rate as u64);
                 }
-                line.number("threads", threads as u64);
+                line.number("threads", threads as u64)
             }
             Self::Result { requests, due, served, bytes, elapsed } => {
-                line = new("result");
                 line.number("requests", requests);
                 if let Some(due) = due {
                     line.number("due", due);
@@ -169,60 +178,48 @@ impl Load {
                 line.number("bytes", bytes)
                     .duration("elapsed", elapsed)
                     .number("requests-per-second", per_second(requests, elapsed))
-                    .number("bytes-per-second", per_second(bytes, elapsed));
+                    .number("bytes-per-second", per_second(bytes, elapsed))
             }
-            Self::Latency { p50, p90, p99, p999, max } => {
-                line = new("latency");
-                line.nanoseconds("p50", p50)
-                    .nanoseconds("p90", p90)
-                    .nanoseconds("p99", p99)
-                    .nanoseconds("p99.9", p999)
-                    .nanoseconds("max", max);
-            }
-            Self::Cpu { of, pid, user, system, requests, bytes } => {
-                line = new("cpu");
-                line.field("of", of)
-                    .number("pid", pid.into())
-                    .duration("user", user)
-                    .duration("system", system)
-                    .nanoseconds("per-request", each(user + system, requests))
-                    .nanoseconds("per-KiB", each(user + system, bytes / 1024));
-            }
-            Self::Spread { connections, source, ports, destinations, owners, processes } => {
-                line = new("spread");
-                line.number("connections", connections as u64)
-                    .field("source", source)
-                    .number("source-ports", ports as u64)
-                    .number("destinations", destinations as u64)
-                    .number("owners-per-port", owners as u64)
-                    .number("processes", processes as u64);
-            }
+            Self::Latency { p50, p90, p99, p999, max } => line
+                .nanoseconds("p50", p50)
+                .nanoseconds("p90", p90)
+                .nanoseconds("p99", p99)
+                .nanoseconds("p99.9", p999)
+                .nanoseconds("max", max),
+            Self::Cpu { of, pid, user, system, requests, bytes } => line
+                .field("of", of)
+                .number("pid", pid.into())
+                .duration("user", user)
+                .duration("system", system)
+                .nanoseconds("per-request", each(user + system, requests))
+                .nanoseconds("per-KiB", each(user + system, bytes / 1024)),
+            Self::Spread { connections, source, ports, destinations, owners, processes } => line
+                .number("connections", connections as u64)
+                .field("source", source)
+                .number("source-ports", ports as u64)
+                .number("destinations", destinations as u64)
+                .number("owners-per-port", owners as u64)
+                .number("processes", processes as u64),
             Self::Held { connections, verified, elapsed } => {
-                line = new("held");
                 line.number("connections", connections as u64);
                 if let Some(verified) = verified {
                     line.number("verified", verified as u64);
                 }
                 line.duration("elapsed", elapsed)
-                    .number("connections-per-second", per_second(connections as u64, elapsed));
+                    .number("connections-per-second", per_second(connections as u64, elapsed))
             }
-            Self::Memory { of, bytes, connections } => {
-                line = new("memory");
-                line.field("of", of)
-                    .number("bytes", bytes)
-                    .number("per-connection", bytes / connections.max(1) as u64);
-            }
-            Self::Failures(Failures { refused, reset, closed, timed_out, wrong, other }) => {
-                line = new("failures");
-                line.number("refused", refused)
-                    .number("reset", reset)
-                    .number("closed", closed)
-                    .number("timed-out", timed_out)
-                    .number("wrong", wrong)
-                    .number("other", other);
-            }
+            Self::Memory { of, bytes, connections } => line
+                .field("of", of)
+                .number("bytes", bytes)
+                .number("per-connection", bytes / connections.max(1) as u64),
+            Self::Failures(Failures { refused, reset, closed, timed_out, wrong, other }) => line
+                .number("refused", refused)
+                .number("reset", reset)
+                .number("closed", closed)
+                .number("timed-out", timed_out)
+                .number("wrong", wrong)
+                .number("other", other),
         }
-        line
     }
 }
 

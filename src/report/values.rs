@@ -8,17 +8,6 @@ use nix::errno::Errno;
 use super::Event;
 use crate::error::errno_name;
 
-/// What came of sending something to see what is replied.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum TestOutcome<'a> {
-    /// The reply was as expected, its last byte there after this time.
-    Passed(Duration),
-    /// It was not, as these words tell.
-    Failed(&'a [u8]),
-    /// An earlier one failed.
-    NotRun,
-}
-
 /// What a program did, summed over its connections.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Totals {
@@ -107,43 +96,5 @@ impl Display for Refusal {
             Self::Busy => f.write_str("busy"),
             Self::Failed(errno) => f.write_str(&errno_name(*errno)),
         }
-    }
-}
-
-/// Where a client of a relay is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ClientState {
-    /// It has no partner yet.
-    Waiting,
-    /// It is in a room.
-    Connected,
-    /// Its connection has ended.
-    Disconnected(CloseReason),
-}
-
-/// How a room came to its end.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Parting {
-    /// One said `exit`.
-    Exit,
-    /// One sent FIN.
-    Fin,
-    /// One sent a line longer than `--max-line` allows.
-    LineTooLong,
-    /// The connection of one ended otherwise, as `client … state=disconnected` tells.
-    Lost,
-    /// The relay ended.
-    Stop,
-}
-
-impl Display for Parting {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Exit => "exit",
-            Self::Fin => "fin",
-            Self::LineTooLong => "line-too-long",
-            Self::Lost => "lost",
-            Self::Stop => "stop",
-        })
     }
 }

@@ -21,7 +21,7 @@ use std::time::Duration;
 
 use super::{Closed, ConnectionId, Io, Service, Signal, Timer};
 use crate::net::FourTuple;
-use crate::report::{ClientState, Event, Parting, Totals};
+use crate::report::{self, ClientState, Event, Parting, Totals};
 use client::{Client, Standing};
 use hall::{Hall, Room};
 use lines::{Added, Lines};
@@ -98,14 +98,16 @@ impl Relay {
 
     fn report(&self, io: &mut dyn Io, id: ConnectionId, state: ClientState) {
         if let Some(client) = self.clients.get(&id) {
-            io.report(&Event::Client { name: client.name(), remote: client.remote, state });
+            let (name, remote) = (client.name(), client.remote);
+            io.report(&Event::Relay(report::Relay::Client { name, remote, state }));
         }
     }
 
     fn report_room(&self, io: &mut dyn Io, room: &Room, closed: Option<Parting>) {
         let remote = |id| self.clients.get(&id).map(|client| client.remote);
         if let [Some(first), Some(second)] = room.members.map(remote) {
-            io.report(&Event::Room { number: room.number, first, second, messages: room.messages, closed });
+            let Room { number, messages, .. } = *room;
+            io.report(&Event::Relay(report::Relay::Room { number, first, second, messages, closed }));
         }
     }
 }
@@ -192,11 +194,11 @@ impl Service for Relay {
     fn signal(&mut self, io: &mut dyn Io, signal: Signal) {
         match signal {
             Signal::Stop | Signal::Goodbye => self.disconnect_all(io),
-            Signal::Status => io.report(&Event::Status {
+            Signal::Status => io.report(&Event::Relay(report::Relay::Status {
                 clients: self.clients.len(),
                 rooms: self.hall.rooms(),
                 waiting: self.hall.waiting(),
-            }),
+            })),
         }
     }
 

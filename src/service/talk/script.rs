@@ -9,7 +9,7 @@ use super::LEAVE;
 use super::calls::Calls;
 use crate::error::{Error, Result};
 use crate::net::FourTuple;
-use crate::report::{Escaped, Event, Short, TestOutcome};
+use crate::report::{Escaped, Event, Short, Talk, TestOutcome};
 use crate::service::{Ack, Closed, ConnectionId, Echo, Io, Prefix, Reply, Service, Signal, Timer};
 
 /// How many foreign bytes a failure shows.
@@ -176,7 +176,7 @@ impl Script {
     fn fail(&mut self, io: &mut dyn Io, words: impl AsRef<[u8]>) {
         let Some(Waiting { case: failed, .. }) = self.waiting.take() else { return };
         let mut tell = |case: &Case, outcome| {
-            io.report(&Event::Test { name: case.name, sent: case.sent.len(), outcome });
+            io.report(&Event::Talk(Talk::Test { name: case.name, sent: case.sent.len(), outcome }));
         };
         tell(&failed, TestOutcome::Failed(words.as_ref()));
         self.cases.by_ref().for_each(|case| tell(&case, TestOutcome::NotRun));
@@ -235,7 +235,9 @@ impl Service for Script {
         let whole = match &self.expect {
             Some(_) => waiting.check(bytes),
             None => learn(waiting, bytes).map(|learned| {
-                learned.iter().for_each(|expect| io.report(&Event::Expect { reply: &expect.to_string() }));
+                if let Some(expect) = &learned {
+                    io.report(&Event::Talk(Talk::Expect { reply: &expect.to_string() }));
+                }
                 self.expect = learned;
                 self.expect.is_some()
             }),
@@ -246,7 +248,7 @@ impl Service for Script {
             Ok(true) => {
                 let rtt = waiting.since.elapsed();
                 let (name, sent) = (waiting.case.name, waiting.case.sent.len());
-                io.report(&Event::Test { name, sent, outcome: TestOutcome::Passed(rtt) });
+                io.report(&Event::Talk(Talk::Test { name, sent, outcome: TestOutcome::Passed(rtt) }));
                 self.passed += 1;
                 self.waiting = None;
                 self.send_next(io, id);

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use super::lines::{Lines, Piece};
-use crate::report::{Event, Harmless};
+use crate::report::{Event, Harmless, Talk};
 
 /// What is made of the bytes that arrive.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,7 +57,7 @@ impl View {
     fn shown(&self, piece: &Piece) -> Vec<u8> {
         let (by, text) = self.speaker(piece);
         let line = match (self.show, by) {
-            (Show::Json, by) => Event::Said { by, text, unfinished: !piece.ends }.json(),
+            (Show::Json, by) => Event::Talk(Talk::Said { by, text, unfinished: !piece.ends }).json(),
             (_, b"*") => format!("* {}", Harmless(text)),
             (_, by) => format!("{}: {}", Harmless(by), Harmless(text)),
         };

@@ -6,7 +6,7 @@ use super::turns::Turns;
 use super::view::Show;
 use super::{Speaker, TURN, Talk};
 use crate::net::any_local;
-use crate::report::{Event, Short};
+use crate::report::{self, Event, Short};
 use crate::service::Io;
 
 impl Talk {
@@ -45,7 +45,7 @@ impl Talk {
     pub(super) fn notice(&self, io: &mut dyn Io, words: &str) {
         self.say_here(io, words);
         if self.plan.show != Show::Lines {
-            io.report(&Event::Notice { words });
+            io.report(&Event::Talk(report::Talk::Notice { words }));
         }
     }
 
@@ -73,6 +73,7 @@ impl Talk {
         };
         let (sent, unsent) = self.outgoing.counts();
         let state = self.state.word();
-        Some(Event::Conversation { state, local, remote, received: self.received, sent, unsent })
+        let received = self.received;
+        Some(Event::Talk(report::Talk::Conversation { state, local, remote, received, sent, unsent }))
     }
 }

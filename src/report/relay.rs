@@ -1,0 +1,119 @@
+//! What a relay tells.
+
+use std::fmt::{self, Display};
+use std::net::SocketAddr;
+
+use super::line::Line;
+use super::values::CloseReason;
+
+/// A line of a relay.
+#[derive(Clone, Copy, Debug)]
+pub enum Relay<'a> {
+    /// How full it is.
+    Status {
+        /// Connections.
+        clients: usize,
+        /// Pairs.
+        rooms: usize,
+        /// Clients without a partner.
+        waiting: usize,
+    },
+    /// Where a client is now.
+    Client {
+        /// Its name.
+        name: &'a str,
+        /// Its address.
+        remote: SocketAddr,
+        /// Where it is.
+        state: ClientState,
+    },
+    /// A pair was made or parted.
+    Room {
+        /// Which one, counted from 1.
+        number: u64,
+        /// The one who had waited.
+        first: SocketAddr,
+        /// The other.
+        second: SocketAddr,
+        /// Lines passed.
+        messages: u64,
+        /// How it ended, once it has.
+        closed: Option<Parting>,
+    },
+}
+
+/// Where a client of a relay is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ClientState {
+    /// It has no partner yet.
+    Waiting,
+    /// It is in a room.
+    Connected,
+    /// Its connection has ended.
+    Disconnected(CloseReason),
+}
+
+/// How a room came to its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Parting {
+    /// One said `exit`.
+    Exit,
+    /// One sent FIN.
+    Fin,
+    /// One sent a line longer than `--max-line` allows.
+    LineTooLong,
+    /// The connection of one ended otherwise, as `client … state=disconnected` tells.
+    Lost,
+    /// The relay ended.
+    Stop,
+}
+
+impl Display for Parting {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Exit => "exit",
+            Self::Fin => "fin",
+            Self::LineTooLong => "line-too-long",
+            Self::Lost => "lost",
+            Self::Stop => "stop",
+        })
+    }
+}
+
+impl Relay<'_> {
+    pub(super) fn word(&self) -> &'static str {
+        match self {
+            Self::Status { .. } => "status",
+            Self::Client { .. } => "client",
+            Self::Room { .. } => "room",
+        }
+    }
+
+    pub(super) fn fields<'l>(&self, line: &'l mut Line) -> &'l mut Line {
+        match *self {
+            Self::Status { clients, rooms, waiting } => line
+                .number("clients", clients as u64)
+                .number("rooms", rooms as u64)
+                .number("waiting", waiting as u64),
+            Self::Client { name, remote, state } => {
+                line.field("name", name).field("remote", remote);
+                match state {
+                    ClientState::Waiting => line.field("state", "waiting"),
+                    ClientState::Connected => line.field("state", "connected"),
+                    ClientState::Disconnected(reason) => {
+                        line.field("state", "disconnected").field("reason", reason)
+                    }
+                }
+            }
+            Self::Room { number, first, second, messages, closed } => {
+                line.number("number", number).field("first", first).field("second", second);
+                match closed {
+                    None => line.field("state", "open"),
+                    Some(parting) => {
+                        line.field("state", "closed").field("reason", parting).number("messages", messages)
+                    }
+                }
+            }
+        }
+    }
+}

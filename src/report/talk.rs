@@ -1,0 +1,102 @@
+//! What a conversation tells.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use super::line::Line;
+
+/// A line of a conversation.
+#[derive(Clone, Copy, Debug)]
+pub enum Talk<'a> {
+    /// Somebody said something.
+    Said {
+        /// Who: a name, `remote` where none is known, `*` for a relay itself.
+        by: &'a [u8],
+        /// What, without its newline.
+        text: &'a [u8],
+        /// No newline stood behind it, so far.
+        unfinished: bool,
+    },
+    /// A word of ours to the one who sits here.
+    Notice {
+        /// What it says.
+        words: &'a str,
+    },
+    /// What the replies to a test should be, learned from the first one.
+    Expect {
+        /// Their rule.
+        reply: &'a str,
+    },
+    /// A case of a test is over.
+    Test {
+        /// Which one.
+        name: &'a str,
+        /// Bytes.
+        sent: usize,
+        /// What came of it.
+        outcome: TestOutcome<'a>,
+    },
+    /// How the conversation stands.
+    Conversation {
+        /// A word for it.
+        state: &'a str,
+        /// The address that is called from, or listened at.
+        local: SocketAddr,
+        /// The other side's, where there is one.
+        remote: Option<SocketAddr>,
+        /// Bytes.
+        received: u64,
+        /// Bytes.
+        sent: u64,
+        /// Bytes that the kernel has not taken yet.
+        unsent: usize,
+    },
+}
+
+/// What came of sending something to see what is replied.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TestOutcome<'a> {
+    /// The reply was as expected, its last byte there after this time.
+    Passed(Duration),
+    /// It was not, as these words tell.
+    Failed(&'a [u8]),
+    /// An earlier one failed.
+    NotRun,
+}
+
+impl Talk<'_> {
+    pub(super) fn word(&self) -> &'static str {
+        match self {
+            Self::Said { .. } => "said",
+            Self::Notice { .. } => "notice",
+            Self::Expect { .. } => "expect",
+            Self::Test { .. } => "test",
+            Self::Conversation { .. } => "conversation",
+        }
+    }
+
+    pub(super) fn fields<'l>(&self, line: &'l mut Line) -> &'l mut Line {
+        match *self {
+            Self::Said { by, text, unfinished } => {
+                line.text("by", by).whole_text("text", text).mark("unfinished", unfinished)
+            }
+            Self::Notice { words } => line.text("words", words.as_bytes()),
+            Self::Expect { reply } => line.text("reply", reply.as_bytes()),
+            Self::Test { name, sent, outcome } => {
+                line.field("name", name).number("sent", sent as u64);
+                match outcome {
+                    TestOutcome::Passed(rtt) => line.field("outcome", "passed").duration("rtt", rtt),
+                    TestOutcome::Failed(words) => line.field("outcome", "failed").text("words", words),
+                    TestOutcome::NotRun => line.field("outcome", "not-run"),
+                }
+            }
+            Self::Conversation { state, local, remote, received, sent, unsent } => {
+                line.field("state", state).field("local", local);
+                if let Some(remote) = remote {
+                    line.field("remote", remote);
+                }
+                line.number("received", received).number("sent", sent).number("unsent", unsent as u64)
+            }
+        }
+    }
+}
