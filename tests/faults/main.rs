@@ -95,7 +95,8 @@ fn judge(outcomes: &[Outcome]) {
     let name = |outcome: &Outcome| (outcome.program, outcome.fault.call);
     let reached: BTreeSet<_> = outcomes.iter().filter(|outcome| outcome.faults > 0).map(name).collect();
     let all: BTreeSet<_> = outcomes.iter().map(name).collect();
-    assert_eq!(reached, all, "the load does not lead to every call");
+    let unreached: Vec<_> = all.difference(&reached).collect();
+    assert!(unreached.is_empty(), "the load never leads to {unreached:?}");
 }
 
 /// Fails if the listener makes a call under this load that is neither made to fail nor left out for a reason.
@@ -136,7 +137,9 @@ fn faults_of_model(model: &'static str, accepting: &'static [calls::Call]) -> im
 fn conversations(server: SocketAddr) -> impl Iterator<Item = Case> {
     calls_are_known("relay", &rooms::fill(None).unwrap().0, &[calls::LISTENER]);
     calls_are_known("talk", &talks::talk_called(None).unwrap().0, &[calls::TALKING]);
-    let relay = faults(calls::LISTENER, TIMES).map(Case::Relay);
+    // It listens on one address, so it asks no connection for its own; and after so few, malloc gives back nothing.
+    let reached = |fault: &Fault| !["getsockname", "madvise"].contains(&fault.call);
+    let relay = faults(calls::LISTENER, TIMES).filter(reached).map(Case::Relay);
     let calling = faults(calls::CALLING, TIMES).map(move |fault| Case::TalkCalling(fault, server));
     let called = faults(calls::TALKING, TIMES).map(Case::TalkCalled);
     let terminal = faults(calls::TERMINAL, TIMES).chain(faults(calls::TERMINAL_FOR_GOOD, &[EVERY_TIME]));
