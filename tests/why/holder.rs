@@ -187,6 +187,9 @@ fn an_ordinary_user_is_told_what_cannot_be_seen_and_what_it_means() {
     let end = ask(&["80"]).with_status(1);
     assert!(end.stdout.contains("fails at bind with EACCES"), "{}", end.stdout);
     assert!(end.stdout.contains("another port: 8080 [tried out]"), "{}", end.stdout);
+    sysctl("ipv4/ip_unprivileged_port_start", "20000");
+    let end = ask(&["80"]).with_status(1);
+    assert!(end.stdout.contains("another port: 20000 [tried out]"), "{}", end.stdout);
 }
 
 #[test]

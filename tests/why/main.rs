@@ -10,5 +10,6 @@ mod agrees;
 mod holder;
 mod remarks;
 mod scene;
+mod steps;
 mod time;
 mod usage;
