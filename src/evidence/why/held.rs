@@ -55,21 +55,15 @@ impl Held<'_> {
         self.answer.in_the_way.iter().map(|found| &found.holder)
     }
 
-    fn all(&self) -> impl Iterator<Item = &Holder> {
-        self.in_the_way().chain(&self.answer.beside)
-    }
-
     /// Options on the new socket alone.
     fn set(&self) -> Vec<Step> {
         let mut found: Vec<&[Set]> = Vec::new();
-        let dual_stack =
-            self.answer.in_the_way.iter().all(|found| {
-                found.conflict.is_some_and(|conflict| conflict.overlap == Overlap::NewIsDualStack)
-            });
-        let v6_only: &[&[Set]] = if dual_stack { &[&[Set::V6Only(true)]] } else { &[] };
-        for sets in SETS.iter().chain(v6_only) {
+        for sets in SETS.into_iter().chain([&[Set::V6Only(true)][..]]) {
             let is_more = found.iter().any(|smaller| smaller.iter().all(|set| sets.contains(set)));
-            if !is_more && self.is_changed_by(sets) && may_have(&self.with(sets), self.all().map(claim)) {
+            if !is_more
+                && self.is_changed_by(sets)
+                && may_have(&self.with(sets), self.in_the_way().map(claim))
+            {
                 found.push(sets);
             }
         }
@@ -110,11 +104,8 @@ impl Held<'_> {
             }
             claim
         };
-        let others = || self.answer.beside.iter().map(claim);
-        SETS.into_iter().find(|sets| {
-            let changed = self.in_the_way().map(|holder| with(holder, sets));
-            may_have(&self.with(sets), changed.chain(others()))
-        })
+        SETS.into_iter()
+            .find(|sets| may_have(&self.with(sets), self.in_the_way().map(|holder| with(holder, sets))))
     }
 
     fn wait(&self) -> Option<Step> {
@@ -140,7 +131,9 @@ impl Held<'_> {
         });
         let uid = users.next()??;
         let new = Newcomer { uid, ..self.with(&[Set::ReusePort]) };
-        may_have(&new, self.all().map(claim)).then_some(Step::User(uid))
+        // Those beside share the address with us, and perhaps not with that user.
+        let all = self.in_the_way().chain(&self.answer.beside);
+        may_have(&new, all.map(claim)).then_some(Step::User(uid))
     }
 
     fn stop(&self) -> Option<Step> {
@@ -152,7 +145,7 @@ impl Held<'_> {
                 if geteuid().is_root() { "it is in another PID namespace" } else { "root sees which it is" };
             return Some(Step::Elsewhere(format!("stop the process that has it: {named}")));
         };
-        let left: Vec<Claim> = self.all().filter_map(|holder| after_end(holder, &processes)).collect();
+        let left: Vec<Claim> = self.in_the_way().filter_map(|holder| after_end(holder, &processes)).collect();
         let leftover = if may_have(&self.with(&[]), left.iter().copied()) {
             Leftover::Nothing
         } else if may_have(&self.with(&[Set::ReuseAddress]), left.iter().copied()) {
@@ -166,7 +159,7 @@ impl Held<'_> {
     fn next_time(&self) -> Option<Step> {
         let all_wait = self.in_the_way().all(|holder| stage(&holder.row) == Stage::Waiting);
         let sets = all_wait.then(|| self.helping_both())??;
-        let shared_already = may_have(&self.with(sets), self.all().map(claim));
+        let shared_already = may_have(&self.with(sets), self.in_the_way().map(claim));
         (!shared_already).then(|| Step::NextTime(sets.to_vec()))
     }
 
