@@ -2,10 +2,10 @@
 
 mod accept;
 mod blocking;
+mod client;
 mod clock;
 mod connection;
 mod connections;
-mod conversation;
 mod event_loop;
 mod exhaustion;
 mod fork_per_client;

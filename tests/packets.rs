@@ -12,9 +12,9 @@ use std::process::Command;
 use std::thread;
 use std::time::Instant;
 
-use fourtuple::evidence::conversation::Conversations;
 use fourtuple::evidence::pcapng;
 use fourtuple::evidence::segment::Segment;
+use fourtuple::evidence::sequence::SequenceSpaces;
 use fourtuple::net::TcpState;
 use nix::sys::signal::Signal;
 use program::client::{accept, connect, read_to_fin, reset, round_trip};
@@ -185,10 +185,10 @@ fn a_segment_of_64_kib_is_captured_whole() {
     let segments = segments(&packets.file());
     assert!(segments.iter().any(|segment| segment.length > 60_000));
     // On a busy machine a tail is sent again before its acknowledgement is processed.
-    let mut conversations = Conversations::default();
+    let mut spaces = SequenceSpaces::default();
     let bytes: usize = segments
         .iter()
-        .filter(|segment| !conversations.place(segment).retransmission)
+        .filter(|segment| !spaces.place(segment).retransmission)
         .map(|segment| segment.length)
         .sum();
     assert_eq!(bytes, 2 * 20 * 200_000);

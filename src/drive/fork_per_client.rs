@@ -15,7 +15,7 @@ use nix::unistd::{self, ForkResult, Pid, close, getpid, getppid};
 use socket2::Socket;
 
 use super::blocking::{Front, Model};
-use super::conversation::{Client, serve};
+use super::client::{Client, serve};
 use super::event_loop::Ended;
 use super::gauge::Gauge;
 use crate::error::{Error, Result};

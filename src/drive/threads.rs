@@ -14,7 +14,7 @@ use signal_hook::flag;
 use socket2::Socket;
 
 use super::blocking::Front;
-use super::conversation::{Client, serve};
+use super::client::{Client, serve};
 use super::gauge::Gauge;
 use super::signals::Waker;
 use crate::error::{Error, Result};

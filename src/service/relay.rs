@@ -24,7 +24,7 @@ use crate::net::FourTuple;
 use crate::report::{self, ClientState, Event, Parting, Totals};
 use client::{Client, Standing};
 use hall::{Hall, Room};
-use lines::{Added, Lines};
+use lines::{Added, LineBuffer};
 
 pub use name::{Name, RULE};
 
@@ -119,7 +119,7 @@ impl Service for Relay {
             remote: tuple.remote,
             name: None,
             unnamed: true,
-            lines: Lines::default(),
+            lines: LineBuffer::default(),
             standing: Standing::New,
             blocked: false,
             paused: false,

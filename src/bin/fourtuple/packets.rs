@@ -15,7 +15,7 @@ use fourtuple::evidence::pcapng::{self, Writer};
 use fourtuple::evidence::segment::{Link, Segment};
 use fourtuple::report::{Format, Line, Output, say};
 
-use line::{Lines, Name, parse_name};
+use line::{Name, Printer, parse_name};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -91,8 +91,8 @@ impl PacketsArgs {
             || [segment.from, segment.to].iter().any(|address| self.port.contains(&address.port()))
     }
 
-    fn lines(&self) -> Lines<'_> {
-        Lines::new(self.format, &self.name)
+    fn printer(&self) -> Printer<'_> {
+        Printer::new(self.format, &self.name)
     }
 
     fn most(&self) -> usize {
@@ -110,13 +110,13 @@ pub fn run(args: &PacketsArgs) -> Result<ExitCode> {
 
 fn show_file(args: &PacketsArgs, path: &Path) -> Result<ExitCode> {
     let mut output = BufWriter::new(io::stdout().lock());
-    let mut lines = args.lines();
+    let mut printer = args.printer();
     let mut left = args.most();
     let mut outcome = Ok(ExitCode::SUCCESS);
     for segment in pcapng::read(path)? {
         match segment {
             Ok(segment) if args.matches(&segment) => {
-                let line = lines.line(&segment);
+                let line = printer.line(&segment);
                 if !args.quiet
                     && let Err(error) = writeln!(output, "{line}")
                 {
@@ -172,7 +172,7 @@ fn capturing(format: Format) -> String {
 struct Sink<'a> {
     args: &'a PacketsArgs,
     output: Output,
-    lines: Lines<'a>,
+    printer: Printer<'a>,
     file: Option<Writer>,
     taken: usize,
 }
@@ -180,7 +180,7 @@ struct Sink<'a> {
 impl<'a> Sink<'a> {
     fn open(args: &'a PacketsArgs) -> Result<Self> {
         let file = args.write.as_deref().map(Writer::create).transpose()?;
-        Ok(Self { args, output: Output::stdout(args.format), lines: args.lines(), file, taken: 0 })
+        Ok(Self { args, output: Output::stdout(args.format), printer: args.printer(), file, taken: 0 })
     }
 
     fn is_full(&self) -> bool {
@@ -197,7 +197,7 @@ impl<'a> Sink<'a> {
             file.write(packet)?;
         }
         if !self.args.quiet {
-            self.output.line(self.lines.line(&segment));
+            self.output.line(self.printer.line(&segment));
         }
         Ok(())
     }

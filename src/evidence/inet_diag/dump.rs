@@ -1,4 +1,4 @@
-//! The conversation over netlink(7): one request, replies in many datagrams, an end or an error.
+//! The exchange over netlink(7): one request, replies in many datagrams, an end or an error.
 
 use std::io;
 use std::ops::ControlFlow;

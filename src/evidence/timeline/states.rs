@@ -12,8 +12,8 @@ use TcpState::{
 use super::Sample;
 use super::connection::{Basis, Entry, Passed, StateChange, What};
 use super::end::End;
-use crate::evidence::conversation::Conversations;
 use crate::evidence::segment::Segment;
+use crate::evidence::sequence::SequenceSpaces;
 use crate::net::TcpState;
 
 /// A state that lasted so long was not too short to be sampled, even by a sampler that had to wait its turn.
@@ -53,7 +53,7 @@ struct Walk<'a> {
     ends: [SocketAddr; 2],
     refuted: &'a HashSet<Inference>,
     known: [End; 2],
-    conversations: Conversations,
+    spaces: SequenceSpaces,
     entries: Vec<Entry>,
     /// The index in `entries` from which on a sample may confirm an inference, for each end.
     unconfirmed: [usize; 2],
@@ -67,7 +67,7 @@ impl<'a> Walk<'a> {
             ends,
             refuted,
             known: [End::default(), End::default()],
-            conversations: Conversations::default(),
+            spaces: SequenceSpaces::default(),
             entries: Vec::new(),
             unconfirmed: [0, 0],
             waiting: [VecDeque::new(), VecDeque::new()],
@@ -93,7 +93,7 @@ impl<'a> Walk<'a> {
 
     fn segment(&mut self, number: usize, segment: &Segment) {
         let (from, to) = (self.index(segment.from), self.index(segment.to));
-        let place = self.conversations.place(segment);
+        let place = self.spaces.place(segment);
         let passed = Passed {
             number,
             from,

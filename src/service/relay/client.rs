@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use super::lines::Lines;
+use super::lines::LineBuffer;
 use super::name::Name;
 use crate::report::Parting;
 
@@ -13,7 +13,7 @@ pub struct Client {
     /// Its next line may say its name.
     pub unnamed: bool,
     /// What it said that has not been passed on.
-    pub lines: Lines,
+    pub lines: LineBuffer,
     pub standing: Standing,
     /// The kernel does not take all that it is sent.
     pub blocked: bool,

@@ -2,7 +2,7 @@
 
 /// What a client has said and nobody has been told yet: whole lines, then the beginning of one.
 #[derive(Debug, Default)]
-pub struct Lines {
+pub struct LineBuffer {
     bytes: Vec<u8>,
     /// Up to here they have been taken.
     taken: usize,
@@ -21,7 +21,7 @@ pub enum Added {
     TooLong,
 }
 
-impl Lines {
+impl LineBuffer {
     /// Adds what arrived; a line may be `longest` bytes long, its end not counted.
     pub fn add(&mut self, bytes: &[u8], longest: usize) -> Added {
         self.bytes.reserve(bytes.len());
@@ -106,7 +106,7 @@ fn content(line: &[u8]) -> &[u8] {
 mod tests {
     use super::*;
 
-    fn all(lines: &mut Lines) -> Vec<String> {
+    fn all(lines: &mut LineBuffer) -> Vec<String> {
         std::iter::from_fn(|| lines.take(|line| String::from_utf8_lossy(line).into_owned())).collect()
     }
 
@@ -114,7 +114,7 @@ mod tests {
     fn lines_come_out_whole_however_they_arrive() {
         let text = b"one\ntwo\r\n\nthree\xff";
         for step in 1..text.len() {
-            let mut lines = Lines::default();
+            let mut lines = LineBuffer::default();
             for piece in text.chunks(step) {
                 assert_eq!(lines.add(piece, 10), Added::Kept);
             }
@@ -127,7 +127,7 @@ mod tests {
 
     #[test]
     fn nothing_kept_is_no_memory() {
-        let mut lines = Lines::default();
+        let mut lines = LineBuffer::default();
         lines.add(b"one\ntwo\n", 10);
         all(&mut lines);
         assert_eq!(lines.bytes.capacity(), 0);
@@ -138,7 +138,7 @@ mod tests {
     #[test]
     fn a_line_may_be_as_long_as_allowed_and_no_longer() {
         for end in ["\n", "\r\n"] {
-            let mut lines = Lines::default();
+            let mut lines = LineBuffer::default();
             assert_eq!(lines.add(format!("1234{end}").as_bytes(), 4), Added::Kept);
             assert_eq!(lines.add(format!("12345{end}").as_bytes(), 4), Added::TooLong);
             assert_eq!(all(&mut lines), ["1234"]);
@@ -147,7 +147,7 @@ mod tests {
 
     #[test]
     fn a_line_that_never_ends_is_kept_no_longer_than_allowed() {
-        let mut lines = Lines::default();
+        let mut lines = LineBuffer::default();
         assert_eq!(lines.add(b"before\n1234", 6), Added::Kept);
         assert_eq!(lines.add(b"567", 6), Added::TooLong);
         assert_eq!(lines.len(), 7);
@@ -156,7 +156,7 @@ mod tests {
 
     #[test]
     fn exit_is_a_line_of_its_own_and_the_last_one() {
-        let mut lines = Lines::default();
+        let mut lines = LineBuffer::default();
         assert_eq!(lines.add(b"exits\n exit\nexi", 10), Added::Kept);
         assert_eq!(lines.add(b"t\r\nafter\n", 10), Added::Exit);
         assert_eq!(all(&mut lines), ["exits", " exit"]);

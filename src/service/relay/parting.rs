@@ -2,7 +2,7 @@
 
 use super::Relay;
 use super::client::Standing;
-use super::lines::Lines;
+use super::lines::LineBuffer;
 use crate::report::Parting;
 use crate::service::{ConnectionId, Io, Timer};
 
@@ -44,7 +44,7 @@ impl Relay {
     pub(super) fn dismiss(&mut self, io: &mut dyn Io, id: ConnectionId) {
         let Some(client) = self.clients.get_mut(&id) else { return };
         client.standing = Standing::Dismissed;
-        client.lines = Lines::default();
+        client.lines = LineBuffer::default();
         self.throttle(io, id);
         io.finish(id);
         io.after(id, Timer::Answer, self.plan.patience);

@@ -1,11 +1,11 @@
-//! Lines out of a stream that keeps no boundaries, each in bounded pieces.
+//! LineSplitter out of a stream that keeps no boundaries, each in bounded pieces.
 
 /// A line of so many bytes without an end is not waited for any longer: what there is of it is a piece.
 const LONGEST: usize = 64 * 1024;
 
 /// Bytes that arrive, cut into lines.
 #[derive(Debug, Default)]
-pub struct Lines {
+pub struct LineSplitter {
     /// The beginning of a line, or of a further piece of one, whose end has not come.
     held: Vec<u8>,
 }
@@ -19,7 +19,7 @@ pub struct Piece {
     pub ends: bool,
 }
 
-impl Lines {
+impl LineSplitter {
     /// The lines, and pieces of long lines, that `bytes` complete.
     pub fn take(&mut self, bytes: &[u8]) -> Vec<Piece> {
         let mut pieces = Vec::new();
@@ -86,7 +86,7 @@ mod tests {
 
     #[test]
     fn lines_come_whole_however_they_are_cut() {
-        let mut lines = Lines::default();
+        let mut lines = LineSplitter::default();
         assert_eq!(texts(&lines.take(b"one\ntwo\nthr")), ["one$", "two$"]);
         assert!(lines.unfinished());
         assert_eq!(texts(&lines.take(b"ee\n\n")), ["three$", "$"]);
@@ -95,7 +95,7 @@ mod tests {
 
     #[test]
     fn a_long_line_comes_in_pieces() {
-        let mut lines = Lines::default();
+        let mut lines = LineSplitter::default();
         let pieces = lines.take(&[b'x'; LONGEST]);
         assert_eq!((pieces.len(), pieces[0].text.len(), pieces[0].ends), (1, LONGEST, false));
         assert_eq!(texts(&lines.take(b"end\n")), ["end$"]);
@@ -105,7 +105,7 @@ mod tests {
     fn a_character_is_not_cut_in_two() {
         for (character, length) in [("é", 2), ("日", 3), ("🦀", 4)] {
             for cut in 1..length {
-                let mut lines = Lines::default();
+                let mut lines = LineSplitter::default();
                 let (before, after) = character.as_bytes().split_at(cut);
                 lines.take(&[b"a", before].concat());
                 assert_eq!(lines.so_far().unwrap().text, b"a", "{character} {cut}");
@@ -118,11 +118,11 @@ mod tests {
     #[test]
     fn bytes_that_begin_no_character_are_not_held_back() {
         for bytes in [&b"a\xff"[..], b"a\x80\x80", b"a\xc0", b"\xe6\x97a"] {
-            let mut lines = Lines::default();
+            let mut lines = LineSplitter::default();
             lines.take(bytes);
             assert_eq!(lines.so_far().unwrap().text, bytes, "{}", bytes.escape_ascii());
         }
-        let mut lines = Lines::default();
+        let mut lines = LineSplitter::default();
         lines.take(b"a\xe6\x97");
         lines.so_far();
         assert_eq!(lines.rest().unwrap().text, b"\xe6\x97");
@@ -133,7 +133,7 @@ mod tests {
 
         #[test]
         fn nothing_is_lost_or_moved(reads in proptest::collection::vec("(é|🦀|a|\n){0,4}", 0..12), cut in 0..9_usize) {
-            let (mut lines, mut shown) = (Lines::default(), Vec::new());
+            let (mut lines, mut shown) = (LineSplitter::default(), Vec::new());
             let sent: Vec<u8> = reads.concat().into_bytes();
             for read in sent.chunks(cut + 1) {
                 for piece in lines.take(read).into_iter().chain(if cut % 2 == 0 { lines.so_far() } else { None }) {

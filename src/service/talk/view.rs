@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use super::lines::{Lines, Piece};
+use super::lines::{LineSplitter, Piece};
 use crate::report::{Event, Harmless, Talk};
 
 /// What is made of the bytes that arrive.
@@ -22,12 +22,12 @@ pub struct View {
     show: Show,
     /// A relay's lines say by themselves who speaks.
     relay: bool,
-    lines: Lines,
+    lines: LineSplitter,
 }
 
 impl View {
     pub fn new(show: Show, relay: bool) -> Self {
-        Self { show, relay, lines: Lines::default() }
+        Self { show, relay, lines: LineSplitter::default() }
     }
 
     /// What to write now that these bytes have arrived.

@@ -3,8 +3,8 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use fourtuple::evidence::conversation::{Conversations, Place};
 use fourtuple::evidence::segment::Segment;
+use fourtuple::evidence::sequence::{Place, SequenceSpaces};
 use fourtuple::report::{Format, Line};
 
 /// What is shown in place of an address.
@@ -26,21 +26,21 @@ pub fn parse_name(text: &str) -> Result<Name, String> {
 }
 
 /// Makes lines of segments in the order they were captured.
-pub struct Lines<'a> {
+pub struct Printer<'a> {
     format: Format,
     names: &'a [Name],
-    conversations: Conversations,
+    spaces: SequenceSpaces,
     first: Option<Duration>,
 }
 
-impl<'a> Lines<'a> {
+impl<'a> Printer<'a> {
     pub fn new(format: Format, names: &'a [Name]) -> Self {
-        Self { format, names, conversations: Conversations::default(), first: None }
+        Self { format, names, spaces: SequenceSpaces::default(), first: None }
     }
 
     /// The line of the next segment.
     pub fn line(&mut self, segment: &Segment) -> String {
-        let place = self.conversations.place(segment);
+        let place = self.spaces.place(segment);
         let first = *self.first.get_or_insert(segment.time);
         let mut line = Line::at(self.format, "segment", segment.time);
         match self.format {

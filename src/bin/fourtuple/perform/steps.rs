@@ -17,6 +17,19 @@ pub struct Step {
     pub call: Call,
 }
 
+impl Step {
+    /// The name that its line begins with.
+    pub fn named(&self) -> Option<&str> {
+        self.socket.as_deref().filter(|_| self.call.has_socket())
+    }
+
+    /// What an error is about: the name and the arguments.
+    pub fn subject(&self) -> String {
+        let prefix = self.named().map(|name| format!("{name} ")).unwrap_or_default();
+        format!("{prefix}{}", self.call.arguments())
+    }
+}
+
 /// A call and its arguments.
 #[derive(Debug)]
 pub enum Call {

@@ -23,11 +23,11 @@ const PATIENCE: Duration = Duration::from_secs(300);
 
 /// All holders, and what each has said last.
 pub struct Crew {
-    holders: Vec<Holder>,
+    holders: Vec<HolderProcess>,
     said: Receiver<(usize, Option<Progress>)>,
 }
 
-struct Holder {
+struct HolderProcess {
     child: Child,
     /// Closed when this process ends, however it ends.
     _lifeline: ChildStdin,
@@ -54,7 +54,11 @@ impl Crew {
                 timeout: args.reply_timeout,
                 finish: args.close == Close::Fin,
             };
-            Holder::start(number, &Order { plan, connect_timeout: args.connect_timeout }, sender.clone())
+            HolderProcess::start(
+                number,
+                &Order { plan, connect_timeout: args.connect_timeout },
+                sender.clone(),
+            )
         });
         Ok(Self { holders: holders.collect::<Result<_>>()?, said })
     }
@@ -146,7 +150,7 @@ fn shares(all: Range<usize>, processes: usize) -> impl Iterator<Item = Range<usi
     (0..processes).map(move |share| begin(share)..begin(share + 1))
 }
 
-impl Holder {
+impl HolderProcess {
     /// In a process group of its own: Ctrl-C reaches this process alone, which then ends its holders.
     fn start(number: usize, order: &Order, said: Sender<(usize, Option<Progress>)>) -> Result<Self> {
         let executable = current_exe().map_err(|error| Error::new("readlink", "/proc/self/exe", error))?;

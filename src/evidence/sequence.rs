@@ -20,9 +20,9 @@ pub struct Place {
     pub retransmission: bool,
 }
 
-/// Follows connections, segment by segment, in the order they were captured.
+/// The sequence number spaces of connections (RFC 9293 §3.4), followed segment by segment as they were captured.
 #[derive(Default)]
-pub struct Conversations(HashMap<(SocketAddr, SocketAddr), Direction>);
+pub struct SequenceSpaces(HashMap<(SocketAddr, SocketAddr), Direction>);
 
 /// What one side has sent.
 struct Direction {
@@ -36,7 +36,7 @@ struct Direction {
     gaps: Vec<(u32, u32)>,
 }
 
-impl Conversations {
+impl SequenceSpaces {
     /// Follows `segment` and tells its place.
     pub fn place(&mut self, segment: &Segment) -> Place {
         let (ahead, back) = ((segment.from, segment.to), (segment.to, segment.from));
@@ -151,10 +151,10 @@ mod tests {
 
     /// The places of segments as `seq ack`, and `again` for a retransmission.
     fn places(segments: &[Sent]) -> Vec<String> {
-        let mut conversations = Conversations::default();
+        let mut spaces = SequenceSpaces::default();
         let place = |&(from, to, flags, sequence, acknowledgement, length): &Sent| {
             let at = |port| SocketAddr::from(([127, 0, 0, 1], port));
-            let place = conversations.place(&Segment {
+            let place = spaces.place(&Segment {
                 time: Duration::ZERO,
                 from: at(from),
                 to: at(to),

@@ -72,8 +72,8 @@ pub fn serve(client: &Client, reply: impl Reply, drain: Duration, reporter: &Rep
     reporter.report(&Event::Accepted { local, remote });
     let opened = Instant::now();
     let pieces = Pieces::default();
-    let mut conversation = Conversation { client, reply, pieces, reporter, received: 0, sent: 0 };
-    let reason = match conversation.converse(drain) {
+    let mut serving = Serving { client, reply, pieces, reporter, received: 0, sent: 0 };
+    let reason = match serving.run(drain) {
         _ if client.is(ABORTED) => CloseReason::Abort,
         Ok(reason) | Err(reason) => reason,
     };
@@ -81,11 +81,11 @@ pub fn serve(client: &Client, reply: impl Reply, drain: Duration, reporter: &Rep
         // RST instead of FIN: the kernel would go on trying to send to somebody who does not read.
         let _ = client.socket.set_linger(Some(Duration::ZERO));
     }
-    let Conversation { received, sent, .. } = conversation;
+    let Serving { received, sent, .. } = serving;
     Closed { tuple: client.tuple, reason, received, sent, duration: opened.elapsed() }
 }
 
-struct Conversation<'a, R> {
+struct Serving<'a, R> {
     client: &'a Client,
     reply: R,
     pieces: Pieces,
@@ -94,9 +94,9 @@ struct Conversation<'a, R> {
     sent: u64,
 }
 
-impl<R: Reply> Conversation<'_, R> {
+impl<R: Reply> Serving<'_, R> {
     /// Answers until one side is at its end; the reason, whether it is a failure or not.
-    fn converse(&mut self, drain: Duration) -> Result<CloseReason, CloseReason> {
+    fn run(&mut self, drain: Duration) -> Result<CloseReason, CloseReason> {
         // The answer to one read must not be too long to keep.
         let mut buffer = vec![0; (BUFFER / self.reply.growth()).max(1)];
         while !self.client.is(FINISHING) {

@@ -1,0 +1,38 @@
+//! What has been told.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use fourtuple::report::Reporter;
+
+/// The lines told so far. Both threads tell: one the calls that returned, the other the call that did not.
+#[derive(Clone)]
+pub struct Transcript {
+    pub reporter: Reporter,
+    told: Arc<Mutex<Told>>,
+}
+
+#[derive(Default)]
+pub struct Told {
+    /// The step whose call has begun and is not told yet.
+    pub begun: Option<usize>,
+    /// Nothing more is to be told.
+    pub broken_off: bool,
+}
+
+impl Transcript {
+    /// Nothing so far.
+    pub fn of(reporter: Reporter) -> Self {
+        Self { reporter, told: Arc::default() }
+    }
+
+    /// Whether the call of this step may be made: not when the performance is broken off.
+    pub fn begin(&self, index: usize) -> bool {
+        let mut told = self.lock();
+        told.begun = Some(index);
+        !told.broken_off
+    }
+
+    pub fn lock(&self) -> MutexGuard<'_, Told> {
+        self.told.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
