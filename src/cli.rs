@@ -1,5 +1,6 @@
 //! What the programs' command lines share, and how an outcome becomes an exit status.
 
+mod listen;
 mod pages;
 mod remote;
 mod socket_args;
@@ -15,10 +16,12 @@ use std::process::{self, ExitCode};
 use clap::{Args, Parser};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
+use crate::drive::Ended;
 use crate::error::{Error, Result};
 use crate::evidence::scratch;
 use crate::report::{Escaped, Event, Format, Output, Reporter, Verbosity, say};
 
+pub use listen::{accept_on, listen};
 pub use remote::{Remote, remote, remotes};
 pub use socket_args::SocketArgs;
 pub use stop::Stop;
@@ -52,7 +55,7 @@ pub fn parse<P: Parser>() -> P {
     let arguments = std::env::args_os().map(|argument| Escaped(argument.as_encoded_bytes()).to_string());
     // Escaped, bytes that are not UTF-8 are nothing wrong any more.
     let error = P::try_parse_from(arguments).err().unwrap_or_else(|| P::command().error(kind, kind));
-    let printed = shown(error.print());
+    let printed = written(error.print());
     match error.exit_code() {
         0 if printed.is_err() => {
             let _ = exit(P::command().get_name(), printed);
@@ -69,11 +72,15 @@ pub fn parse<P: Parser>() -> P {
 /// What write(2) says, but for `EPIPE`.
 pub fn print(text: &str) -> Result<ExitCode> {
     let mut output = io::stdout().lock();
-    shown(output.write_all(text.as_bytes()).and_then(|()| output.flush()))
+    written(output.write_all(text.as_bytes()).and_then(|()| output.flush()))
 }
 
-/// How printing went: a reader that has gone has seen enough, any other failure is told.
-fn shown(outcome: io::Result<()>) -> Result<ExitCode> {
+/// How writing to standard output went: a reader that has gone has seen enough, any other failure is told.
+///
+/// # Errors
+///
+/// That of the outcome, but for `EPIPE`.
+pub fn written(outcome: io::Result<()>) -> Result<ExitCode> {
     match outcome {
         Err(error) if error.kind() != ErrorKind::BrokenPipe => {
             Err(Error::new("write", "standard output", error))
@@ -191,11 +198,19 @@ pub fn signalled(number: i32) -> ExitCode {
     ExitCode::from(128 + u8::try_from(number).unwrap_or(0))
 }
 
+/// The status of a program whose loop ended so.
+pub fn status(ended: Ended) -> ExitCode {
+    match ended {
+        Ended::Stopped => ExitCode::SUCCESS,
+        Ended::AtOnce(signal) => signalled(signal),
+    }
+}
+
 /// Prints a program's short help, as `-h` does.
 ///
 /// # Errors
 ///
 /// What write(2) says, but for `EPIPE`.
 pub fn print_help(command: &mut clap::Command) -> Result<ExitCode> {
-    shown(command.print_help())
+    written(command.print_help())
 }

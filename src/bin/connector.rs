@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use clap::{CommandFactory, Parser};
 use fourtuple::cli::{self, Limit, OutputArgs, SocketArgs};
-use fourtuple::drive::{Ended, EventLoop, Limits, Settings};
+use fourtuple::drive::{EventLoop, Limits, Settings};
 use fourtuple::error::Result;
 use fourtuple::evidence::advice::explain;
 use fourtuple::net::SocketOptions;
@@ -120,8 +120,5 @@ fn run(args: &Args, reporter: &Reporter) -> Result<ExitCode> {
     }
     let remote = heartbeat.remote();
     let ended = ended.and_then(|ended| heartbeat.outcome().map(|()| ended));
-    Ok(match ended.map_err(|error| explain(error, local, remote, &options))? {
-        Ended::Stopped => ExitCode::SUCCESS,
-        Ended::AtOnce(signal) => cli::signalled(signal),
-    })
+    ended.map(cli::status).map_err(|error| explain(error, local, remote, &options))
 }

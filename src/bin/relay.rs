@@ -6,11 +6,9 @@ use std::time::Duration;
 
 use clap::Parser;
 use fourtuple::cli::{self, Limit, OutputArgs, SocketArgs, Switch};
-use fourtuple::drive::{Ended, EventLoop, Limits, Settings};
+use fourtuple::drive::{EventLoop, Limits, Settings};
 use fourtuple::error::Result;
-use fourtuple::evidence::advice::explain;
-use fourtuple::net::bind;
-use fourtuple::report::{Event, Reporter};
+use fourtuple::report::Reporter;
 use fourtuple::service::{Relay, RelayPlan, Signal};
 
 /// Pairs callers, and passes lines between the two of a pair
@@ -108,23 +106,10 @@ fn run(args: &Args, reporter: &Reporter) -> Result<ExitCode> {
     };
     let mut event_loop = EventLoop::new(reporter.clone(), settings, &[Signal::Status, Signal::Goodbye])?;
     let local = SocketAddr::new(args.ip, args.port);
-    let listening = bind(local, &options)
-        .and_then(|bound| bound.listen(args.backlog))
-        .map_err(|error| explain(error, local, None, &options))?;
-    let local = event_loop.accept_from(listening)?;
-    reporter.report(&Event::Listening {
-        local,
-        reuse_address: options.reuse_address,
-        reuse_port: options.reuse_port,
-        model: None,
-        workers: 1,
-    });
+    cli::accept_on(&mut event_loop, local, &options, args.backlog, reporter)?;
     let mut relay =
         Relay::new(RelayPlan { turns: args.turns.is_on(), max_line: args.max_line, patience: args.drain });
     let ended = event_loop.run(&mut relay)?;
     reporter.report(&relay.totals().event());
-    Ok(match ended {
-        Ended::Stopped => ExitCode::SUCCESS,
-        Ended::AtOnce(signal) => cli::signalled(signal),
-    })
+    Ok(cli::status(ended))
 }

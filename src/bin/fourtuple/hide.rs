@@ -18,18 +18,12 @@ pub struct HideArgs {
 /// Attaches the filter to each of them.
 pub fn run(args: &HideArgs) -> Result<ExitCode> {
     let sockets = tcp_sockets(args.pid)?;
+    let subject = format!("SO_ATTACH_FILTER of process {}", args.pid);
     if sockets.is_empty() {
-        return Err(Error::new(
-            "setsockopt",
-            format_args!("SO_ATTACH_FILTER of process {}", args.pid),
-            Errno::ENOTSOCK,
-        )
-        .note("it has no TCP socket open"));
+        return Err(Error::new("setsockopt", subject, Errno::ENOTSOCK).note("it has no TCP socket open"));
     }
     for socket in &sockets {
-        hide_segments(socket, None).map_err(|error| {
-            Error::new("setsockopt", format_args!("SO_ATTACH_FILTER of process {}", args.pid), error)
-        })?;
+        hide_segments(socket, None).map_err(|error| Error::new("setsockopt", &subject, error))?;
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -8,8 +8,8 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::Args;
-use fourtuple::cli::{Stop, positive, size};
-use fourtuple::error::{Error, Result};
+use fourtuple::cli::{Stop, positive, size, written};
+use fourtuple::error::Result;
 use fourtuple::evidence::packets::{Capture, Packet, SMALLEST_BUFFER};
 use fourtuple::evidence::pcapng::{self, Writer};
 use fourtuple::evidence::segment::{Link, Segment};
@@ -133,16 +133,6 @@ fn show_file(args: &PacketsArgs, path: &Path) -> Result<ExitCode> {
     }
     written(output.flush())?;
     outcome
-}
-
-/// A reader that has gone has seen enough; any other failure is told.
-fn written(outcome: io::Result<()>) -> Result<ExitCode> {
-    match outcome {
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
-            Err(Error::new("write", "standard output", error))
-        }
-        _ => Ok(ExitCode::SUCCESS),
-    }
 }
 
 fn capture(args: &PacketsArgs) -> Result<ExitCode> {

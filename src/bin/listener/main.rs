@@ -9,7 +9,6 @@ use std::time::Duration;
 use clap::error::ErrorKind;
 use clap::{CommandFactory, Parser, ValueEnum};
 use fourtuple::cli::{self, Limit, OutputArgs, SocketArgs};
-use fourtuple::drive::Ended;
 use fourtuple::error::Result;
 use fourtuple::report::{Event, Reporter};
 use fourtuple::service::{Ack, Echo, Prefix};
@@ -185,8 +184,5 @@ fn run(args: &Args, reporter: &Reporter) -> Result<ExitCode> {
         Model::Fork => Event::Stopped { accepted: totals.accepted, bytes: None },
         _ => totals.event(),
     });
-    Ok(match ended {
-        Ended::Stopped => ExitCode::SUCCESS,
-        Ended::AtOnce(signal) => cli::signalled(signal),
-    })
+    Ok(cli::status(ended))
 }

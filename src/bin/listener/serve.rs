@@ -4,13 +4,12 @@ use std::net::SocketAddr;
 use std::panic::resume_unwind;
 use std::thread;
 
+use fourtuple::cli;
 use fourtuple::drive::{
     Ended, EventLoop, ForkPerClient, Front, Limits, Sequential, Settings, ThreadPerClient,
 };
 use fourtuple::error::Result;
-use fourtuple::evidence::advice::explain;
 use fourtuple::evidence::holders::listeners_on;
-use fourtuple::net::bind;
 use fourtuple::report::{Event, Reporter, Totals};
 use fourtuple::service::{Reply, Replying, Signal as Asked};
 use nix::sys::signal::{Signal, raise};
@@ -65,10 +64,7 @@ fn settings(args: &Args) -> Settings {
 }
 
 fn listen(args: &Args, local: SocketAddr) -> Result<Socket> {
-    let options = args.socket.options(args.receive_timeout);
-    bind(local, &options)
-        .and_then(|bound| bound.listen(args.backlog))
-        .map_err(|error| explain(error, local, None, &options))
+    cli::listen(local, &args.socket.options(args.receive_timeout), args.backlog)
 }
 
 fn tell_ready(args: &Args, local: SocketAddr, reporter: &Reporter) {

@@ -13,8 +13,8 @@ use fourtuple::cli;
 use fourtuple::drive::{Ended, EventLoop, Limits, Settings};
 use fourtuple::error::{Error, Result};
 use fourtuple::evidence::advice::explain;
-use fourtuple::net::{SocketOptions, bind};
-use fourtuple::report::{Event, Format, Output, Reporter};
+use fourtuple::net::SocketOptions;
+use fourtuple::report::{Format, Output, Reporter};
 use fourtuple::service::{Script, Show, Signal, Speaker, Talk, TalkPlan};
 use nix::errno::Errno;
 
@@ -116,10 +116,7 @@ fn calling() -> SocketOptions {
 
 fn status(ended: Result<Ended>, remote: Option<SocketAddr>) -> Result<ExitCode> {
     let local = SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), 0);
-    Ok(match ended.map_err(|error| explain(error, local, remote, &calling()))? {
-        Ended::Stopped => ExitCode::SUCCESS,
-        Ended::AtOnce(signal) => cli::signalled(signal),
-    })
+    ended.map(cli::status).map_err(|error| explain(error, local, remote, &calling()))
 }
 
 /// Whoever gives a name wants a relay.
@@ -145,16 +142,7 @@ fn listen(
         no_delay: true,
         ..SocketOptions::default()
     };
-    let listening = bind(local, &options).and_then(|bound| bound.listen(BACKLOG));
-    let local = event_loop.accept_from(listening.map_err(|error| explain(error, local, None, &options))?)?;
-    reporter.report(&Event::Listening {
-        local,
-        reuse_address: options.reuse_address,
-        reuse_port: options.reuse_port,
-        model: None,
-        workers: 1,
-    });
-    Ok(local)
+    cli::accept_on(event_loop, local, &options, BACKLOG, reporter)
 }
 
 /// More than one, so that a second caller is told that we are busy.
