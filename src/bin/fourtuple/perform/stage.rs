@@ -150,25 +150,24 @@ impl Stage {
     fn open(&mut self, name: &Option<String>, family: Family) -> io::Result<Outcome> {
         self.sockets.insert(name.clone(), Held::default());
         let domain = if family == Family::Inet { Domain::IPV4 } else { Domain::IPV6 };
-        Ok(self.hold(name.clone(), net::socket(domain)?))
+        Ok(Outcome::Number(self.hold(name.clone(), net::socket(domain)?)))
     }
 
     fn accept(&mut self, listening: &Option<String>, name: &str) -> io::Result<Outcome> {
         self.sockets.insert(Some(name.to_owned()), Held::default());
         let (socket, remote) = self.socket(listening)?.accept()?;
-        let Outcome::Number(descriptor) = self.hold(Some(name.to_owned()), socket) else {
-            return Err(Errno::EIO.into());
-        };
+        let descriptor = self.hold(Some(name.to_owned()), socket);
         let remote = remote.as_socket().map(|address| address.to_string());
         Ok(Outcome::Words(descriptor, remote.unwrap_or_default()))
     }
 
-    fn hold(&mut self, name: Option<String>, socket: Socket) -> Outcome {
+    /// Keeps the socket, and returns its descriptor.
+    fn hold(&mut self, name: Option<String>, socket: Socket) -> i64 {
         let descriptor = socket.as_raw_fd();
         let mut held = Held::open(socket);
         held.refresh();
         self.sockets.insert(name, held);
-        Outcome::Number(descriptor.into())
+        descriptor.into()
     }
 
     fn connect(&mut self, name: &Option<String>, address: SocketAddr) -> io::Result<Outcome> {
