@@ -89,6 +89,8 @@ fn nobody_there_is_refused_with_the_next_step() {
         let nobody = ReservedPort::new().address();
         let end = load(mode, nobody, &["--connections", "3"]).with_status(1);
         assert_eq!(event(&end, "failures")["refused"], 3, "{mode}");
+        // A load of connect begins with the first connection, the others with the last.
+        assert_eq!(events(&end.stdout, "running").len(), usize::from(mode == "connect"), "{mode}");
         assert!(end.stderr.contains("ECONNREFUSED"), "{mode}: {}", end.stderr);
         assert!(end.stderr.contains(&format!("hint: nothing listens on {nobody}")), "{mode}: {}", end.stderr);
     }

@@ -5,10 +5,11 @@ use std::fs;
 use std::process::Command;
 
 use fourtuple::net::TcpState;
-use nix::sys::signal::Signal;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 
 use super::event;
-use super::program::kernel::{Row, table};
+use super::program::kernel::{FullServer, Row, table};
 use super::program::namespace::isolated;
 use super::program::{Listener, Program, path, until};
 
@@ -56,6 +57,9 @@ fn every_four_tuple_is_held_once_and_echoed_and_ctrl_c_leaves_nothing() {
         listener.line("connections open=150");
     }
     assert_eq!(children(&hold).len(), 3);
+    for pid in children(&hold) {
+        assert_eq!(group(&pid), pid, "Ctrl-C is to reach the one that asks alone");
+    }
     hold.signal(Signal::SIGINT);
     let end = hold.end().well();
     let held_line = event(&end, "held");
@@ -86,6 +90,79 @@ fn runs(pid: &str) -> bool {
     fs::read_to_string(format!("/proc/{pid}/stat")).is_ok_and(|stat| !stat.contains(") Z "))
 }
 
+/// The process group of a process.
+fn group(pid: &str) -> String {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
+    stat.rsplit_once(") ").unwrap().1.split(' ').nth(2).unwrap().to_owned()
+}
+
+fn end_all(pids: &[String]) {
+    for pid in pids {
+        kill(Pid::from_raw(pid.parse().unwrap()), Signal::SIGKILL).unwrap();
+    }
+}
+
+#[test]
+fn without_any_holder_left_it_ends_by_itself() {
+    if !isolated("hold::without_any_holder_left_it_ends_by_itself") {
+        return;
+    }
+    let _listeners = listeners();
+    let mut hold = hold(132, &["--count", "300"]);
+    hold.line_with(&["\"event\":\"memory\"", "holders"]);
+    end_all(&children(&hold));
+    let end = hold.end().with_status(1);
+    assert_eq!(event(&end, "failures")["other"], 300);
+}
+
+#[test]
+fn a_holder_that_is_killed_before_its_connections_stand_is_not_waited_for() {
+    if !isolated("hold::a_holder_that_is_killed_before_its_connections_stand_is_not_waited_for") {
+        return;
+    }
+    let full = FullServer::new();
+    let words = ["--count", "2", "--format", "json", "--remote", &full.address().to_string()];
+    let mut hold = Program::start("fourtuple", &[&["load", "hold"], &words[..]].concat());
+    hold.line_with(&["\"event\":\"spread\""]);
+    until("two in SYN-SENT", || {
+        let rows = held();
+        (rows.len() == 2 && rows.iter().all(|row| row.state == TcpState::SynSent)).then_some(())
+    });
+    end_all(&children(&hold));
+    let end = hold.end().with_status(1);
+    assert_eq!(event(&end, "held")["connections"], 0, "{}", end.stdout);
+    assert!(end.stderr.contains("a holder of 0 connections ended by itself: signal: 9"), "{}", end.stderr);
+}
+
+#[test]
+fn a_handshake_that_nobody_answers_times_out() {
+    if !isolated("hold::a_handshake_that_nobody_answers_times_out") {
+        return;
+    }
+    let full = FullServer::new();
+    let words = ["--count", "2", "--format", "json", "--connect-timeout", "100ms", "--duration", "0s"];
+    let remote = full.address().to_string();
+    let end = Program::run("fourtuple", &[&["load", "hold", "--remote", &remote], &words[..]].concat());
+    assert_eq!(event(&end.with_status(1), "failures")["timed_out"], 2);
+}
+
+#[test]
+fn ipv6_is_held_from_its_loopback_address_with_all_descriptors_that_the_hard_limit_allows() {
+    let name = "ipv6_is_held_from_its_loopback_address_with_all_descriptors_that_the_hard_limit_allows";
+    if !isolated(&format!("hold::{name}")) {
+        return;
+    }
+    let listener = Listener::at("::1", 3000, &["--quiet"]);
+    let script = "ulimit -Sn 40 && exec \"$0\" \"$@\"";
+    let mut command = Command::new("sh");
+    command.args(["-c", script, path("fourtuple"), "load", "hold", "--format", "json", "--count", "100"]);
+    let end = Program::spawn(command.args(["--remote", &listener.address.to_string(), "--duration", "0s"]));
+    let end = { end }.end().well();
+    let (spread, held) = (event(&end, "spread"), event(&end, "held"));
+    assert_eq!((&spread["source"], &spread["source_ports"]), (&"::1".into(), &100.into()));
+    assert_eq!((&held["connections"], held.get("verified")), (&100.into(), None));
+}
+
 #[test]
 fn a_holder_that_is_killed_is_missed() {
     if !isolated("hold::a_holder_that_is_killed_is_missed") {
@@ -94,8 +171,7 @@ fn a_holder_that_is_killed_is_missed() {
     let _listeners = listeners();
     let mut hold = hold(132, &["--count", "300"]);
     hold.line_with(&["\"event\":\"memory\"", "holders"]);
-    let victim: i32 = children(&hold)[0].parse().unwrap();
-    nix::sys::signal::kill(nix::unistd::Pid::from_raw(victim), Signal::SIGKILL).unwrap();
+    end_all(&children(&hold)[..1]);
     until("200 rows", || (held().len() == 200).then_some(()));
     hold.signal(Signal::SIGINT);
     let end = hold.end().with_status(1);
@@ -115,6 +191,9 @@ fn an_end_by_fin_leaves_time_wait() {
         let rows = held();
         (rows.len() == 50 && rows.iter().all(|row| row.state == TcpState::TimeWait)).then_some(())
     });
+    // Which keeps no port from the next run.
+    let mut again = self::hold(1000, &["--count", "300", "--duration", "0s"]);
+    assert_eq!(event(&again.end().well(), "held")["connections"], 300);
 }
 
 #[test]

@@ -54,7 +54,10 @@ fn rr_counts_what_the_listener_has_echoed() {
     let latency = event(&end, "latency");
     let quantiles = ["p50_ns", "p90_ns", "p99_ns", "p99.9_ns", "max_ns"].map(|key| latency[key].as_u64());
     assert!(quantiles.is_sorted() && quantiles[0] > Some(0), "{latency}");
-    for (cpu, of) in events(&end.stdout, "cpu").iter().zip(["self", "server"]) {
+    assert!(result.get("due").is_none(), "no rate was asked for: {result}");
+    let cpus = events(&end.stdout, "cpu");
+    assert_eq!(cpus.len(), 2, "{}", end.stdout);
+    for (cpu, of) in cpus.iter().zip(["self", "server"]) {
         assert_eq!(cpu["of"], of);
         let spent = cpu["user_us"].as_u64().unwrap() + cpu["system_us"].as_u64().unwrap();
         assert!((1..=200_000 * 2).contains(&spent), "{cpu}");
@@ -76,6 +79,17 @@ fn the_warm_up_lasts_no_longer_than_its_answers() {
     let options = ["--connections", "3", "--duration", "50ms", "--warm-up", "1h"];
     let result = event(&load("rr", listener.address, &options).well(), "result");
     assert_eq!(result["served"], 3, "{result}");
+}
+
+#[test]
+fn threads_have_all_connections_together_and_none_is_without_one() {
+    let listener = Listener::start(&["--quiet"]);
+    for (threads, expected) in [("2", 2), ("9", 3)] {
+        let options = ["--connections", "3", "--duration", "50ms", "--threads", threads];
+        let end = load("rr", listener.address, &options).well();
+        assert_eq!(event(&end, "running")["threads"], expected);
+        assert_eq!(event(&end, "result")["served"], 3, "{}", end.stdout);
+    }
 }
 
 #[test]

@@ -39,6 +39,7 @@ fn stalled(options: &[&str]) -> End {
 fn a_stall_is_felt_by_every_request_that_was_due_in_it() {
     let open = event(&stalled(&["--rate", "1k/s"]), "latency");
     // Due in the stall: 400 of 1,000, which wait 400 ms to 1 ms.
+    assert!(milliseconds(&open, "p50_ns") < 200, "{open}");
     assert!(milliseconds(&open, "p90_ns") >= 250, "{open}");
     assert!(milliseconds(&open, "max_ns") >= 390, "{open}");
     let closed = event(&stalled(&[]), "latency");

@@ -172,3 +172,85 @@ impl Service for Connects {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use nix::errno::Errno;
+
+    use super::super::any_plan;
+    use super::*;
+    use crate::service::recorder::{ID, Recorder, account};
+
+    /// One connection that has sent its request of four bytes.
+    fn asked(plan: LoadPlan) -> (Connects, Recorder) {
+        let (mut connects, mut io) = begun(LoadPlan { size: 4, ..plan });
+        connects.opened(&mut io, ID, account(0).tuple);
+        assert_eq!(io.take().len(), 1, "a request");
+        (connects, io)
+    }
+
+    /// One connection that is to come to be.
+    fn begun(plan: LoadPlan) -> (Connects, Recorder) {
+        let (course, mut io) = (Arc::<Course>::default(), Recorder::default());
+        let ports = SourcePorts::share((20_000, 20_009), 0, 1);
+        let mut connects = Connects::new(plan, ports, Arc::clone(&course));
+        connects.start(&mut io).unwrap();
+        course.begin();
+        connects.woken(&mut io);
+        assert_eq!(io.take()[1], "open 127.0.0.1:20000 -> 127.0.0.1:3000");
+        (connects, io)
+    }
+
+    fn answer(bytes: usize) -> Vec<u8> {
+        Pattern::with_pieces_of(bytes).from(0)[..bytes].to_vec()
+    }
+
+    fn spin(time: Duration) {
+        let begin = Instant::now();
+        while begin.elapsed() < time {}
+    }
+
+    #[test]
+    fn an_answer_ends_its_connection_by_fin_and_brings_the_next() {
+        let (mut connects, mut io) = asked(any_plan());
+        spin(Duration::from_millis(2));
+        connects.received(&mut io, ID, &answer(3));
+        assert!(io.take().is_empty(), "not whole yet");
+        connects.received(&mut io, ID, &answer(4)[3..]);
+        assert_eq!(io.take(), ["close", "open 127.0.0.1:20001 -> 127.0.0.1:3000"]);
+        let tally = connects.tally();
+        assert_eq!((tally.requests, tally.bytes), (1, 4));
+        assert!(tally.latency.max() >= 2_000_000, "from connect(2) on: {} ns", tally.latency.max());
+    }
+
+    #[test]
+    fn more_than_was_sent_is_wrong_whatever_it_is() {
+        let (mut connects, mut io) = asked(any_plan());
+        connects.received(&mut io, ID, &answer(5));
+        assert_eq!(io.take(), ["abort", "stop"]);
+        assert_eq!(connects.tally().failures.wrong, 1);
+    }
+
+    #[test]
+    fn what_is_overdue_is_ended_and_without_any_left_the_run() {
+        let (mut connects, mut io) = asked(LoadPlan { timeout: Duration::ZERO, ..any_plan() });
+        spin(Duration::from_millis(101));
+        connects.woken(&mut io);
+        assert_eq!(io.take(), ["abort", "stop"]);
+        assert_eq!(connects.tally().failures.timed_out, 1);
+    }
+
+    #[test]
+    fn without_any_connection_left_the_run_ends() {
+        let (mut connects, mut io) = begun(any_plan());
+        connects.failed(&mut io, ID, Error::new("connect", "", Errno::ECONNREFUSED));
+        assert_eq!(io.take(), ["stop"]);
+        assert_eq!(connects.tally().failures.refused, 1);
+        let (mut connects, mut io) = asked(any_plan());
+        connects.closed(&mut io, ID, account(0));
+        assert_eq!(io.take(), ["stop"]);
+        assert_eq!(connects.tally().failures.closed, 1);
+    }
+}

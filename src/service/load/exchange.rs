@@ -374,7 +374,9 @@ mod tests {
         assert_eq!(writes(&io.take()), 1, "due at the beginning");
         exchange.received(&mut io, ID, &answer(0, 1));
         exchange.woken(&mut io);
-        assert_eq!(writes(&io.take()), 0, "due in 1,000 s");
+        let calls = io.take();
+        assert_eq!(writes(&calls), 0, "due in 1,000 s");
+        assert!(calls[0].ends_with("ms"), "answers may be overdue before: {calls:?}");
     }
 
     #[test]
@@ -411,6 +413,38 @@ mod tests {
         assert_eq!(io.take(), ["abort", "stop"]);
         let tally = exchange.tally();
         assert_eq!((tally.failures.wrong, tally.failures.sum(), tally.requests), (1, 1, 0));
+    }
+
+    #[test]
+    fn more_than_was_sent_is_wrong_where_no_byte_is_compared_too() {
+        let (mut exchange, mut io, _) = begun(LoadPlan { size: 1, ..any_plan() });
+        exchange.received(&mut io, ID, &answer(0, 1));
+        io.take();
+        exchange.received(&mut io, ID, &answer(1, 2));
+        assert_eq!(io.take(), ["abort", "stop"]);
+        assert_eq!(exchange.tally().failures.wrong, 1);
+    }
+
+    #[test]
+    fn a_connection_that_is_lost_is_not_the_last_while_others_are_opened() {
+        let mut io = Recorder::default();
+        let mut exchange = Exchange::new(LoadPlan { connections: 2, ..any_plan() }, Arc::default());
+        exchange.start(&mut io).unwrap();
+        exchange.opened(&mut io, ID, account(0).tuple);
+        io.take();
+        exchange.closed(&mut io, ID, account(0));
+        assert!(io.take().is_empty());
+    }
+
+    #[test]
+    fn no_two_connections_send_the_same() {
+        let first_bytes = |number| {
+            let mut io = Recorder::default();
+            let requests = Requests::of(&any_plan());
+            Client::new(number, account(0).tuple).ask(&mut io, ID, &requests, 1, Instant::now());
+            io.take()
+        };
+        assert_ne!(first_bytes(0), first_bytes(1));
     }
 
     #[test]

@@ -241,23 +241,112 @@ mod tests {
     use nix::errno::Errno;
 
     use super::*;
-    use crate::service::recorder::Recorder;
+    use crate::service::recorder::{ID, Recorder, account};
 
-    #[test]
-    fn a_port_that_somebody_has_taken_meanwhile_is_replaced_while_there_are_others() {
+    /// A share of these numbers, each verified.
+    fn plan(share: Range<usize>) -> HoldPlan {
         let spread = Spread {
             source: [127, 0, 0, 1].into(),
             ports: (20_000..20_010).collect(),
             remotes: vec![([127, 0, 0, 1], 3000).into()],
         };
-        let plan = HoldPlan {
-            spread,
-            share: 0..2,
-            spare: 5..6,
-            verify: false,
-            timeout: Duration::from_secs(5),
-            finish: false,
-        };
+        HoldPlan { spread, share, spare: 5..6, verify: true, timeout: Duration::from_secs(5), finish: false }
+    }
+
+    /// One connection, number `number`, which has sent its request.
+    fn asked(number: usize, timeout: Duration) -> (Hold, Recorder, Arc<Holding>, String) {
+        let (mut io, holding) = (Recorder::default(), Arc::<Holding>::default());
+        let plan = HoldPlan { timeout, ..plan(number..number + 1) };
+        let mut hold = Hold::new(plan, Arc::clone(&holding));
+        hold.start(&mut io).unwrap();
+        hold.opened(&mut io, ID, account(0).tuple);
+        let request = io.take().pop().unwrap();
+        assert!(request.starts_with("send ") && !holding.is_settled());
+        (hold, io, holding, request)
+    }
+
+    fn answer(bytes: usize) -> Vec<u8> {
+        Pattern::with_pieces_of(bytes).from(0)[..bytes].to_vec()
+    }
+
+    const PATIENCE: Duration = Duration::from_secs(5);
+
+    #[test]
+    fn a_connection_is_kept_once_its_whole_answer_is_there() {
+        let (mut hold, mut io, holding, _) = asked(0, PATIENCE);
+        hold.received(&mut io, ID, &answer(REQUEST)[..1]);
+        assert_eq!((holding.verified(), holding.open(), holding.is_settled()), (0, 0, false));
+        hold.received(&mut io, ID, &answer(REQUEST)[1..]);
+        assert_eq!((holding.verified(), holding.open(), holding.is_settled()), (1, 1, true));
+        hold.signal(&mut io, Signal::Stop);
+        assert_eq!(io.take(), ["abort", "stop"]);
+        hold.closed(&mut io, ID, account(0));
+        assert_eq!(hold.tally().failures.sum(), 0, "an end of our own is no loss");
+    }
+
+    #[test]
+    fn a_wrong_answer_is_counted_and_its_connection_ended() {
+        let mut wrong = answer(REQUEST);
+        wrong[REQUEST - 1] ^= 1;
+        for bytes in [wrong, answer(REQUEST + 1)] {
+            let (mut hold, mut io, holding, _) = asked(0, PATIENCE);
+            hold.received(&mut io, ID, &bytes);
+            assert_eq!(io.take(), ["abort"]);
+            assert_eq!((holding.verified(), holding.open(), holding.is_settled()), (0, 0, true));
+            assert_eq!(hold.tally().failures.wrong, 1);
+        }
+    }
+
+    #[test]
+    fn an_answer_is_waited_for_until_it_is_overdue() {
+        let (mut hold, mut io, _, _) = asked(0, PATIENCE);
+        hold.woken(&mut io);
+        assert_eq!(io.take(), ["wake after 100ms"]);
+        let (mut hold, mut io, holding, _) = asked(0, Duration::ZERO);
+        hold.woken(&mut io);
+        assert_eq!((io.take(), holding.is_settled()), (vec!["abort".to_owned()], true));
+        assert_eq!(hold.tally().failures.timed_out, 1);
+    }
+
+    #[test]
+    fn no_two_connections_send_the_same() {
+        assert_ne!(asked(0, PATIENCE).3, asked(1, PATIENCE).3);
+    }
+
+    #[test]
+    fn what_is_lost_while_it_is_held_is_held_no_more() {
+        let (mut hold, mut io, holding, _) = asked(0, PATIENCE);
+        hold.received(&mut io, ID, &answer(REQUEST));
+        hold.closed(&mut io, ID, account(0));
+        assert_eq!(holding.open(), 0);
+        hold.signal(&mut io, Signal::Stop);
+        assert_eq!(io.take(), ["stop"], "there is nothing to end");
+        assert_eq!(hold.tally().failures.closed, 1);
+    }
+
+    #[test]
+    fn where_every_open_has_failed_nothing_is_waited_for() {
+        let (mut io, holding) = (Recorder::default(), Arc::<Holding>::default());
+        let mut hold = Hold::new(plan(0..1), Arc::clone(&holding));
+        hold.start(&mut io).unwrap();
+        hold.failed(&mut io, ID, Error::new("connect", "", Errno::ECONNREFUSED));
+        assert!(holding.is_settled());
+        assert_eq!(hold.tally().failures.refused, 1);
+    }
+
+    #[test]
+    fn what_another_port_does_not_mend_takes_none() {
+        let mut io = Recorder::default();
+        io.open_errors = vec![Error::new("bind", "", Errno::EADDRNOTAVAIL)];
+        let mut hold = Hold::new(plan(0..1), Arc::default());
+        hold.start(&mut io).unwrap();
+        assert_eq!(io.take()[..2], ["open 127.0.0.1:20000 -> 127.0.0.1:3000", "wake after 100ms"]);
+        assert_eq!(hold.tally().failures.other, 1);
+    }
+
+    #[test]
+    fn a_port_that_somebody_has_taken_meanwhile_is_replaced_while_there_are_others() {
+        let plan = HoldPlan { verify: false, ..plan(0..2) };
         let (mut io, holding) = (Recorder::default(), Arc::<Holding>::default());
         let taken = || Error::new("bind", "", Errno::EADDRINUSE);
         io.open_errors = vec![taken(), taken()];

@@ -116,3 +116,56 @@ impl Tally {
         self.first_failure.get_or_insert_with(|| (Error::new("recv", tuple, io::Error::other(words)), tuple));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::service::recorder::account;
+
+    #[test]
+    fn each_failure_is_counted_as_what_it_is() {
+        let tuple = account(0).tuple;
+        let not_opened = |error| {
+            let mut tally = Tally::default();
+            tally.not_opened(tuple, error);
+            tally.failures
+        };
+        let ended = |reason| {
+            let mut tally = Tally::default();
+            tally.ended(tuple, reason);
+            tally.failures
+        };
+        let of = |errno| not_opened(Error::new("connect", tuple, errno));
+        let none = Failures::default();
+        assert_eq!(of(Errno::ECONNREFUSED), Failures { refused: 1, ..none });
+        assert_eq!(of(Errno::ECONNRESET), Failures { reset: 1, ..none });
+        assert_eq!(of(Errno::ETIMEDOUT), Failures { timed_out: 1, ..none });
+        assert_eq!(of(Errno::EADDRNOTAVAIL), Failures { other: 1, ..none });
+        let own_limit = Error::new("connect", tuple, io::Error::other("no answer to SYN"));
+        assert_eq!(not_opened(own_limit), Failures { timed_out: 1, ..none });
+        assert_eq!(ended(CloseReason::Fin), Failures { closed: 1, ..none });
+        assert_eq!(ended(CloseReason::Reset), Failures { reset: 1, ..none });
+        assert_eq!(ended(CloseReason::Failed("send", Errno::ETIMEDOUT)), Failures { timed_out: 1, ..none });
+        assert_eq!(ended(CloseReason::Failed("send", Errno::EPIPE)), Failures { other: 1, ..none });
+    }
+
+    #[test]
+    fn what_threads_did_beside_each_other_is_summed_and_took_as_long_as_the_longest() {
+        let account = |port: u16, seconds, nanoseconds| {
+            let mut tally = Tally { due: 3, served: Some(2), ..Tally::default() };
+            tally.elapsed = Duration::from_secs(seconds);
+            tally.answered(10, Duration::from_nanos(nanoseconds));
+            let tuple = FourTuple { local: ([127, 0, 0, 1], port).into(), ..account(0).tuple };
+            tally.wrong(tuple, "wrong".to_owned());
+            tally
+        };
+        let mut sum = Tally::default();
+        sum.add(account(1, 5, 1000));
+        sum.add(account(2, 4, 9000));
+        assert_eq!((sum.requests, sum.due, sum.served, sum.bytes), (2, 6, Some(4), 20));
+        assert_eq!((sum.elapsed, sum.failures.wrong), (Duration::from_secs(5), 2));
+        assert_eq!((sum.latency.len(), sum.latency.min()), (2, 1000));
+        assert!(sum.latency.max() >= 9000);
+        assert_eq!(sum.first_failure.unwrap().1.local.port(), 1, "the first one's");
+    }
+}

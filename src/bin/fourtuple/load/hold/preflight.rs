@@ -211,4 +211,19 @@ mod tests {
         let error = MILLION.of_all_descriptors(2, "936\t0\t1466170\n").unwrap_err().to_string();
         assert!(error.ends_with("hint: `sysctl fs.file-max=2000968`"), "{error}");
     }
+
+    #[test]
+    fn more_ports_are_told_where_more_destinations_would_have_too_many_owners() {
+        let remote = |port| ([127, 0, 0, 1], port).into();
+        let of = |count, ports| {
+            let (ports, remotes) = ((20_000..20_000_u16 + ports).collect(), vec![remote(3000), remote(3001)]);
+            let spread = Spread { source: [127, 0, 0, 1].into(), ports, remotes };
+            Shortage { count }.of_ports(&spread, (20_000, 20_099))
+        };
+        assert!(of(20, 10).is_ok());
+        let said = of(1000, 10).unwrap_err().to_string();
+        assert!(said.contains("hint: 100 destinations (--remote)"), "{said}");
+        let said = of(1001, 10).unwrap_err().to_string();
+        assert!(said.contains("hint: more ports (--source-ports), at least 11"), "{said}");
+    }
 }
