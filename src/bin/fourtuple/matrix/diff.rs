@@ -84,3 +84,35 @@ fn settings(file: &Matrix, now: &Matrix, format: Format) -> Vec<String> {
         })
         .collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use fourtuple::evidence::bind_matrix::{Cell, Failing, Missing, Outcome, Pair, State, User};
+    use nix::errno::Errno;
+
+    use super::*;
+
+    fn matrix(outcome: Outcome) -> Matrix {
+        let cell = Cell::all(&[State::Listen], &[Pair::Same], &[User::Same])[0];
+        Matrix { kernel: "6.1".to_owned(), sysctls: BTreeMap::new(), cells: vec![(cell, outcome)] }
+    }
+
+    #[test]
+    fn what_was_not_measured_on_both_sides_is_no_difference() {
+        let refused = Outcome::Failed(Failing::Bind, Errno::EADDRINUSE);
+        let missing = Outcome::NotMeasured(Missing::OtherUser);
+        for (file, now, differing, counts) in [
+            (refused, refused, 0, "differing=0 not-measured=0"),
+            (refused, Outcome::Ok, 1, "differing=1 not-measured=0"),
+            (refused, missing, 0, "differing=0 not-measured=1"),
+            (missing, refused, 0, "differing=0 not-measured=1"),
+            (missing, missing, 0, "differing=0 not-measured=1"),
+        ] {
+            let (text, found) = compare(&matrix(file), &matrix(now), Format::Text);
+            assert_eq!(found, differing, "{text}");
+            assert!(text.contains(counts), "{text}");
+        }
+    }
+}

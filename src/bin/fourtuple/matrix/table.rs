@@ -178,6 +178,18 @@ mod tests {
     }
 
     #[test]
+    fn what_could_not_be_measured_is_counted_and_takes_no_part() {
+        let mut matrix = by_the_rule();
+        assert!(!table(&matrix).contains("could not be measured"));
+        matrix.cells[5].1 = Outcome::NotMeasured(Missing::OtherUser);
+        let text = table(&matrix);
+        assert!(
+            text.contains("\n31 cells measured, all follow it.\n1 more could not be measured: "),
+            "{text}"
+        );
+    }
+
+    #[test]
     fn of_many_such_cells_twenty_are_told_and_the_rest_counted() {
         let mut matrix = by_the_rule();
         matrix
