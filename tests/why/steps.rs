@@ -197,7 +197,7 @@ fn what_is_not_known_of_one_in_the_way_is_not_made_up_for_by_another() {
     assert!(!end.stdout.contains("stop pid"), "{}", end.stdout);
     assert!(end.stdout.contains("stop the process that has it: root sees which it is"), "{}", end.stdout);
     // Neither is it to be them: root has the other one.
-    let answer = Answer::to(&["3000", "--reuse-port", "on"]);
-    assert_eq!(answer.of("in-the-way").count(), 1);
-    assert!(answer.step("user").is_none());
+    let answer = why(&question(Goal::Listen(at("0.0.0.0", 3000)), RP)).unwrap();
+    assert_eq!(answer.in_the_way.len(), 1);
+    assert!(!answer.advice.iter().any(|advice| matches!(advice.step, Step::User(_))), "{:?}", answer.advice);
 }
