@@ -261,20 +261,30 @@ fn a_listener_in_another_network_namespace_is_found() {
         return;
     }
     let mut inside = Command::new(path("fourtuple"));
-    inside.args(["isolate", "--", path("listener"), "3000", "127.0.0.1"]);
+    inside.args(["isolate", "--", path("listener"), "5391", "127.0.0.1"]);
     let inside = Program::spawn(&mut inside);
     inside.line("listening ");
-    let answer = Answer::to(&["connect", "127.0.0.1:3000"]);
+    let answer = Answer::to(&["connect", "127.0.0.1:5391"]);
     assert!(!answer.works());
     let found = answer.of("elsewhere").next().unwrap();
-    assert_eq!((&found["state"], &found["local"]), (&Value::from("LISTEN"), &Value::from("127.0.0.1:3000")));
+    let own = format!("nsenter -t {} -n", pids(found).first().unwrap());
+    assert_eq!(found["command"], own, "by the process that has it");
+    assert_eq!((&found["state"], &found["local"]), (&Value::from("LISTEN"), &Value::from("127.0.0.1:5391")));
     // The command that is shown asks there.
     let words = found["command"].as_str().unwrap().split(' ');
     let [program, arguments @ ..] = &words.collect::<Vec<_>>()[..] else { panic!("{found}") };
     let mut there = Command::new(program);
-    there.args(arguments).arg(path("fourtuple")).args(["why", "connect", "127.0.0.1:3000"]);
+    there.args(arguments).arg(path("fourtuple")).args(["why", "connect", "127.0.0.1:5391"]);
     let end = Program::spawn(&mut there).end().well();
     assert!(end.stdout.starts_with("yes: "), "{}", end.stdout);
+    // Of a port that is free here too, and of none that is answered for here.
+    let answer = Answer::to(&["5391"]);
+    assert!(answer.works() && answer.of("elsewhere").count() == 1);
+    let _here = scene::set(State::Listen, at("127.0.0.1", 5391), PLAIN);
+    let answer = Answer::to(&["connect", "127.0.0.1:5391"]);
+    assert!(answer.works() && answer.of("elsewhere").count() == 0);
+    let answer = Answer::to(&["connect", "[::1]:5391"]);
+    assert_eq!(answer.of("elsewhere").count(), 1, "this network is no other one");
 }
 
 /// Where anything stands between them, a newcomer disturbs what is there no more than its own call does.

@@ -2,8 +2,10 @@
 
 use std::process::Command;
 
+use fourtuple::evidence::why::{Goal, why};
+
 use crate::advice::Answer;
-use crate::agrees::{at, sysctl};
+use crate::agrees::{at, question, sysctl};
 use crate::program::namespace::isolated;
 use crate::program::{Program, path};
 use crate::scene::{self, Options, State};
@@ -93,4 +95,104 @@ fn a_loopback_interface_that_is_down_is_told() {
         "{}",
         end.stdout
     );
+}
+
+/// The remarks on a question asked by this process.
+fn remarks(goal: Goal, options: Options) -> Vec<String> {
+    why(&question(goal, options)).unwrap().remarks
+}
+
+#[test]
+fn what_is_not_so_is_not_remarked() {
+    if !isolated("remarks::what_is_not_so_is_not_remarked") {
+        return;
+    }
+    let (plain, sharing) = (Options::of(false, false), Options::of(true, true));
+    assert!(remarks(Goal::Bind(at("192.0.2.1", 3000)), plain).is_empty(), "lo is up");
+    sysctl("ipv4/ip_local_port_range", "40000 40999");
+    sysctl("ipv4/ip_local_reserved_ports", "3500");
+    sysctl("ipv4/ip_nonlocal_bind", "1");
+    let foreign = at("192.0.2.1", 3002);
+    let _scenes = [
+        scene::set(State::Listen, at("127.0.0.1", 3001), plain),
+        scene::set(State::Listen, foreign, plain),
+        scene::set(State::Child, at("127.0.0.1", 3003), sharing),
+        scene::set(State::Bound, at("127.0.0.1", 3003), sharing),
+        scene::set(State::Bound, at("127.0.0.1", 3004), plain),
+        scene::set(State::NotAccepted, at("127.0.0.1", 3005), plain),
+        scene::set(State::OrphanedFinWait2, at("127.0.0.1", 40_006), plain),
+        scene::set(State::ChildBesideListener, at("127.0.0.1", 3007), plain),
+        scene::set(State::Listen, at("127.0.0.1", 3008), sharing),
+    ];
+    for (goal, options) in [
+        (Goal::Listen(at("0.0.0.0", 3000)), plain),
+        (Goal::Listen(at("127.0.0.1", 3500)), plain),
+        (Goal::Listen(at("127.0.0.1", 3001)), plain),
+        (Goal::Bind(foreign), plain),
+        (Goal::Listen(at("127.0.0.1", 3003)), plain),
+        (Goal::Listen(at("127.0.0.1", 3004)), plain),
+        (Goal::Listen(at("127.0.0.1", 3005)), plain),
+        (Goal::Listen(at("127.0.0.1", 3007)), plain),
+        (Goal::Listen(at("0.0.0.0", 3008)), Options::of(false, true)),
+        (Goal::Connect { local: None, remote: at("127.0.0.1", 3600) }, plain),
+        (Goal::Connect { local: Some(at("127.0.0.1", 3601)), remote: at("127.0.0.1", 40_002) }, plain),
+    ] {
+        assert_eq!(remarks(goal, options), Vec::<String>::new(), "{goal:?} {options:?}");
+    }
+    let client = Goal::Connect { local: Some(at("127.0.0.1", 40_003)), remote: at("127.0.0.1", 3001) };
+    let told = remarks(client, plain);
+    assert!(told.len() == 1 && told[0].ends_with(" would take it"), "{told:?}");
+}
+
+#[test]
+fn that_ipv6_is_switched_off_is_told() {
+    if !isolated("remarks::that_ipv6_is_switched_off_is_told") {
+        return;
+    }
+    assert!(remarks(Goal::Bind(at("2001:db8::1", 3000)), PLAIN).is_empty());
+    sysctl("ipv6/conf/all/disable_ipv6", "1");
+    let told = remarks(Goal::Bind(at("::1", 3000)), PLAIN);
+    assert_eq!(told, ["IPv6 is switched off: `sudo sysctl net.ipv6.conf.all.disable_ipv6=0`"]);
+}
+
+#[test]
+fn of_several_listeners_the_one_that_the_kernel_chooses_would_take_it() {
+    if !isolated("remarks::of_several_listeners_the_one_that_the_kernel_chooses_would_take_it") {
+        return;
+    }
+    let sharing = Options::of(false, true);
+    for (port, [first, second], chosen) in [
+        (3000, ["127.0.0.1", "0.0.0.0"], "127.0.0.1"),
+        (3001, ["0.0.0.0", "127.0.0.1"], "127.0.0.1"),
+        (3002, ["0.0.0.0", "::"], "0.0.0.0"),
+        (3003, ["::", "0.0.0.0"], "0.0.0.0"),
+    ] {
+        let listening = [first, second].map(|ip| {
+            let socket = scene::open(at(ip, port), sharing);
+            socket.bind(&at(ip, port).into()).unwrap();
+            socket.listen(1).unwrap();
+            socket.set_nonblocking(true).unwrap();
+            (ip, socket)
+        });
+        let goal = Goal::Connect { local: None, remote: at("127.0.0.1", port) };
+        // As many as the queue holds may wait.
+        let _waiting = std::net::TcpStream::connect(at("127.0.0.1", port)).unwrap();
+        let told = remarks(goal, PLAIN);
+        assert!(told[0].starts_with(&format!("LISTEN {} ", at(chosen, port))), "{told:?}");
+        for (ip, socket) in listening {
+            assert_eq!(socket.accept().is_ok(), ip == chosen, "{ip}:{port}");
+        }
+    }
+}
+
+#[test]
+fn a_socket_beside_is_told_once() {
+    if !isolated("remarks::a_socket_beside_is_told_once") {
+        return;
+    }
+    let sharing = Options::of(true, false);
+    let _beside = scene::set(State::Client, at("127.0.0.1", 3000), sharing);
+    let _listening = scene::set(State::Listen, at("127.0.0.1", 3001), sharing);
+    let goal = Goal::Connect { local: Some(at("127.0.0.1", 3000)), remote: at("127.0.0.1", 3001) };
+    assert_eq!(why(&question(goal, sharing)).unwrap().beside.len(), 1);
 }

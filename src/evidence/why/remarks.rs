@@ -7,8 +7,6 @@ use nix::errno::Errno;
 use nix::unistd::geteuid;
 
 use super::free::own_addresses;
-use super::holding::stage;
-use super::rules::Stage;
 use super::{Answer, Because, Goal, Question, Settings, Verdict};
 use crate::evidence::holders::Holder;
 use crate::evidence::inet_diag::shows_bound;
@@ -182,7 +180,6 @@ fn shared(holder: &Holder) -> Option<String> {
 fn hidden<'a>(holders: impl Iterator<Item = &'a Holder>) -> Option<String> {
     let users: BTreeSet<u32> = holders
         .filter(|holder| holder.row.inode != 0 && holder.processes.is_empty())
-        .filter(|holder| stage(&holder.row) != Stage::Waiting)
         .map(|holder| holder.row.uid)
         .collect();
     let users: Vec<String> = users.iter().map(u32::to_string).collect();
