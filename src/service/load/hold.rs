@@ -336,8 +336,8 @@ mod tests {
 
     #[test]
     fn what_another_port_does_not_mend_takes_none() {
-        let mut io = Recorder::default();
-        io.open_errors = vec![Error::new("bind", "", Errno::EADDRNOTAVAIL)];
+        let open_errors = vec![Error::new("bind", "", Errno::EADDRNOTAVAIL)];
+        let mut io = Recorder { open_errors, ..Recorder::default() };
         let mut hold = Hold::new(plan(0..1), Arc::default());
         hold.start(&mut io).unwrap();
         assert_eq!(io.take()[..2], ["open 127.0.0.1:20000 -> 127.0.0.1:3000", "wake after 100ms"]);
