@@ -8,7 +8,7 @@ use fourtuple::cli;
 use fourtuple::drive::{
     Ended, EventLoop, ForkPerClient, Front, Limits, Sequential, Settings, ThreadPerClient,
 };
-use fourtuple::error::Result;
+use fourtuple::error::{Error, Result};
 use fourtuple::evidence::holders::listeners_on;
 use fourtuple::report::{Event, Reporter, Totals};
 use fourtuple::service::{Reply, Replying, Signal as Asked};
@@ -90,7 +90,11 @@ fn run_all<R: Reply + Sync>(loops: Vec<EventLoop>, reply: &R) -> Result<(Ended, 
     let mut loops = loops.into_iter();
     let first = loops.next();
     thread::scope(|scope| {
-        let others: Vec<_> = loops.map(|other| scope.spawn(|| run(other))).collect();
+        let start = |other| {
+            let thread = thread::Builder::new().name("worker".to_owned()).spawn_scoped(scope, || run(other));
+            thread.map_err(|error| end_all(Error::new("clone", "for a worker", error)))
+        };
+        let others: Vec<_> = loops.map(start).collect::<Result<_>>()?;
         let mut sum = first.map_or(Ok((Ended::Stopped, Totals::default())), run)?;
         for other in others {
             let (ended, totals) = other.join().unwrap_or_else(|panic| resume_unwind(panic))?;
@@ -105,10 +109,12 @@ fn run(event_loop: EventLoop, reply: impl Reply) -> Result<(Ended, Totals)> {
     let mut replying = Replying::new(reply);
     match event_loop.run(&mut replying) {
         Ok(ended) => Ok((ended, replying.totals())),
-        Err(error) => {
-            // The others would serve on, and the error would wait for their end.
-            let _ = raise(Signal::SIGTERM);
-            Err(error)
-        }
+        Err(error) => Err(end_all(error)),
     }
+}
+
+/// The other workers would serve on, and the error would wait for their end.
+fn end_all(error: Error) -> Error {
+    let _ = raise(Signal::SIGTERM);
+    error
 }

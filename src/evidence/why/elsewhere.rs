@@ -58,15 +58,16 @@ impl Place {
     ///
     /// # Errors
     ///
-    /// `EPERM` from `setns` without CAP_SYS_ADMIN here and there.
+    /// `EPERM` from `setns` without CAP_SYS_ADMIN here and there; `EAGAIN` from `clone`.
     fn visit<T: Send>(&self, look: impl FnOnce() -> T + Send) -> Result<T> {
         let failed = |call| move |error| Error::new(call, self.path.display(), error);
         let namespace = File::open(&self.path).map_err(failed("open"))?;
         thread::scope(|scope| {
-            let visitor = scope.spawn(|| {
+            let visit = || {
                 setns(&namespace, CloneFlags::CLONE_NEWNET).map_err(|errno| failed("setns")(errno.into()))?;
                 Ok(look())
-            });
+            };
+            let visitor = thread::Builder::new().spawn_scoped(scope, visit).map_err(failed("clone"))?;
             visitor.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
         })
     }

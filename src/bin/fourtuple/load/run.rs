@@ -10,11 +10,12 @@ use std::time::Duration;
 use clap::Args;
 use fourtuple::cli::{self, Remote};
 use fourtuple::drive::{Ended, EventLoop, Limits, Settings};
-use fourtuple::error::Result;
+use fourtuple::error::{Error, Result};
 use fourtuple::net::{SocketOptions, any_local};
 use fourtuple::report::{Event, Format, Load, Reporter};
 use fourtuple::service::Service;
 use fourtuple::service::load::{Course, LoadPlan, Tally};
+use nix::sys::signal::{Signal, raise};
 
 use super::outcome::Outcome;
 use super::progress::Progress;
@@ -137,9 +138,14 @@ impl Run<'_> {
         let loops: Vec<(EventLoop, S)> = loops.collect::<Result<_>>()?;
         thread::scope(|scope| -> Result<()> {
             let threads = loops.into_iter().map(|(event_loop, mut service)| {
-                scope.spawn(move || event_loop.run(&mut service).map(|ended| (ended, service)))
+                let work = move || event_loop.run(&mut service).map(|ended| (ended, service));
+                thread::Builder::new().name("load".to_owned()).spawn_scoped(scope, work).map_err(|error| {
+                    // Those that are started would wait for this one.
+                    let _ = raise(Signal::SIGTERM);
+                    Error::new("clone", "for a thread", error).hint("fewer --threads")
+                })
             });
-            let threads: Vec<Thread<S>> = threads.collect();
+            let threads: Vec<Thread<S>> = threads.collect::<Result<_>>()?;
             self.conduct(&threads, &mut outcome);
             for thread in threads {
                 let joined = thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));

@@ -167,12 +167,14 @@ impl HolderProcess {
         let mut line = serde_json::to_string(order).unwrap_or_default();
         line.push('\n');
         lifeline.write_all(line.as_bytes()).map_err(|error| Error::new("write", "to a holder", error))?;
-        thread::spawn(move || {
+        let listen = move || {
             for line in BufReader::new(output).lines().map_while(std::result::Result::ok) {
                 let _ = said.send((number, serde_json::from_str(&line).ok()));
             }
             let _ = said.send((number, None));
-        });
+        };
+        let thread = thread::Builder::new().spawn(listen);
+        thread.map_err(|error| Error::new("clone", "for a holder's lines", error))?;
         Ok(Self { child, _lifeline: lifeline, progress: Progress::default(), ended: false })
     }
 }

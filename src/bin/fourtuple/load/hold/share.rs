@@ -63,7 +63,9 @@ pub fn run() -> Result<ExitCode> {
     let holding = Arc::new(Holding::default());
     let mut hold = Hold::new(plan, Arc::clone(&holding));
     thread::scope(|scope| {
-        let thread = scope.spawn(move || event_loop.run(&mut hold).map(|_| hold.tally()));
+        let thread = thread::Builder::new()
+            .spawn_scoped(scope, move || event_loop.run(&mut hold).map(|_| hold.tally()))
+            .map_err(|error| Error::new("clone", "for a holder's thread", error))?;
         let mut said = Progress::default();
         while !thread.is_finished() {
             let progress = Progress {
