@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use clap::Args;
+use clap::{Args, value_parser};
 
-use super::values::{Limit, Switch, limit, positive_duration, positive_whole_seconds, size, whole_seconds};
+use super::values::{Limit, Switch, keepalive, limit, size, user_timeout, whole_seconds};
 use crate::net::SocketOptions;
 
 /// The socket options that a lab wants to vary.
@@ -57,13 +57,13 @@ pub struct SocketArgs {
     #[arg(long, hide_short_help = true, value_parser = whole_seconds, value_name = "DURATION")]
     pub linger: Option<Duration>,
     /// SO_KEEPALIVE after so long without traffic, and as often [default: off]
-    #[arg(long, hide_short_help = true, value_parser = positive_whole_seconds, value_name = "DURATION")]
+    #[arg(long, hide_short_help = true, value_parser = keepalive, value_name = "DURATION")]
     pub keepalive: Option<Duration>,
     /// TCP_USER_TIMEOUT [default: the kernel's]
-    #[arg(long, hide_short_help = true, value_parser = positive_duration, value_name = "DURATION")]
+    #[arg(long, hide_short_help = true, value_parser = user_timeout, value_name = "DURATION")]
     pub user_timeout: Option<Duration>,
     /// TCP_MAXSEG in bytes [default: the route's]
-    #[arg(long, hide_short_help = true, value_name = "BYTES")]
+    #[arg(long, hide_short_help = true, value_parser = value_parser!(u32).range(88..=32_767), value_name = "BYTES")]
     pub mss: Option<u32>,
 }
 

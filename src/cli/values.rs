@@ -1,10 +1,16 @@
 //! Values of arguments, each with words for what is wrong with one.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
+use std::num::IntErrorKind;
 use std::time::Duration;
 
 use bytesize::ByteSize;
 use clap::ValueEnum;
+
+/// The most of anything that is counted: beyond every table of the kernel, and no sum of two overflows.
+const MOST: usize = 1_000_000_000;
+/// What the seconds of SO_LINGER count up to; a clock can be that far ahead.
+const LONGEST: Duration = Duration::from_secs(i32::MAX as u64);
 
 /// A value, or words for the user.
 pub type Parsed<T> = std::result::Result<T, String>;
@@ -32,7 +38,13 @@ pub struct Limit(pub Option<Duration>);
 /// Reads an IP literal. A host name would leave open which of its addresses is bound.
 pub fn local_ip(text: &str) -> Parsed<IpAddr> {
     text.parse().map_err(|_| {
-        "not an IPv4 or IPv6 address, such as 127.0.0.1 or ::1 (a host name cannot be bound)".to_owned()
+        let words = match text.split_once('%') {
+            Some((ip, _)) if ip.parse::<Ipv6Addr>().is_ok() => {
+                "an address with a zone is not taken here; the wildcard address :: has it too"
+            }
+            _ => "not an IPv4 or IPv6 address, such as 127.0.0.1 or ::1 (a host name cannot be bound)",
+        };
+        words.to_owned()
     })
 }
 
@@ -51,8 +63,17 @@ pub fn remote_port(text: &str) -> Parsed<u16> {
 
 /// Reads a count of at least one.
 pub fn positive(text: &str) -> Parsed<usize> {
-    let number = text.parse().map_err(|_| "not a whole number".to_owned())?;
-    if number == 0 { Err("must be at least 1".to_owned()) } else { Ok(number) }
+    match text.parse() {
+        Ok(0) => Err("must be at least 1".to_owned()),
+        Ok(number) if number <= MOST => Ok(number),
+        Ok(_) => Err(too_many()),
+        Err(error) if *error.kind() == IntErrorKind::PosOverflow => Err(too_many()),
+        Err(_) => Err("not a whole number".to_owned()),
+    }
+}
+
+fn too_many() -> String {
+    format!("at most {MOST}")
 }
 
 /// Reads a count of at least one, in thousands (`100k`) or millions (`1M`) where it says so.
@@ -66,8 +87,8 @@ pub fn count(text: &str) -> Parsed<usize> {
     let number: usize = digits.parse().map_err(|_| words())?;
     match number.checked_mul(unit) {
         Some(0) => Err("must be at least 1".to_owned()),
-        Some(number) => Ok(number),
-        None => Err(words()),
+        Some(number) if number <= MOST => Ok(number),
+        _ => Err(too_many()),
     }
 }
 
@@ -79,8 +100,9 @@ pub fn rate(text: &str) -> Parsed<usize> {
 
 /// Reads a duration with its unit.
 pub fn duration(text: &str) -> Parsed<Duration> {
-    humantime::parse_duration(text)
-        .map_err(|error| format!("{error}; a duration has a unit, such as 5s, 250ms or 2m"))
+    let duration = humantime::parse_duration(text)
+        .map_err(|error| format!("{error}; a duration has a unit, such as 5s, 250ms or 2m"))?;
+    if duration <= LONGEST { Ok(duration) } else { Err("at most 68y".to_owned()) }
 }
 
 /// Reads a duration longer than none.
@@ -107,9 +129,19 @@ pub(super) fn whole_seconds(text: &str) -> Parsed<Duration> {
     })
 }
 
-pub(super) fn positive_whole_seconds(text: &str) -> Parsed<Duration> {
+/// Seconds that TCP_KEEPIDLE takes, tcp(7).
+pub(super) fn keepalive(text: &str) -> Parsed<Duration> {
     positive_duration(text)?;
-    whole_seconds(text)
+    at_most(whole_seconds(text)?, Duration::from_secs(32_767))
+}
+
+/// Milliseconds that TCP_USER_TIMEOUT takes, tcp(7).
+pub(super) fn user_timeout(text: &str) -> Parsed<Duration> {
+    at_most(positive_duration(text)?, Duration::from_millis(i32::MAX as u64))
+}
+
+fn at_most(duration: Duration, most: Duration) -> Parsed<Duration> {
+    if duration <= most { Ok(duration) } else { Err(format!("at most {}s, by the kernel", most.as_secs())) }
 }
 
 /// Reads a size in bytes with its unit, 2GiB at most.
@@ -146,6 +178,33 @@ mod tests {
     fn a_duration_needs_a_unit() {
         assert!(duration("5").unwrap_err().contains("5s"));
         assert_eq!(duration("250ms"), Ok(Duration::from_millis(250)));
+    }
+
+    #[test]
+    fn a_duration_that_no_clock_reaches_is_refused() {
+        assert_eq!(duration("68years"), Ok(Duration::from_secs(68 * 31_557_600)));
+        for wrong in ["69y", "500000000000y", "99999999999999999999y"] {
+            assert!(duration(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_duration_of_a_socket_option_is_one_that_the_kernel_takes() {
+        assert_eq!(keepalive("32767s"), Ok(Duration::from_secs(32_767)));
+        assert!(keepalive("32768s").unwrap_err().contains("at most 32767s"));
+        assert!(keepalive("0s").is_err());
+        assert_eq!(user_timeout("2147483647ms"), Ok(Duration::from_millis(2_147_483_647)));
+        assert!(user_timeout("25d").unwrap_err().contains("at most 2147483s"));
+    }
+
+    #[test]
+    fn a_count_has_an_end() {
+        assert_eq!((positive("1"), positive("1000000000")), (Ok(1), Ok(1_000_000_000)));
+        for many in ["1000000001", "18446744073709551616"] {
+            assert_eq!(positive(many), Err("at most 1000000000".to_owned()));
+        }
+        assert_eq!(count("1001M"), Err("at most 1000000000".to_owned()));
+        assert_eq!(positive("x"), Err("not a whole number".to_owned()));
     }
 
     #[test]
@@ -196,5 +255,11 @@ mod tests {
     fn a_host_name_cannot_be_bound() {
         assert!(local_ip("localhost").unwrap_err().contains("host name"));
         assert!(local_ip("1.2.3").is_err());
+    }
+
+    #[test]
+    fn of_an_address_with_a_zone_it_is_said_what_listens_there() {
+        assert!(local_ip("fe80::1%eth0").unwrap_err().contains("zone"));
+        assert!(local_ip("127.0.0.1%eth0").unwrap_err().contains("host name"));
     }
 }
