@@ -31,9 +31,7 @@ impl Edit {
     /// Does what `key` stands for.
     pub fn press(&mut self, key: Key) -> Option<Typed> {
         match key {
-            Key::Character(character) if self.before.len() + self.after.len() < LONGEST => {
-                self.before.push(character);
-            }
+            Key::Character(character) if !self.is_full() => self.before.push(character),
             Key::Character(_) | Key::Clear => {}
             Key::Enter => return Some(Typed::Line(self.enter())),
             Key::EndOfInput if self.before.is_empty() && self.after.is_empty() => return Some(Typed::End),
@@ -58,6 +56,11 @@ impl Edit {
             }
         }
         None
+    }
+
+    /// Whether no character has a place any more.
+    pub fn is_full(&self) -> bool {
+        self.before.len() + self.after.len() >= LONGEST
     }
 
     fn line(&self) -> String {

@@ -9,6 +9,8 @@ use super::keys::{Key, Keys};
 use crate::report::Harmless;
 
 const PROMPT: &str = "> ";
+/// A character had no place in the line.
+const BELL: char = '\x07';
 /// Back to the first column, and the line is empty.
 const ERASE: &str = "\r\x1b[K";
 
@@ -56,8 +58,9 @@ impl Screen {
 
     /// What these bytes from the keyboard have brought to an end, and what to write.
     pub fn type_in(&mut self, bytes: &[u8]) -> (Vec<Typed>, Vec<u8>) {
-        let (mut typed, mut entered) = (Vec::new(), String::new());
+        let (mut typed, mut entered, mut lost) = (Vec::new(), String::new(), false);
         for key in self.keys.take(bytes) {
+            lost |= matches!(key, Key::Character(_)) && self.edit.is_full();
             if key == Key::Clear {
                 entered.push_str("\x1b[H\x1b[2J");
             }
@@ -67,6 +70,9 @@ impl Screen {
                 let _ = writeln!(entered, "{PROMPT}{}", Harmless(line));
             }
             typed.push(ended);
+        }
+        if lost {
+            entered.push(BELL);
         }
         (typed, self.above(entered.as_bytes()))
     }
@@ -130,11 +136,12 @@ mod tests {
         columns: usize,
         rows: Vec<Vec<char>>,
         column: usize,
+        bells: usize,
     }
 
     impl Terminal {
         fn new(columns: usize) -> Self {
-            Self { columns, rows: vec![Vec::new()], column: 0 }
+            Self { columns, rows: vec![Vec::new()], column: 0, bells: 0 }
         }
 
         fn show(&mut self, written: impl AsRef<[u8]>) {
@@ -156,6 +163,7 @@ mod tests {
                             Ok(back) => self.column = self.column.checked_sub(back).unwrap(),
                         }
                     }
+                    BELL => self.bells += 1,
                     _ => {
                         // A wide character takes two cells.
                         let cells = [character, '\0'].into_iter().take(character.width().unwrap());
@@ -230,6 +238,17 @@ mod tests {
         terminal.show(screen.close());
         terminal.show(screen.above(b"remote: more\n"));
         assert_eq!(terminal.rows(), ["remote: more", ""]);
+    }
+
+    #[test]
+    fn a_character_that_has_no_place_any_more_rings_the_bell() {
+        let (mut screen, mut terminal) = opened(40);
+        type_in(&mut screen, &mut terminal, &"x".repeat(64 * 1024));
+        assert_eq!(terminal.bells, 0);
+        type_in(&mut screen, &mut terminal, "yz");
+        assert_eq!((terminal.bells, terminal.rows().len()), (1, 1));
+        type_in(&mut screen, &mut terminal, "\x7fy");
+        assert_eq!(terminal.bells, 1);
     }
 
     #[test]
