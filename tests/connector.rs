@@ -487,3 +487,11 @@ fn a_pipe_that_is_broken_or_that_nobody_reads_changes_neither_its_work_nor_its_s
     listener.nth_line(2, "closed ");
     assert_eq!(listener.said().lines().filter(|line| line.starts_with("closed ")).filter(whole).count(), 2);
 }
+
+#[test]
+fn a_hard_limit_on_descriptors_that_is_reached_is_called_one() {
+    let script = "ulimit -n 9 && exec \"$0\" 127.0.0.1 0 127.0.0.1 9";
+    let mut command = Command::new("sh");
+    let said = Program::spawn(command.args(["-c", script, path("connector")])).end().with_status(1).stderr;
+    assert!(said.contains("hint: this process may open 9 files, its hard limit: "), "{said}");
+}

@@ -82,10 +82,16 @@ fn far_away(error: Error, failure: Errno, goal: Goal) -> Error {
 
 fn too_many_files(error: Error) -> Error {
     match getrlimit(Resource::RLIMIT_NOFILE) {
-        Ok((soft, hard)) => hint(
+        Ok((soft, hard)) if soft < hard => hint(
             error,
             format_args!(
                 "this process may open {soft} files: `ulimit -n {hard}` allows as many as its hard limit does"
+            ),
+        ),
+        Ok((most, _)) => hint(
+            error,
+            format_args!(
+                "this process may open {most} files, its hard limit: `ulimit -Hn` as root raises it"
             ),
         ),
         Err(_) => error,
