@@ -192,7 +192,7 @@ impl Load {
                 .duration("user", user)
                 .duration("system", system)
                 .nanoseconds("per-request", each(user + system, requests))
-                .nanoseconds("per-KiB", each(user + system, bytes / 1024)),
+                .nanoseconds("per-KiB", each((user + system).saturating_mul(1024), bytes)),
             Self::Spread { connections, source, ports, destinations, owners, processes } => line
                 .number("connections", connections as u64)
                 .field("source", source)
@@ -235,5 +235,20 @@ fn each(whole: Duration, count: u64) -> Duration {
     match count {
         0 => Duration::ZERO,
         _ => whole.div_f64(count as f64),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::line::Format;
+    use super::*;
+
+    #[test]
+    fn what_a_kib_costs_is_told_of_less_than_one_too() {
+        let (user, system) = (Duration::from_micros(1), Duration::from_micros(3));
+        let cpu = Load::Cpu { of: "self", pid: 1, user, system, requests: 1, bytes: 64 };
+        let mut line = Line::new(Format::Text, "cpu");
+        cpu.fields(&mut line);
+        assert!(line.finish().contains("per-KiB=64us"));
     }
 }

@@ -241,6 +241,10 @@ fn what_does_not_suffice_is_said_before_anything_is_opened() {
     let said = refused(hold(1000, &["--count", "301"]));
     assert!(said.contains("150 free source ports from 20000 to 20149 and 2 destinations"), "{said}");
     assert!(said.contains("hint: 3 destinations"), "{said}");
+    let said = refused(hold(1000, &["--count", "1M"]));
+    assert!(said.contains("hint: more ports (--source-ports), at least 10000\n"), "{said}");
+    let said = refused(hold(1000, &["--count", "7M"]));
+    assert!(said.contains("hint: 6553500 connections at most"), "{said}");
     let said = refused(hold(32, &["--count", "30"]));
     assert!(said.contains("a process may open 32 descriptors"), "{said}");
     assert!(said.contains("hint: a hard limit of 33 at least"), "{said}");

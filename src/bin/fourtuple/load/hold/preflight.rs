@@ -96,10 +96,13 @@ impl Shortage {
              four-tuples, {MOST_OWNERS} a port at most"
         );
         let needed = self.count.div_ceil(ports.max(1));
+        let all_ports = usize::from(u16::MAX);
         let step = if needed <= MOST_OWNERS {
             format!("{needed} destinations (--remote): listeners on more ports or addresses")
-        } else {
+        } else if self.count <= MOST_OWNERS * all_ports {
             format!("more ports (--source-ports), at least {}", self.count.div_ceil(MOST_OWNERS))
+        } else {
+            format!("{} connections at most, from all ports of one source address", MOST_OWNERS * all_ports)
         };
         Err(self.error(fact, step))
     }
