@@ -10,6 +10,7 @@ use std::process::Command;
 use fourtuple::net::TcpState;
 use program::client::{accept, connect, read_to_fin};
 use program::kernel::{self, ReservedPort};
+use program::namespace::isolated;
 use program::{End, Listener, Program, field, path};
 
 fn test_against(address: SocketAddr, options: &[&str]) -> End {
@@ -23,6 +24,22 @@ fn a_host_nobody_knows_and_one_that_would_obey_the_terminal() {
         let end = Program::run("talk", &[host, "5000"]).with_status(1);
         assert!(end.stderr.starts_with(&format!("talk: getaddrinfo {shown}: ")), "{}", end.stderr);
         assert!(end.stderr.contains("\nhint: "), "{}", end.stderr);
+    }
+}
+
+#[test]
+fn where_ipv6_is_switched_off_it_is_said_how_to_switch_it_on() {
+    if !isolated("where_ipv6_is_switched_off_it_is_said_how_to_switch_it_on") || !kernel::has_ipv6() {
+        return;
+    }
+    std::fs::write("/proc/sys/net/ipv6/conf/all/disable_ipv6", "1").unwrap();
+    for (arguments, failed) in [
+        (&["::1", "5000"][..], "talk: connect [::]:0 -> [::1]:5000: EADDRNOTAVAIL"),
+        (&["--listen", "5000", "::1"], "talk: bind [::1]:5000: EADDRNOTAVAIL"),
+    ] {
+        let said = Program::run("talk", arguments).with_status(1).stderr;
+        assert!(said.contains(failed), "{said}");
+        assert!(said.contains("\nhint: switch IPv6 on: `sudo sysctl net.ipv6."), "{said}");
     }
 }
 

@@ -10,6 +10,7 @@ use fourtuple::net::SocketOptions;
 use nix::errno::Errno;
 use nix::unistd::geteuid;
 
+use crate::program::kernel::has_ipv6;
 use crate::program::namespace::isolated;
 use crate::scene::{self, Options, State};
 
@@ -243,6 +244,11 @@ fn why_agrees_where_no_socket_is_in_the_way() {
         (connect(at("2001:db8::1", 2000)), plain, Some(("connect", Errno::ENETUNREACH))),
         (connect(at("127.255.255.255", 2000)), plain, Some(("connect", Errno::ENETUNREACH))),
         (connect(at("224.0.0.1", 2000)), plain, Some(("connect", Errno::ENETUNREACH))),
+        (connect(at("255.255.255.255", 2000)), plain, Some(("connect", Errno::ENETUNREACH))),
+        (connect(at("ff02::1", 2000)), plain, Some(("connect", Errno::ENETUNREACH))),
+        (from(at("127.0.0.1", 0), at("255.255.255.255", 1)), plain, Some(("connect", Errno::ENETUNREACH))),
+        (bind("ff02::1", 5), plain, Some(("bind", Errno::EINVAL))),
+        (bind("fe80::1", 5), plain, Some(("bind", Errno::EINVAL))),
         (from(at("127.0.0.1", 0), at("192.0.2.1", 1)), plain, Some(("connect", Errno::ENETUNREACH))),
         (from(any, at("127.0.0.1", 2000)), plain, None),
         (from(at("127.0.0.2", 0), at("127.0.0.1", 2000)), plain, None),
@@ -260,6 +266,33 @@ fn why_agrees_where_no_socket_is_in_the_way() {
         let (outcome, agreed) = compare(&question(goal, options), options);
         assert_eq!(agreed, Ok(()), "{goal:?}");
         assert_eq!(outcome, expected, "{goal:?}");
+    }
+}
+
+#[test]
+fn why_agrees_where_ipv6_is_switched_off() {
+    if !isolated("agrees::why_agrees_where_ipv6_is_switched_off") || !has_ipv6() {
+        return;
+    }
+    sysctl("ipv6/conf/all/disable_ipv6", "1");
+    let plain = Options::of(false, false);
+    let connect = |ip| Goal::Connect { local: None, remote: at(ip, 2000) };
+    let [bind, any] = [("::1", 5), ("::", 5)].map(|(ip, port)| Goal::Bind(at(ip, port)));
+    for (goal, because) in [
+        (bind, Some(Because::Ipv6Off)),
+        (any, None),
+        (connect("::1"), Some(Because::Ipv6Off)),
+        (connect("2001:db8::1"), Some(Because::Ipv6Off)),
+        (connect("ff02::1"), Some(Because::NotUnicast)),
+        (connect("::ffff:127.0.0.1"), Some(Because::NobodyListens)),
+    ] {
+        let question = question(goal, plain);
+        assert_eq!(compare(&question, plain).1, Ok(()), "{goal:?}");
+        let said = match why(&question).unwrap().verdict {
+            Verdict::Works => None,
+            Verdict::Fails { because, .. } => Some(because),
+        };
+        assert_eq!(said, because, "{goal:?}");
     }
 }
 

@@ -13,7 +13,7 @@ use fourtuple::cli;
 use fourtuple::drive::{Ended, EventLoop, Limits, Settings};
 use fourtuple::error::{Error, Result};
 use fourtuple::evidence::advice::explain;
-use fourtuple::net::SocketOptions;
+use fourtuple::net::{SocketOptions, any_local};
 use fourtuple::report::{Format, Output, Reporter};
 use fourtuple::service::{Script, Show, Signal, Speaker, Talk, TalkPlan};
 use nix::errno::Errno;
@@ -115,7 +115,7 @@ fn calling() -> SocketOptions {
 }
 
 fn status(ended: Result<Ended>, remote: Option<SocketAddr>) -> Result<ExitCode> {
-    let local = SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), 0);
+    let local = remote.map_or((Ipv4Addr::UNSPECIFIED, 0).into(), any_local);
     ended.map(cli::status).map_err(|error| explain(error, local, remote, &calling()))
 }
 

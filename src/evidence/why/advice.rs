@@ -12,7 +12,7 @@ use crate::net::wildcard;
 
 /// The steps that the rules say help, cheapest first; none where it works already.
 pub(super) fn steps(question: &Question, answer: &Answer, settings: &Settings) -> Vec<Step> {
-    let Verdict::Fails { because, .. } = &answer.verdict else { return Vec::new() };
+    let Verdict::Fails { call, because, .. } = &answer.verdict else { return Vec::new() };
     let local = question.goal.local();
     match (because, local) {
         (Because::Held, Some(local)) => Held { question, answer, settings, local }.steps(),
@@ -20,6 +20,10 @@ pub(super) fn steps(question: &Question, answer: &Answer, settings: &Settings) -
         (Because::NobodyListens, _) => nobody_listens(question, answer),
         (Because::Privileged(start), Some(local)) => privileged(question, local, *start),
         (Because::NotLocal, Some(local)) => not_local(question, local),
+        // What was to be bound; connect(2) has its words below.
+        (Because::NoScope, Some(local)) if *call == "bind" => {
+            vec![Step::Address(wildcard(local.ip()))]
+        }
         (Because::V6Only, _) => vec![Step::Set(vec![Set::V6Only(false)])],
         (Because::QueueFull, _) => answer
             .in_the_way
@@ -110,6 +114,10 @@ fn elsewhere(because: &Because, question: &Question, settings: &Settings) -> Opt
         (Because::NoRoute, Some(ip)) => {
             Some(format!("`ip route get {ip}` and `ip -br addr` show what is up and where it leads"))
         }
+        (Because::Ipv6Off, _) => Some(
+            "switch IPv6 on: `sudo sysctl net.ipv6.conf.all.disable_ipv6=0`; or an IPv4 address".to_owned(),
+        ),
+        (Because::NotUnicast, _) => Some("the address of one host: TCP has no other connections".to_owned()),
         (Because::FromLoopback, _) => {
             Some("bind the wildcard address, or one of `ip -br addr`: loopback reaches loopback alone".to_owned())
         }

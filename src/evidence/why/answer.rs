@@ -85,6 +85,10 @@ pub enum Because {
     OtherFamily,
     /// A link-local address without the interface that it is on.
     NoScope,
+    /// IPv6 is switched off in this network.
+    Ipv6Off,
+    /// A broadcast or multicast address.
+    NotUnicast,
     /// No route leads there, or one that forbids it.
     NoRoute,
     /// The socket is bound to loopback, and the remote address is elsewhere.
@@ -120,6 +124,8 @@ impl Because {
             Self::V6Only => "v6-only",
             Self::OtherFamily => "other-family",
             Self::NoScope => "no-scope",
+            Self::Ipv6Off => "ipv6-off",
+            Self::NotUnicast => "not-unicast",
             Self::NoRoute => "no-route",
             Self::FromLoopback => "from-loopback",
             Self::NobodyListens => "nobody-listens",
@@ -159,6 +165,8 @@ impl fmt::Display for Because {
                 "an IPv4 socket has no IPv6 address, and an IPv6 socket takes IPv4 ones as ::ffff:1.2.3.4"
             }
             Self::NoScope => "a link-local address is one only together with its interface",
+            Self::Ipv6Off => "IPv6 is switched off (net.ipv6.conf.all.disable_ipv6)",
+            Self::NotUnicast => "it is a broadcast or multicast address",
             Self::NoRoute => "no route leads there",
             Self::FromLoopback => "a socket bound to loopback reaches loopback alone",
             Self::NobodyListens => "the address is this host's, and nobody listens there",

@@ -78,11 +78,20 @@ fn way(
             return Err((Errno::EINVAL, Because::NoScope));
         }
     }
+    if target.ip().is_multicast() || target.ip() == Ipv4Addr::BROADCAST {
+        return Err((Errno::ENETUNREACH, Because::NotUnicast));
+    }
+    if target.is_ipv6() && bound.is_none() && settings.ipv6_off {
+        return Err((Errno::EADDRNOTAVAIL, Because::Ipv6Off));
+    }
     let route = route(target, bound).map_err(|error| {
         let errno = error.raw_os_error().map_or(Errno::EIO, Errno::from_raw);
         let from_loopback = bound.is_some_and(|ip| ip.is_loopback()) && !target.ip().is_loopback();
         (errno, if from_loopback { Because::FromLoopback } else { Because::NoRoute })
     })?;
+    if !route.unicast {
+        return Err((Errno::ENETUNREACH, Because::NotUnicast));
+    }
     let source = bound.or(route.source).unwrap_or_else(|| wildcard(target.ip()));
     let tuple = FourTuple { local: SocketAddr::new(source, local.port()), remote: target };
     Ok(Way { tuple, is_local: route.local })

@@ -112,7 +112,10 @@ fn refused(errno: Errno, local: SocketAddr, options: &SocketOptions, settings: &
         (Errno::EACCES, _) if local.port() < start => Because::Privileged(start),
         (Errno::EACCES | Errno::EPERM, _) => Because::Forbidden,
         (Errno::EADDRNOTAVAIL, ip) if is_tentative(ip) => Because::Tentative,
+        (Errno::EADDRNOTAVAIL, IpAddr::V6(_)) if settings.ipv6_off => Because::Ipv6Off,
         (Errno::EADDRNOTAVAIL, _) => Because::NotLocal,
+        (Errno::EINVAL, IpAddr::V6(ip)) if ip.is_multicast() => Because::NotUnicast,
+        (Errno::EINVAL, IpAddr::V6(ip)) if ip.is_unicast_link_local() => Because::NoScope,
         (Errno::EINVAL, IpAddr::V6(ip))
             if ip.to_ipv4_mapped().is_some() && options.v6_only.unwrap_or(settings.v6_only) =>
         {

@@ -10,7 +10,6 @@ use super::free::own_addresses;
 use super::{Answer, Because, Goal, Question, Settings, Verdict};
 use crate::evidence::holders::Holder;
 use crate::evidence::inet_diag::shows_bound;
-use crate::evidence::namespace::setting;
 use crate::net::{TcpState, wildcard};
 use crate::report::Escaped;
 
@@ -146,10 +145,6 @@ fn down(question: &Question, answer: &Answer) -> Option<String> {
         _ => None,
     };
     let ips = || [question.goal.local(), remote].into_iter().flatten().map(|address| address.ip());
-    if ips().any(|ip| ip.is_ipv6()) && setting("net.ipv6.conf.all.disable_ipv6").is_some_and(|off| off != "0")
-    {
-        return Some("IPv6 is switched off: `sudo sysctl net.ipv6.conf.all.disable_ipv6=0`".to_owned());
-    }
     let is_loopback = ips().any(|ip| ip.to_canonical().is_loopback());
     is_loopback.then(|| "lo is down in this network namespace: `ip link set lo up`".to_owned())
 }

@@ -5,7 +5,6 @@ use std::net::{IpAddr, SocketAddr};
 
 use netlink_sys::protocols::NETLINK_ROUTE;
 use netlink_sys::{Socket, SocketAddr as NetlinkAddr};
-use nix::errno::Errno;
 use nix::libc::{
     AF_INET, AF_INET6, NLM_F_REQUEST, NLMSG_ERROR, RTA_DST, RTA_OIF, RTA_PREFSRC, RTA_SRC, RTM_GETROUTE,
     RTM_NEWROUTE, RTN_BROADCAST, RTN_LOCAL, RTN_MULTICAST,
@@ -22,6 +21,8 @@ const TYPE: usize = 7;
 pub struct Route {
     /// Whether the address is one of this host's.
     pub local: bool,
+    /// Whether it is one host's; TCP can do nothing with a broadcast or multicast address.
+    pub unicast: bool,
     /// The address that a packet has as its own unless the socket is bound to one.
     pub source: Option<IpAddr>,
 }
@@ -30,9 +31,8 @@ pub struct Route {
 ///
 /// # Errors
 ///
-/// What connect(2) would answer: `ENETUNREACH` without a route, and for a broadcast or multicast address, with which
-/// TCP knows nothing to do; `EHOSTUNREACH`, `EACCES` and `EINVAL` where the routing table says so, and `EINVAL`
-/// for the way from loopback to another host.
+/// What connect(2) would answer: `ENETUNREACH` without a route; `EHOSTUNREACH`, `EACCES` and `EINVAL` where the routing
+/// table says so, and `EINVAL` for the way from loopback to another host.
 pub fn route(remote: SocketAddr, local: Option<IpAddr>) -> io::Result<Route> {
     let socket = Socket::new(NETLINK_ROUTE)?;
     socket.send_to(&request(remote, local), &NetlinkAddr::new(0, 0), 0)?;
@@ -89,10 +89,8 @@ fn read(reply: &[u8]) -> io::Result<Route> {
         _ => return Err(malformed()),
     }
     let kind = *payload.get(TYPE).ok_or_else(malformed)?;
-    if [RTN_BROADCAST, RTN_MULTICAST].contains(&kind) {
-        return Err(Errno::ENETUNREACH.into());
-    }
-    Ok(Route { local: kind == RTN_LOCAL, source: source(payload.get(ROUTE..).unwrap_or_default()) })
+    let unicast = ![RTN_BROADCAST, RTN_MULTICAST].contains(&kind);
+    Ok(Route { local: kind == RTN_LOCAL, unicast, source: source(payload.get(ROUTE..).unwrap_or_default()) })
 }
 
 /// The preferred source among the attributes.
@@ -111,6 +109,8 @@ fn source(mut attributes: &[u8]) -> Option<IpAddr> {
 
 #[cfg(test)]
 mod tests {
+    use nix::errno::Errno;
+
     use super::*;
 
     fn route_to(remote: &str, local: Option<&str>) -> io::Result<Route> {
@@ -120,16 +120,16 @@ mod tests {
     #[test]
     fn loopback_is_local_and_has_its_source() {
         let found = route_to("127.0.0.2:1", None).unwrap();
-        assert_eq!(found, Route { local: true, source: Some("127.0.0.1".parse().unwrap()) });
+        assert_eq!(found, Route { local: true, unicast: true, source: Some("127.0.0.1".parse().unwrap()) });
         if let Ok(found) = route_to("[::1]:1", None) {
-            assert_eq!(found, Route { local: true, source: Some("::1".parse().unwrap()) });
+            assert_eq!(found, Route { local: true, unicast: true, source: Some("::1".parse().unwrap()) });
         }
     }
 
     #[test]
     fn what_connect_would_refuse_is_refused() {
         let errno = |remote, local| route_to(remote, local).unwrap_err().raw_os_error().map(Errno::from_raw);
-        assert_eq!(errno("127.255.255.255:1", None), Some(Errno::ENETUNREACH));
+        assert!(!route_to("127.255.255.255:1", None).unwrap().unicast);
         let refused = errno("192.0.2.7:1", Some("127.0.0.1"));
         assert!(matches!(refused, Some(Errno::EINVAL | Errno::ENETUNREACH)), "{refused:?}");
     }

@@ -24,6 +24,8 @@ pub struct Settings {
     pub v6_only: bool,
     /// `net.ipv4.ip_nonlocal_bind`, and the same of IPv6.
     pub nonlocal_bind: [bool; 2],
+    /// `net.ipv6.conf.all.disable_ipv6`: no interface has an IPv6 address, and lo neither.
+    pub ipv6_off: bool,
 }
 
 impl Settings {
@@ -43,6 +45,7 @@ impl Settings {
             fin_timeout: Duration::from_secs(setting("ipv4.tcp_fin_timeout").parse().unwrap_or(60)),
             v6_only: on("ipv6.bindv6only"),
             nonlocal_bind: [on("ipv4.ip_nonlocal_bind"), on("ipv6.ip_nonlocal_bind")],
+            ipv6_off: on("ipv6.conf.all.disable_ipv6"),
         }
     }
 
