@@ -59,6 +59,26 @@ fn short_help_fits_40_lines_of_80_columns_and_ends_with_two_to_four_examples() {
 }
 
 #[test]
+fn examples_of_the_bench_are_a_line_each_and_fit_80_columns() {
+    for subcommand in
+        ["", "isolate", "sockets", "perform", "packets", "report", "why", "matrix", "ports", "load"]
+    {
+        for flag in ["-h", "--help"] {
+            let examples = |columns| {
+                let mut command = Command::new(path("fourtuple"));
+                command
+                    .args((!subcommand.is_empty()).then_some(subcommand))
+                    .arg(flag)
+                    .env("COLUMNS", columns);
+                let help = Program::spawn(&mut command).end().well().stdout;
+                help.rsplit_once("Examples:\n").expect(&help).1.to_owned()
+            };
+            assert_eq!(examples("80"), examples("300"), "{subcommand} {flag}");
+        }
+    }
+}
+
+#[test]
 fn long_help_says_each_option_of_the_specification() {
     let both = ["--reuse-address", "--reuse-port", "--send-timeout", "--v6-only"];
     let both =

@@ -17,14 +17,15 @@ use signal_hook::low_level::emulate_default_handler;
 const EXAMPLES: &str = "\
 Examples:
   fourtuple isolate -- listener 3000 127.0.0.1
-  fourtuple isolate --sysctl net.ipv4.tcp_syn_retries=6 -- experiments/01-two-listener-addresses.sh
+  fourtuple isolate --sysctl net.ipv4.tcp_timestamps=0 -- bash
   fourtuple isolate -- bash              a shell to look around in
   fourtuple isolate --join 4711 -- bash  a second one in the same network";
 
 const MORE: &str = "\
 Exit status:
   that of CMD; CMD ended by a signal ends this program by the same signal.
-  125 no namespace or no such sysctl, 126 CMD cannot be executed, 127 CMD is not found, 2 wrong usage.";
+  125 no namespace or no such sysctl, 126 CMD cannot be executed, 127 CMD is
+  not found, 2 wrong usage.";
 
 /// Run a command in a network of its own, which ends with it
 ///

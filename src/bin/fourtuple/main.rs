@@ -18,9 +18,18 @@ use std::process::ExitCode;
 use clap::Parser;
 use fourtuple::cli;
 
+const AFTER_HELP: &str = "\
+A subcommand's options and examples: fourtuple SUBCOMMAND --help
+
+Examples:
+  fourtuple sockets --port 3000         who has this port
+  fourtuple why 3000                    may I listen there, and if not, why?
+  fourtuple isolate -- bash             a network to try things in
+  fourtuple load rr 127.0.0.1:3000      work for an echo server";
+
 /// A lab bench for TCP connections: namespaces to try things in, and what the kernel says about them
 #[derive(Parser)]
-#[command(name = "fourtuple", version, arg_required_else_help = true)]
+#[command(name = "fourtuple", version, arg_required_else_help = true, after_help = AFTER_HELP)]
 enum Command {
     #[command(hide = true)]
     Bundle(bundle::BundleArgs),

@@ -19,7 +19,7 @@ use line::{Name, Printer, parse_name};
 
 const EXAMPLES: &str = "\
 Examples:
-  fourtuple packets                        in a shell of `fourtuple isolate -- bash`
+  fourtuple packets                in a shell of `fourtuple isolate -- bash`
   fourtuple packets --port 3000 --count 10
   fourtuple packets --quiet --write connection.pcapng
   fourtuple packets --read connection.pcapng --name 127.0.0.1:3000=listener";
@@ -29,21 +29,25 @@ A segment's line:
   time            seconds since the first segment shown
   local, remote   who sent it, and to whom
   flags           S SYN, F FIN, R RST, P PSH, U URG, . ACK
-  seq, ack        counted from the initial sequence number of the side that they number; where no
-                  SYN was captured, the first segment is number 1. ack=- without ACK
+  seq, ack        counted from the initial sequence number of the side that they
+                  number; where no SYN was captured, the first segment is number
+                  1. ack=- without ACK
   length          bytes of data
-  window          as it is on the wire: to be shifted by the wscale of that side's SYN
-  options         mss, wscale, sackOK, sack {FIRST:PAST-THE-LAST} (relative), TS, kind N for others
+  window          as it is on the wire: to be shifted by the wscale of that
+                  side's SYN
+  options         mss, wscale, sackOK, sack {FIRST:PAST-THE-LAST} (relative),
+                  TS, kind N for others
   retransmission  all that it carries was captured before
 
-In JSON, time_us is when the kernel saw the segment, and addresses are never replaced by names.
+In JSON, time_us is when the kernel saw the segment, and addresses are never
+replaced by names.
 
-Every packet of lo is captured once, as it arrives; of other interfaces, what comes and what goes.
-The kernel keeps packets in a buffer of its own until they are read; those that it has no room for
-are counted as dropped.
+Every packet of lo is captured once, as it arrives; of other interfaces, what
+comes and what goes. The kernel keeps packets in a buffer of its own until they
+are read; those that it has no room for are counted as dropped.
 
-Exit status: 0 done, 1 the kernel does not let this user capture, or a file cannot be read or
-written, 2 wrong usage, 130 or 143 after a second signal.";
+Exit status: 0 done, 1 the kernel does not let this user capture, or a file
+cannot be read or written, 2 wrong usage, 130 or 143 after a second signal.";
 
 /// Show TCP segments as they pass: flags, relative numbers, options
 ///

@@ -18,15 +18,16 @@ use words::Mistake;
 
 const EXAMPLES: &str = "\
 Examples:
-  fourtuple perform 'socket; bind 127.0.0.1:3001; connect 127.0.0.1:3000; send \"x\"; recv; close'
-  fourtuple perform 's: socket; bind 127.0.0.1:0; listen 1; a: socket; connect @s; s: accept as c'
-  fourtuple perform 'socket; connect 127.0.0.1:3000; shutdown WR; recv; wait TIME-WAIT'
-  fourtuple perform 'socket; setsockopt SO_REUSEADDR 1; bind 127.0.0.1:3000; listen 1; pause'";
+  fourtuple perform 'socket; connect 127.0.0.1:3000; send \"x\"; recv; close'
+  fourtuple perform 'socket; connect 127.0.0.1:3000; shutdown WR; recv'
+  fourtuple perform 'socket; bind 127.0.0.1:3000; listen 1; pause'
+  fourtuple perform 'a: socket; bind 127.0.0.1:0; connect @a'    with itself";
 
 const STEPS: &str = "\
 Steps, with `;` or a new line between them:
   socket [inet|inet6]      a TCP socket, blocking and without any option
-  bind ADDRESS             127.0.0.1:3001, [::1]:3001, or @NAME: what getsockname says of NAME
+  bind ADDRESS             127.0.0.1:3001, [::1]:3001, or @NAME: what
+                           getsockname says of NAME
   connect ADDRESS
   listen N
   accept as NAME           NAME is the new socket
@@ -34,27 +35,32 @@ Steps, with `;` or a new line between them:
   getsockopt OPTION        prints the value; of SO_ERROR, the errno or 0
   send \"TEXT\" [FLAGS]      escapes: \\n \\r \\t \\\" \\\\ \\xNN
   send SIZE [FLAGS]        so much filler, such as 64KiB
-  recv [N] [FLAGS]         at most N bytes, 4096 unless said; prints them escaped
+  recv [N] [FLAGS]         at most N bytes, 4096 unless said; prints them
+                           escaped
   shutdown RD|WR|RDWR
   close
   nonblocking on|off       O_NONBLOCK, fcntl(2)
-  poll [EVENTS] [TIME]     waits for TIME, or not at all; asks for EVENTS, or for all of
-                           POLLIN|POLLPRI|POLLOUT|POLLRDHUP
+  poll [EVENTS] [TIME]     waits for TIME, or not at all; asks for EVENTS, or
+                           for all of POLLIN|POLLPRI|POLLOUT|POLLRDHUP
   getsockname
   getpeername
-  hide segments [BITS]     loses what arrives for this socket: every segment, or those with exactly
-                           these flags as tcpdump spells them (S, S., F.); SO_ATTACH_FILTER
+  hide segments [BITS]     loses what arrives for this socket: every segment, or
+                           those with exactly these flags as tcpdump spells them
+                           (S, S., F.); SO_ATTACH_FILTER
   show segments            lets all arrive again; SO_DETACH_FILTER
-  wait STATE               until the kernel has this socket in STATE, a name of RFC 9293; after
-                           close too, such as TIME-WAIT
+  wait STATE               until the kernel has this socket in STATE, a name of
+                           RFC 9293; after close too, such as TIME-WAIT
   pause TIME               such as 100ms
   pause                    until SIGINT or SIGTERM; then it goes on
-  setfsuid UID             sockets opened from here on are this user's; takes root
+  setfsuid UID             sockets opened from here on are this user's; takes
+                           root
 
-FLAGS: MSG_OOB, MSG_PEEK, MSG_WAITALL, MSG_DONTWAIT, MSG_TRUNC, several with | between them.
+FLAGS: MSG_OOB, MSG_PEEK, MSG_WAITALL, MSG_DONTWAIT, MSG_TRUNC, several with |
+between them.
 
-Names: `a: bind 127.0.0.1:0` is about socket a. A step without a name is about the socket that was
-named last, before a step or by `accept as`; or, before any was named, about the one without.
+Names: `a: bind 127.0.0.1:0` is about socket a. A step without a name is about
+the socket that was named last, before a step or by `accept as`; or, before any
+was named, about the one without.
 
 Options that take a whole number:
 ";

@@ -11,15 +11,17 @@ use fourtuple::evidence::report::{Bundle, Trouble, index, page, text};
 use fourtuple::report::say;
 
 const AFTER_HELP: &str = "\
-A part of the bundle that is missing is named on the page. One that is damaged, or newer than this
-program, is told on standard error too, the rest is still shown, and the status is 1.
+A part of the bundle that is missing is named on the page. One that is damaged,
+or newer than this program, is told on standard error too, the rest is still
+shown, and the status is 1.
 
-Exit status: 0 done, 1 there is no bundle, or a part of it cannot be read, 2 wrong usage.
+Exit status: 0 done, 1 there is no bundle, or a part of it cannot be read,
+2 wrong usage.
 
 Examples:
-  fourtuple report out/evidence/01-two-listener-addresses          writes report.html there
-  fourtuple report --text out/evidence/01-two-listener-addresses   draws it in the terminal
-  fourtuple report --index out/evidence                            writes index.html, links to all pages";
+  fourtuple report out/evidence/06-self-connect         writes report.html there
+  fourtuple report --text out/evidence/06-self-connect  draws in the terminal
+  fourtuple report --index out/evidence                 a list of all pages";
 
 /// Show an experiment's evidence: one HTML page, or a diagram in the terminal
 #[derive(Args)]

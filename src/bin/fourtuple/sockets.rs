@@ -20,41 +20,47 @@ use filter::{AddressFilter, parse_address, parse_state};
 
 const AFTER_HELP: &str = "\
 Examples:
-  fourtuple sockets --state listen                 who listens
-  fourtuple sockets --port 3001                    every socket with 3001 at either end
+  fourtuple sockets --state listen       who listens
+  fourtuple sockets --port 3001          every socket with 3001 at either end
   fourtuple sockets --local 127.0.0.1:3001 --remote 127.0.0.1:3000 --no-header
-  fourtuple sockets --watch --port 3000            every change of state, as it happens";
+  fourtuple sockets --watch --port 3000  every change of state, as it happens";
 
 const AFTER_LONG_HELP: &str = "\
 Columns:
-  STATE      as RFC 9293 names it; BOUND is a socket that is bound and neither listens nor is
-             connected (Linux 6.8 and newer show it)
-  LOCAL      its own address; an IPv4 connection of an IPv6 socket shows as [::ffff:127.0.0.1]:3000
+  STATE      as RFC 9293 names it; BOUND is a socket that is bound and neither
+             listens nor is connected (Linux 6.8 and newer show it)
+  LOCAL      its own address; an IPv4 connection of an IPv6 socket shows as
+             [::ffff:127.0.0.1]:3000
   REMOTE     the other end's address
-  RECV-Q     bytes received and not read; of LISTEN, connections not accepted yet
+  RECV-Q     bytes received and not read; of LISTEN, connections not accepted
+             yet
   SEND-Q     bytes not acknowledged yet; of LISTEN, the backlog
-  TIMER      what runs / time left / how often it expired unanswered: retransmit, keepalive, probe,
-             time-wait (no count), or -
+  TIMER      what runs / time left / how often it expired unanswered:
+             retransmit, keepalive, probe, time-wait (no count), or -
   UID        who created it; 0 for TIME-WAIT
-  INODE      its number in /proc/PID/fd; 0 where no process has it: not accepted yet, or closed
-  REUSE      which of SO_REUSEADDR and SO_REUSEPORT are set: address, port, address+port or none;
-             - where this user may not ask its process, or there is none
-  PROCESSES  who has it open, as NAME(PID), those that this user may look into; or -
+  INODE      its number in /proc/PID/fd; 0 where no process has it: not accepted
+             yet, or closed
+  REUSE      which of SO_REUSEADDR and SO_REUSEPORT are set: address, port,
+             address+port or none; - where this user may not ask its process, or
+             there is none
+  PROCESSES  who has it open, as NAME(PID), those that this user may look into;
+             or -
 
-Filters of different kinds must all match; several values of one kind are alternatives. An IPv4
-address matches the IPv6 address that it is mapped to.
+Filters of different kinds must all match; several values of one kind are
+alternatives. An IPv4 address matches the IPv6 address that it is mapped to.
 
-A terminal gets a table that fits its width, anything else plain columns separated by blanks, of
-which none is ever empty or has a blank in it. Nothing that matches is no failure.
+A terminal gets a table that fits its width, anything else plain columns
+separated by blanks, of which none is ever empty or has a blank in it. Nothing
+that matches is no failure.
 
-Exit status: 0 done, 1 the kernel does not list its sockets or the output cannot be written,
-2 wrong usage.
+Exit status: 0 done, 1 the kernel does not list its sockets or the output cannot
+be written, 2 wrong usage.
 
 Examples:
-  fourtuple sockets --state listen                 who listens
-  fourtuple sockets --port 3001                    every socket with 3001 at either end
+  fourtuple sockets --state listen       who listens
+  fourtuple sockets --port 3001          every socket with 3001 at either end
   fourtuple sockets --local 127.0.0.1:3001 --remote 127.0.0.1:3000 --no-header
-  fourtuple sockets --watch --port 3000            every change of state, as it happens";
+  fourtuple sockets --watch --port 3000  every change of state, as it happens";
 
 /// List the kernel's TCP sockets: state, four-tuple, queues, timer, owner
 #[derive(Args)]

@@ -24,19 +24,22 @@ Examples:
   fourtuple why connect 192.0.2.7:443                  nothing is sent";
 
 const RULES: &str = "\
-It disturbs nobody. bind(2) is made as asked and the socket closed at once; nothing listens, nothing
-connects, nothing is sent. What listen(2) and connect(2) would say after it is read from the socket
-table, the routes and the settings. Of an address of another host it therefore says what this host
+It disturbs nobody. bind(2) is made as asked and the socket closed at once;
+nothing listens, nothing connects, nothing is sent. What listen(2) and
+connect(2) would say after it is read from the socket table, the routes and the
+settings. Of an address of another host it therefore says what this host
 decides: address, port, route and four-tuple.
 
-What helps comes cheapest first. A step that was tried out was taken in a scratch network with sockets
-in the same states, and the call made there worked; one that did not help is not shown.
+What helps comes cheapest first. A step that was tried out was taken in a
+scratch network with sockets in the same states, and the call made there worked;
+one that did not help is not shown.
 
-The options of another process's socket are asked of that socket (pidfd_getfd(2), getsockopt(2)).
-Where that is not allowed, or no process has it any more, they are inferred from what bind(2) answers
-beside it, or unknown.
+The options of another process's socket are asked of that socket
+(pidfd_getfd(2), getsockopt(2)). Where that is not allowed, or no process has it
+any more, they are inferred from what bind(2) answers beside it, or unknown.
 
-Exit status: 0 the call would work, 1 it would not, or it cannot be told, 2 wrong usage.
+Exit status: 0 the call would work, 1 it would not, or it cannot be told, 2
+wrong usage.
 ";
 
 /// Say why a bind, listen or connect fails here: who is in the way, by which rule, and what helps
