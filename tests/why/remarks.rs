@@ -2,7 +2,7 @@
 
 use std::process::Command;
 
-use fourtuple::evidence::why::{Goal, why};
+use fourtuple::evidence::why::{Because, Goal, Verdict, why};
 
 use crate::advice::Answer;
 use crate::agrees::{at, question, sysctl};
@@ -145,14 +145,17 @@ fn what_is_not_so_is_not_remarked() {
 }
 
 #[test]
-fn that_ipv6_is_switched_off_is_told() {
-    if !isolated("remarks::that_ipv6_is_switched_off_is_told") {
+fn that_ipv6_is_switched_off_is_the_cause_and_no_remark() {
+    if !isolated("remarks::that_ipv6_is_switched_off_is_the_cause_and_no_remark") {
         return;
     }
     assert!(remarks(Goal::Bind(at("2001:db8::1", 3000)), PLAIN).is_empty());
     sysctl("ipv6/conf/all/disable_ipv6", "1");
-    let told = remarks(Goal::Bind(at("::1", 3000)), PLAIN);
-    assert_eq!(told, ["IPv6 is switched off: `sudo sysctl net.ipv6.conf.all.disable_ipv6=0`"]);
+    let answer = why(&question(Goal::Bind(at("::1", 3000)), PLAIN)).unwrap();
+    assert!(matches!(answer.verdict, Verdict::Fails { because: Because::Ipv6Off, .. }), "{answer:?}");
+    let step = answer.advice[0].step.to_string();
+    assert!(step.contains("`sudo sysctl net.ipv6.conf.all.disable_ipv6=0`"), "{step}");
+    assert!(answer.remarks.is_empty(), "{answer:?}");
 }
 
 #[test]
