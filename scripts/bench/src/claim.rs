@@ -132,6 +132,14 @@ mod tests {
     }
 
     #[test]
+    fn the_median_of_ours_is_neither_the_least_nor_the_greatest() {
+        let claim =
+            Claim { metric: Metric::LatencyMedian, measure: Measure::Median, bound: Bound::AtMost(3.9e6) };
+        let verdict = claim.judge(&[9e6, 1e6, 4e6].map(Some), |_| Vec::new());
+        assert_eq!((verdict.reached, verdict.value), (false, Some(4e6)));
+    }
+
+    #[test]
     fn without_the_other_server_nothing_is_reached() {
         let claim = Claim {
             metric: Metric::CpuPerRequest,

@@ -94,3 +94,22 @@ fn line(f: &mut fmt::Formatter<'_>, metric: Metric, series: &Series) -> fmt::Res
     let [min, median, max] = [min, median, max].map(|value| metric.show(value));
     writeln!(f, "| {} | {min} | {median} | {max} | {ratio} |", series.server)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_was_measured_undisturbed_and_holds_is_reached() {
+        let verdict = |value: Option<f64>, reached| Verdict {
+            claim: String::new(),
+            value,
+            measured: String::new(),
+            reached,
+        };
+        assert_eq!(word(&verdict(Some(1.0), true), false), "reached");
+        assert_eq!(word(&verdict(Some(1.0), false), false), "**not reached**");
+        assert_eq!(word(&verdict(Some(1.0), true), true), "void");
+        assert_eq!(word(&verdict(None, false), false), "not measured");
+    }
+}
