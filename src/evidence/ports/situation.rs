@@ -137,6 +137,20 @@ mod tests {
     }
 
     #[test]
+    fn a_rate_needs_ports_for_every_destination_and_lasts_as_long_as_at_the_worst() {
+        let to = |remote: &str| Destination::of(remote.parse().unwrap(), FROM).unwrap();
+        let destinations = vec![to("127.0.0.1:9"), to("127.0.0.2:9")];
+        let asked = Asked { from: FROM, destinations, rate: Some(3), time_wait: Duration::from_secs(4) };
+        let forecasts = plan(&situation(), &asked);
+        let at_rate = |method| {
+            let found = forecasts.iter().find(|forecast| forecast.method == method).unwrap().at_rate.unwrap();
+            (found.ports, found.exhausted_after.map(|after| after.as_millis()))
+        };
+        // 3/s to each of two, for 4 s: 24 ports of one pool of 8, whose last is taken before the 9th comes.
+        assert_eq!(at_rate(Method::BindPortZero), (24, Some(1333)));
+    }
+
+    #[test]
     fn a_method_that_the_kernel_lacks_reaches_nothing_and_fails_at_setsockopt() {
         let failure = Failure::new("setsockopt", Errno::ENOPROTOOPT);
         let situation = Situation { lacking: vec![(Method::LocalPortRange, failure)], ..situation() };

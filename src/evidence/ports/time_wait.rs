@@ -54,3 +54,31 @@ impl TimeWait {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn time_wait_holds_a_port_as_the_settings_and_the_way_to_choose_it_have_it() {
+        let (loopback, other) = (IpAddr::from([127, 0, 0, 1]), IpAddr::from([192, 0, 2, 1]));
+        let delay = Duration::from_secs(1);
+        for (choice, timestamps, reuse, remote, held) in [
+            (Choice::Bind, true, Reuse::Always, loopback, LENGTH),
+            (Choice::Program, true, Reuse::Never, other, Duration::ZERO),
+            (Choice::Program, false, Reuse::Always, other, LENGTH),
+            (Choice::Connect, true, Reuse::Always, other, delay),
+            (Choice::Connect, false, Reuse::Always, other, LENGTH),
+            (Choice::Connect, true, Reuse::Loopback, loopback, delay),
+            (Choice::Connect, true, Reuse::Loopback, other, LENGTH),
+            (Choice::Connect, false, Reuse::Loopback, loopback, LENGTH),
+            (Choice::Connect, true, Reuse::Never, loopback, LENGTH),
+        ] {
+            let time_wait = TimeWait { timestamps, reuse, delay };
+            let found = time_wait.hold(choice, other, remote, LENGTH);
+            assert_eq!(found, held, "{choice:?} {timestamps} {reuse:?} {remote}");
+            let short = Duration::from_millis(1);
+            assert_eq!(time_wait.hold(choice, other, remote, short), held.min(short));
+        }
+    }
+}
