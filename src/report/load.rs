@@ -243,12 +243,30 @@ mod tests {
     use super::super::line::Format;
     use super::*;
 
+    fn text(load: Load) -> String {
+        let mut line = Line::new(Format::Text, load.word());
+        load.fields(&mut line);
+        line.finish()
+    }
+
     #[test]
     fn what_a_kib_costs_is_told_of_less_than_one_too() {
         let (user, system) = (Duration::from_micros(1), Duration::from_micros(3));
-        let cpu = Load::Cpu { of: "self", pid: 1, user, system, requests: 1, bytes: 64 };
-        let mut line = Line::new(Format::Text, "cpu");
-        cpu.fields(&mut line);
-        assert!(line.finish().contains("per-KiB=64us"));
+        let cpu = text(Load::Cpu { of: "self", pid: 1, user, system, requests: 1, bytes: 64 });
+        assert!(cpu.contains("per-KiB=64us"), "{cpu}");
+    }
+
+    #[test]
+    fn what_was_spent_and_done_is_told_by_the_request_the_kib_and_the_second() {
+        let (user, system) = (Duration::from_millis(30), Duration::from_millis(10));
+        let cpu = text(Load::Cpu { of: "self", pid: 7, user, system, requests: 20, bytes: 40 * 1024 });
+        assert!(cpu.ends_with(" per-request=2ms per-KiB=1ms"), "{cpu}");
+        let nothing = text(Load::Cpu { of: "self", pid: 7, user, system, requests: 0, bytes: 0 });
+        assert!(nothing.ends_with(" per-request=0ns per-KiB=0ns"), "{nothing}");
+        let elapsed = Duration::from_millis(500);
+        let result = text(Load::Result { requests: 20, due: None, served: None, bytes: 1000, elapsed });
+        assert!(result.ends_with(" requests-per-second=40 bytes-per-second=2000"), "{result}");
+        let memory = text(Load::Memory { of: "kernel", bytes: 1000, connections: 10 });
+        assert!(memory.ends_with(" per-connection=100"), "{memory}");
     }
 }
