@@ -2,6 +2,7 @@
 
 mod call;
 mod escape;
+mod heartbeat;
 mod line;
 mod load;
 mod output;
@@ -19,13 +20,14 @@ use crate::error::{Error, errno_name};
 
 pub use call::{Call, Returned, Shown, quoted, visible};
 pub use escape::{Escaped, Harmless};
+pub use heartbeat::{Heartbeat, RoundTrips};
 pub use line::{Commas, Format, Line, Short};
 pub use load::{Failures, Load};
 pub use output::{Output, say};
 pub use relay::{ClientState, Parting, Relay};
 pub use reporter::{Reporter, Verbosity, coloured};
 pub use talk::{Talk, TestOutcome};
-pub use values::{CloseReason, Refusal, RoundTrips, Totals};
+pub use values::{CloseReason, Refusal, Totals};
 
 /// Something that happened, printed as one line.
 #[derive(Debug)]
@@ -90,21 +92,6 @@ pub enum Event<'a> {
         local: SocketAddr,
         remote: SocketAddr,
     },
-    Heartbeat {
-        sequence: u64,
-        bytes: usize,
-    },
-    Answer {
-        sequence: u64,
-        bytes: usize,
-        rtt: Duration,
-        text: &'a [u8],
-    },
-    Summary {
-        sent: u64,
-        answered: u64,
-        rtt: Option<RoundTrips>,
-    },
     // Either.
     Closed {
         local: SocketAddr,
@@ -115,6 +102,7 @@ pub enum Event<'a> {
         duration: Duration,
     },
     // What one program tells alone.
+    Heartbeat(Heartbeat<'a>),
     Talk(Talk<'a>),
     Relay(Relay<'a>),
     Call(Call<'a>),
@@ -140,9 +128,8 @@ impl Event<'_> {
             | Self::Killed { .. }
             | Self::Bound { .. }
             | Self::Established { .. }
-            | Self::Heartbeat { .. }
-            | Self::Answer { .. }
             | Self::Closed { .. }
+            | Self::Heartbeat(Heartbeat::Sent { .. } | Heartbeat::Answer { .. })
             | Self::Talk(Talk::Said { .. } | Talk::Notice { .. })
             | Self::Relay(Relay::Client { .. } | Relay::Room { .. })
             | Self::Call(_) => Verbosity::Normal,
@@ -175,10 +162,8 @@ impl Event<'_> {
             Self::Killed { .. } => "killed",
             Self::Bound { .. } => "bound",
             Self::Established { .. } => "established",
-            Self::Heartbeat { .. } => "heartbeat",
-            Self::Answer { .. } => "answer",
-            Self::Summary { .. } => "summary",
             Self::Closed { .. } => "closed",
+            Self::Heartbeat(heartbeat) => heartbeat.word(),
             Self::Talk(talk) => talk.word(),
             Self::Relay(relay) => relay.word(),
             Self::Call(_) => "call",
@@ -236,23 +221,6 @@ impl Event<'_> {
                 line.field("local", local).field("remote", remote).number("pid", u64::from(*pid))
             }
             Self::Bound { local } => line.field("local", local),
-            Self::Heartbeat { sequence, bytes } => {
-                line.number("sequence", *sequence).number("bytes", *bytes as u64)
-            }
-            Self::Answer { sequence, bytes, rtt, text } => line
-                .number("sequence", *sequence)
-                .number("bytes", *bytes as u64)
-                .duration("rtt", *rtt)
-                .text("text", text),
-            Self::Summary { sent, answered, rtt } => {
-                line.number("sent", *sent).number("answered", *answered);
-                match rtt {
-                    Some(RoundTrips { min, mean, max }) => {
-                        line.duration("rtt-min", *min).duration("rtt-mean", *mean).duration("rtt-max", *max)
-                    }
-                    None => line,
-                }
-            }
             Self::Closed { local, remote, reason, received, sent, duration } => line
                 .field("local", local)
                 .field("remote", remote)
@@ -260,6 +228,7 @@ impl Event<'_> {
                 .number("received", *received)
                 .number("sent", *sent)
                 .duration("duration", *duration),
+            Self::Heartbeat(heartbeat) => heartbeat.fields(line),
             Self::Talk(talk) => talk.fields(line),
             Self::Relay(relay) => relay.fields(line),
             Self::Call(call) => call.fields(line),
@@ -276,10 +245,6 @@ fn on_off(on: bool) -> &'static str {
 mod tests {
     use super::*;
 
-    fn shown(event: Event) -> String {
-        event.line(Format::Text).finish()
-    }
-
     #[test]
     fn a_closed_connection_names_its_four_tuple_reason_and_counts() {
         let event = Event::Closed {
@@ -291,7 +256,7 @@ mod tests {
             duration: Duration::from_millis(20),
         };
         assert_eq!(
-            shown(event),
+            event.text(),
             "closed local=127.0.0.1:3000 remote=[::1]:3001 reason=receive-timeout \
              received=5 sent=4 duration=20ms"
         );
@@ -301,7 +266,7 @@ mod tests {
     fn foreign_text_cannot_forge_a_second_event() {
         let address = "127.0.0.1:1".parse().unwrap();
         let bytes = b"x\"\nclosed local=1.1.1.1:1";
-        let line = shown(Event::Received { local: address, remote: address, bytes });
+        let line = Event::Received { local: address, remote: address, bytes }.text();
         assert!(line.ends_with(r#"bytes=25 text="x\"\nclosed local=1.1.1.1:1""#), "{line}");
     }
 }

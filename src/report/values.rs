@@ -1,7 +1,6 @@
 //! What the fields of events hold.
 
 use std::fmt::{self, Display};
-use std::time::Duration;
 
 use nix::errno::Errno;
 
@@ -32,17 +31,6 @@ impl std::ops::AddAssign for Totals {
         self.received += other.received;
         self.sent += other.sent;
     }
-}
-
-/// The spread of the round-trip times measured.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct RoundTrips {
-    /// The shortest.
-    pub min: Duration,
-    /// The arithmetic mean.
-    pub mean: Duration,
-    /// The longest.
-    pub max: Duration,
 }
 
 /// Why a connection ended.

@@ -10,7 +10,7 @@ use super::answers::Answers;
 use super::{Closed, ConnectionId, Io, Service, Signal, Timer};
 use crate::error::{Error, Result};
 use crate::net::FourTuple;
-use crate::report::{CloseReason, Event, RoundTrips, Short};
+use crate::report::{self, CloseReason, Event, RoundTrips, Short};
 
 /// What to connect, and what to send over it.
 #[derive(Clone, Debug)]
@@ -85,7 +85,8 @@ impl Heartbeat {
             return None;
         }
         let answered = self.answers.answered();
-        Some(Event::Summary { sent: self.sent, answered, rtt: self.rtts.round_trips(answered) })
+        let rtt = self.rtts.round_trips(answered);
+        Some(Event::Heartbeat(report::Heartbeat::Summary { sent: self.sent, answered, rtt }))
     }
 
     /// The address tried last.
@@ -124,7 +125,8 @@ impl Heartbeat {
             self.sent += 1;
             self.answers.expect(Instant::now());
             self.unsent = io.send(id, &self.plan.message) > 0;
-            io.report(&Event::Heartbeat { sequence: self.sent, bytes: self.plan.message.len() });
+            let (sequence, bytes) = (self.sent, self.plan.message.len());
+            io.report(&Event::Heartbeat(report::Heartbeat::Sent { sequence, bytes }));
             if self.sent == self.answers.answered() + 1 {
                 self.await_answer(io, id);
             }
@@ -200,12 +202,12 @@ impl Service for Heartbeat {
     fn received(&mut self, io: &mut dyn Io, id: ConnectionId, bytes: &[u8]) {
         for answer in self.answers.receive(bytes, Instant::now()) {
             self.rtts.add(answer.rtt);
-            io.report(&Event::Answer {
+            io.report(&Event::Heartbeat(report::Heartbeat::Answer {
                 sequence: answer.sequence,
                 bytes: answer.text.len(),
                 rtt: answer.rtt,
                 text: &answer.text,
-            });
+            }));
         }
         self.await_answer(io, id);
         if self.all_sent() && self.all_answered() {

@@ -1,0 +1,78 @@
+//! What a heartbeat tells.
+
+use std::time::Duration;
+
+use super::line::Line;
+
+/// A line of a heartbeat.
+#[derive(Clone, Copy, Debug)]
+pub enum Heartbeat<'a> {
+    /// A message was sent.
+    Sent {
+        /// Which one, counted from 1.
+        sequence: u64,
+        /// Its length.
+        bytes: usize,
+    },
+    /// Its answer has come.
+    Answer {
+        /// To which one.
+        sequence: u64,
+        /// Its length.
+        bytes: usize,
+        /// From the send to the last byte.
+        rtt: Duration,
+        /// What it says.
+        text: &'a [u8],
+    },
+    /// All of them together.
+    Summary {
+        /// Messages.
+        sent: u64,
+        /// Those that were answered.
+        answered: u64,
+        /// How long that took, where there was an answer.
+        rtt: Option<RoundTrips>,
+    },
+}
+
+/// The spread of the round-trip times measured.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RoundTrips {
+    /// The shortest.
+    pub min: Duration,
+    /// The arithmetic mean.
+    pub mean: Duration,
+    /// The longest.
+    pub max: Duration,
+}
+
+impl Heartbeat<'_> {
+    pub(super) fn word(&self) -> &'static str {
+        match self {
+            Self::Sent { .. } => "heartbeat",
+            Self::Answer { .. } => "answer",
+            Self::Summary { .. } => "summary",
+        }
+    }
+
+    pub(super) fn fields<'l>(&self, line: &'l mut Line) -> &'l mut Line {
+        match *self {
+            Self::Sent { sequence, bytes } => line.number("sequence", sequence).number("bytes", bytes as u64),
+            Self::Answer { sequence, bytes, rtt, text } => line
+                .number("sequence", sequence)
+                .number("bytes", bytes as u64)
+                .duration("rtt", rtt)
+                .text("text", text),
+            Self::Summary { sent, answered, rtt } => {
+                line.number("sent", sent).number("answered", answered);
+                match rtt {
+                    Some(RoundTrips { min, mean, max }) => {
+                        line.duration("rtt-min", min).duration("rtt-mean", mean).duration("rtt-max", max)
+                    }
+                    None => line,
+                }
+            }
+        }
+    }
+}
