@@ -11,47 +11,38 @@ use std::os::unix::process::CommandExt;
 use std::process::{Command, Stdio};
 
 use program::kernel::ReservedPort;
-use program::{End, Listener, Program, field, path};
+use program::usage::{help, refused, short_help};
+use program::{End, Listener, Program, field, path, redirected};
 use snapbox::{assert_data_eq, file};
-
-fn help(program: &str, flag: &str) -> String {
-    let mut command = Command::new(path(program));
-    let end = Program::spawn(command.arg(flag).env("COLUMNS", "80")).end().well();
-    assert_eq!(end.stderr, "");
-    end.stdout
-}
 
 #[test]
 fn listener_help() {
-    assert_data_eq!(help("listener", "-h"), file!["snapshots/listener-h.txt"].raw());
-    assert_data_eq!(help("listener", "--help"), file!["snapshots/listener--help.txt"].raw());
+    assert_data_eq!(help("listener", &["-h"]), file!["snapshots/listener-h.txt"].raw());
+    assert_data_eq!(help("listener", &["--help"]), file!["snapshots/listener--help.txt"].raw());
 }
 
 #[test]
 fn connector_help() {
-    assert_data_eq!(help("connector", "-h"), file!["snapshots/connector-h.txt"].raw());
-    assert_data_eq!(help("connector", "--help"), file!["snapshots/connector--help.txt"].raw());
+    assert_data_eq!(help("connector", &["-h"]), file!["snapshots/connector-h.txt"].raw());
+    assert_data_eq!(help("connector", &["--help"]), file!["snapshots/connector--help.txt"].raw());
 }
 
 #[test]
 fn talk_help() {
-    assert_data_eq!(help("talk", "-h"), file!["snapshots/talk-h.txt"].raw());
-    assert_data_eq!(help("talk", "--help"), file!["snapshots/talk--help.txt"].raw());
+    assert_data_eq!(help("talk", &["-h"]), file!["snapshots/talk-h.txt"].raw());
+    assert_data_eq!(help("talk", &["--help"]), file!["snapshots/talk--help.txt"].raw());
 }
 
 #[test]
 fn relay_help() {
-    assert_data_eq!(help("relay", "-h"), file!["snapshots/relay-h.txt"].raw());
-    assert_data_eq!(help("relay", "--help"), file!["snapshots/relay--help.txt"].raw());
+    assert_data_eq!(help("relay", &["-h"]), file!["snapshots/relay-h.txt"].raw());
+    assert_data_eq!(help("relay", &["--help"]), file!["snapshots/relay--help.txt"].raw());
 }
 
 #[test]
 fn short_help_fits_40_lines_of_80_columns_and_ends_with_two_to_four_examples() {
     for program in ["listener", "connector", "talk", "relay"] {
-        let help = help(program, "-h");
-        assert!(help.lines().count() <= 40, "{program} -h has {} lines", help.lines().count());
-        let wide: Vec<&str> = help.lines().filter(|line| line.chars().count() > 80).collect();
-        assert!(wide.is_empty(), "{wide:#?}");
+        let help = short_help(program, &[]);
         let (_, examples) = help.split_once("\nExamples:\n").unwrap();
         let examples = examples.lines().filter(|line| line.starts_with(&format!("  {program}"))).count();
         assert!((2..=4).contains(&examples), "{program} -h has {examples} examples");
@@ -98,7 +89,7 @@ fn long_help_says_each_option_of_the_specification() {
     let connector = [&connector[..], &["--bind-address-no-port", "--local-port-range"]].concat();
     let relay = ["--turns", "--max-line", "--backlog", "--max-connections"];
     for (program, own) in [("listener", &listener[..]), ("connector", &connector), ("relay", &relay)] {
-        let help = help(program, "--help");
+        let help = help(program, &["--help"]);
         for option in both.iter().chain(own) {
             let described = help
                 .lines()
@@ -106,14 +97,6 @@ fn long_help_says_each_option_of_the_specification() {
             assert!(described, "{program} --help has no {option}");
         }
     }
-}
-
-/// Fails unless the usage is refused with words that name `argument`.
-#[track_caller]
-fn refused_usage(program: &str, arguments: &[&str], argument: &str) {
-    let end = Program::run(program, arguments).with_status(2);
-    assert!(end.stderr.contains(argument), "{arguments:?}: {}", end.stderr);
-    assert_eq!(end.stdout, "", "{arguments:?}");
 }
 
 #[test]
@@ -144,7 +127,7 @@ fn wrong_usage_of_listener_names_the_argument() {
         (&["0", "--model", "sequential", "--max-connections", "2"], "--max-connections does not go with"),
         (&["0", "--workers", "2", "--reuse-port", "off"], "--workers beyond 1 needs --reuse-port on"),
     ] {
-        refused_usage("listener", arguments, argument);
+        refused("listener", arguments, argument);
     }
 }
 
@@ -166,7 +149,7 @@ fn wrong_usage_of_connector_names_the_argument() {
         (with(&["--local-port-range", "9-1"]), "'9-1' for '--local-port-range"),
         (with(&["--nonsense"]), "--nonsense"),
     ] {
-        refused_usage("connector", &arguments, argument);
+        refused("connector", &arguments, argument);
     }
 }
 
@@ -181,7 +164,7 @@ fn wrong_usage_of_relay_names_the_argument() {
         (&["0", "--max-connections", "0"], "'0' for '--max-connections"),
         (&["0", "--drain", "5"], "'5' for '--drain"),
     ] {
-        refused_usage("relay", arguments, argument);
+        refused("relay", arguments, argument);
     }
 }
 
@@ -428,13 +411,6 @@ fn a_hostile_process_name_is_escaped_where_a_holder_is_named() {
     }
 }
 
-/// A program started by a shell that redirects its output.
-fn redirected(program: &str, arguments: &[&str], redirection: &str) -> End {
-    let mut command = Command::new("sh");
-    command.args(["-c", &format!("exec \"$0\" \"$@\" {redirection}"), path(program)]).args(arguments);
-    Program::spawn(&mut command).end()
-}
-
 #[test]
 fn an_error_that_nobody_can_be_told_keeps_its_exit_status() {
     for redirection in ["2>/dev/full", "2>&-", ">&- 2>&-", "<&- >&- 2>&-"] {
@@ -446,7 +422,7 @@ fn an_error_that_nobody_can_be_told_keeps_its_exit_status() {
             ("fourtuple", &["isolate", "--sysctl", "kernel.x=1", "--", "true"], 125),
             ("fourtuple", &["nothing"], 2),
         ] {
-            let end = redirected(program, arguments, redirection);
+            let end = Program::spawn(redirected(program, redirection).args(arguments)).end();
             assert_eq!(end.status, Some(status), "{program} {arguments:?} {redirection}: {end:#?}");
         }
     }
@@ -456,7 +432,7 @@ fn an_error_that_nobody_can_be_told_keeps_its_exit_status() {
 fn help_that_cannot_be_written_is_a_failure_and_a_reader_that_has_gone_is_none() {
     for (program, arguments) in [("listener", &["-h"][..]), ("connector", &[]), ("fourtuple", &["--version"])]
     {
-        let end = redirected(program, arguments, ">/dev/full").with_status(1);
+        let end = Program::spawn(redirected(program, ">/dev/full").args(arguments)).end().with_status(1);
         assert_eq!(
             end.stderr,
             format!("{program}: write standard output: ENOSPC (No space left on device)\n")

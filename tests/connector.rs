@@ -15,7 +15,7 @@ use nix::libc::ECONNRESET;
 use nix::sys::signal::Signal::{SIGCONT, SIGINT, SIGSTOP, SIGUSR2};
 use program::client::{accept, read_to_error, reset};
 use program::kernel::{FullServer, ReservedPort, has_ipv6, wait_for_state};
-use program::{Listener, Program, connector, connector_with_unsent_bytes, field, path};
+use program::{Listener, Program, connector, connector_with_unsent_bytes, field, path, redirected};
 
 fn any_port() -> SocketAddr {
     SocketAddr::from(([127, 0, 0, 1], 0))
@@ -447,19 +447,18 @@ fn without_arguments_it_prints_its_help() {
 }
 
 /// A connector started by a shell that redirects its output: 20 heartbeats that are answered.
-fn redirected(listener: &Listener, redirection: &str) -> Program {
+fn beating(listener: &Listener, redirection: &str) -> Program {
     let port = listener.address.port().to_string();
-    let script = format!("exec \"$0\" \"$@\" {redirection}");
-    let mut command = Command::new("sh");
-    command.args(["-c", &script, path("connector"), "127.0.0.1", "0", "127.0.0.1", &port, "hello"]);
-    Program::spawn_unheard(command.args(["--count", "20", "--interval", "10ms"]).stdout(Stdio::null()))
+    let mut command = redirected("connector", redirection);
+    command.args(["127.0.0.1", "0", "127.0.0.1", &port, "hello", "--count", "20", "--interval", "10ms"]);
+    Program::spawn_unheard(command.stdout(Stdio::null()))
 }
 
 #[test]
 fn a_full_or_closed_output_changes_neither_its_work_nor_its_status() {
     let mut listener = Listener::start(&[]);
     for redirection in [">/dev/full", ">&-", ">/dev/full 2>&1", ">&- 2>&-", "<&- >&- 2>&-"] {
-        let end = redirected(&listener, redirection).end();
+        let end = beating(&listener, redirection).end();
         assert_eq!((end.status, end.stderr.as_str()), (Some(0), ""), "{redirection}");
     }
     let end = listener.stop().well();

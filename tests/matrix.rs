@@ -12,7 +12,9 @@ use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::{Pid, geteuid};
+use program::kernel::process_state;
 use program::namespace::as_ordinary_user;
+use program::usage::{help, refused, short_help};
 use program::{End, Program, path, until};
 use snapbox::{assert_data_eq, file};
 use tempfile::NamedTempFile;
@@ -352,9 +354,7 @@ fn wrong_usage_names_what_is_wrong_and_what_is_right() {
         (&["--diff", "a", "--full"], "--full"),
         (&["more"], "'more'"),
     ] {
-        let end = Program::run("fourtuple", &[&["matrix"], arguments].concat()).with_status(2);
-        assert!(end.stderr.contains(said), "{arguments:?}: {}", end.stderr);
-        assert_eq!(end.stdout, "");
+        refused("fourtuple", &[&["matrix"], arguments].concat(), said);
     }
 }
 
@@ -422,7 +422,7 @@ fn does_not_outlive(command: &mut Command) {
             child_in_another_network(program.pid()).map(Some).or(program.has_ended().then_some(None))
         })?;
         kill(answering, Signal::SIGSTOP).ok()?;
-        let is_stopped = until("it is stopped, or gone", || match state(answering) {
+        let is_stopped = until("it is stopped, or gone", || match process_state(answering) {
             Some('T') => Some(true),
             None | Some('Z') => Some(false),
             _ => None,
@@ -431,7 +431,7 @@ fn does_not_outlive(command: &mut Command) {
     };
     let (program, answering) = (0..50).find_map(|_| stopped()).expect("one in 50 is found in time");
     drop(program);
-    until("it is gone", || matches!(state(answering), None | Some('Z')).then_some(()));
+    until("it is gone", || matches!(process_state(answering), None | Some('Z')).then_some(()));
 }
 
 /// A child of this process that has entered a network of its own.
@@ -443,21 +443,11 @@ fn child_in_another_network(parent: u32) -> Option<Pid> {
     children.split_whitespace().find(entered)?.parse().ok().map(Pid::from_raw)
 }
 
-/// The letter that proc_pid_stat(5) has for a process.
-fn state(pid: Pid) -> Option<char> {
-    fs::read_to_string(format!("/proc/{pid}/stat")).ok()?.rsplit_once(") ")?.1.chars().next()
-}
-
 #[test]
 fn help_is_as_it_was_read() {
-    for (flag, snapshot) in [
-        ("-h", file!["snapshots/fourtuple-matrix-h.txt"]),
-        ("--help", file!["snapshots/fourtuple-matrix--help.txt"]),
-    ] {
-        let mut command = Command::new(path("fourtuple"));
-        let end = Program::spawn(command.args(["matrix", flag]).env("COLUMNS", "80")).end().well();
-        assert!(end.stdout.lines().all(|line| line.chars().count() <= 80), "{}", end.stdout);
-        assert!(flag == "--help" || end.stdout.lines().count() <= 40);
-        assert_data_eq!(end.stdout, snapshot.raw());
-    }
+    let long = help("fourtuple", &["matrix", "--help"]);
+    assert!(long.lines().all(|line| line.chars().count() <= 80), "{long}");
+    assert_data_eq!(long, file!["snapshots/fourtuple-matrix--help.txt"].raw());
+    let short = short_help("fourtuple", &["matrix"]);
+    assert_data_eq!(short, file!["snapshots/fourtuple-matrix-h.txt"].raw());
 }

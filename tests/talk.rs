@@ -13,6 +13,7 @@ use std::time::Duration;
 use fourtuple::net::TcpState;
 use nix::sys::signal::Signal;
 use program::client::{Pattern, accept, connect, read_to_fin, reset};
+use program::usage::refused;
 use program::{Listener, Program, field, kernel, path, until};
 
 /// A command that calls `address`.
@@ -303,8 +304,7 @@ fn a_name_is_the_first_line_and_control_characters_are_none() {
     let _program = Program::spawn(&mut call(server.local_addr().unwrap(), &["--name", "Zoë"]));
     assert_eq!(read_to_fin(&accept(&server)), "/name Zoë\n".as_bytes());
     for name in ["", "a\nb", "a\x1b[2J", "a\u{202e}b"] {
-        let end = Program::run("talk", &["--name", name]).with_status(2);
-        assert!(end.stderr.contains("for '--name <NAME>'"), "{}", end.stderr);
+        refused("talk", &["--name", name], "for '--name <NAME>'");
     }
 }
 

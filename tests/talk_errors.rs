@@ -11,6 +11,7 @@ use fourtuple::net::TcpState;
 use program::client::{accept, connect, read_to_fin};
 use program::kernel::{self, ReservedPort};
 use program::namespace::isolated;
+use program::usage::refused;
 use program::{End, Listener, Program, field, path};
 
 fn test_against(address: SocketAddr, options: &[&str]) -> End {
@@ -46,15 +47,9 @@ fn where_ipv6_is_switched_off_it_is_said_how_to_switch_it_on() {
 #[test]
 fn a_host_and_its_port_are_two_arguments() {
     for (host, apart) in [("127.0.0.1:5000", "talk 127.0.0.1 5000"), ("[::1]:5000", "talk ::1 5000")] {
-        let end = Program::run("talk", &[host]).with_status(2);
-        assert!(
-            end.stderr.contains(&format!("the port is an argument of its own: {apart}\n")),
-            "{}",
-            end.stderr
-        );
+        refused("talk", &[host], &format!("the port is an argument of its own: {apart}\n"));
     }
-    let end = Program::run("talk", &[""]).with_status(2);
-    assert!(end.stderr.contains("'[HOST]': an address or a host name\n"), "{}", end.stderr);
+    refused("talk", &[""], "'[HOST]': an address or a host name\n");
 }
 
 #[test]
@@ -158,9 +153,7 @@ fn wrong_usage_names_the_argument() {
         (&["--reply-timeout", "5"], "'5' for '--reply-timeout"),
         (&["--connect-timeout", "0s"], "'0s' for '--connect-timeout"),
     ] {
-        let end = Program::run("talk", arguments).with_status(2);
-        assert!(end.stderr.contains(argument), "{arguments:?}: {}", end.stderr);
-        assert_eq!(end.stdout, "", "{arguments:?}");
+        refused("talk", arguments, argument);
     }
 }
 

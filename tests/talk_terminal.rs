@@ -9,6 +9,7 @@ use std::net::{TcpListener, TcpStream};
 
 use nix::sys::signal::Signal;
 use program::client::{accept, read_to_fin, reset};
+use program::kernel::process_state;
 use program::terminal::Terminal;
 use program::{Listener, kernel, until};
 
@@ -244,10 +245,7 @@ fn a_talk_that_goes_on_takes_the_terminal_again() {
     terminal.press("half a line");
     terminal.shows("> half a line");
     terminal.signal(Signal::SIGSTOP);
-    until("a process that is stopped", || {
-        let status = std::fs::read_to_string(format!("/proc/{}/stat", terminal.pid())).unwrap();
-        status.contains(") T ").then_some(())
-    });
+    until("a process that is stopped", || (process_state(terminal.pid()) == Some('T')).then_some(()));
     terminal.take_back();
     let shown = terminal.shown().len();
     terminal.signal(Signal::SIGCONT);

@@ -1,7 +1,6 @@
 //! An accept(2) that never gives a connection, as under a security module that forbids it, and one slower than clients
 //! come: neither hinders the end.
 
-use std::fs;
 use std::net::{SocketAddr, TcpStream};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -9,6 +8,7 @@ use std::time::{Duration, Instant};
 use nix::sys::signal::Signal::{SIGCONT, SIGSTOP, SIGTERM};
 
 use super::program::client::{connect, round_trip};
+use super::program::kernel::process_state;
 use super::program::{End, Listener, PATIENCE, until};
 use super::strace::{Attached, Fault, When};
 use super::strace_works;
@@ -68,8 +68,7 @@ fn a_second_sigterm_ends_a_listener_whose_accept_fails_every_time() {
 
 /// Whether a signal has stopped it; t where strace is told of that.
 fn is_stopped(pid: u32) -> bool {
-    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
-    stat.contains(") T ") || stat.contains(") t ")
+    matches!(process_state(pid), Some('T' | 't'))
 }
 
 /// Connects again and again, faster than anybody accepts, until it is refused.

@@ -9,7 +9,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
 use super::event;
-use super::program::kernel::{FullServer, Row, table};
+use super::program::kernel::{FullServer, Row, process_state, table};
 use super::program::namespace::isolated;
 use super::program::{Listener, Program, path, until};
 
@@ -87,7 +87,7 @@ fn killed_it_takes_its_holders_and_their_connections_with_it() {
 
 /// Whether a process is there and no zombie.
 fn runs(pid: &str) -> bool {
-    fs::read_to_string(format!("/proc/{pid}/stat")).is_ok_and(|stat| !stat.contains(") Z "))
+    process_state(pid).is_some_and(|state| state != 'Z')
 }
 
 /// The process group of a process.

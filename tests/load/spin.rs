@@ -1,12 +1,13 @@
 //! `listener --spin`: it asks again without sleeping for as long as it was told, and then sleeps.
 
-use std::fs;
 use std::time::{Duration, Instant};
 
 use fourtuple::evidence::cpu::CpuTime;
 
 use super::program::client::{connect, round_trip};
-use super::program::{Listener, Program, until};
+use super::program::kernel::process_state;
+use super::program::usage::refused;
+use super::program::{Listener, until};
 
 /// How much of the processor's time one echo takes, until the listener sleeps.
 fn cost_of_an_echo(options: &[&str]) -> (Duration, Duration) {
@@ -22,13 +23,13 @@ fn cost_of_an_echo(options: &[&str]) -> (Duration, Duration) {
 
 /// Whether a process does not want a processor.
 fn sleeps(pid: u32) -> bool {
-    fs::read_to_string(format!("/proc/{pid}/stat")).unwrap().contains(") S ")
+    process_state(pid) == Some('S')
 }
 
 #[test]
 fn only_the_event_loop_spins() {
-    let end = Program::run("listener", &["0", "--spin", "1ms", "--model", "thread"]).with_status(2);
-    assert!(end.stderr.contains("--spin goes with --model event-loop"), "{}", end.stderr);
+    let arguments = ["0", "--spin", "1ms", "--model", "thread"];
+    refused("listener", &arguments, "--spin goes with --model event-loop");
 }
 
 #[test]

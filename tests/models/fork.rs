@@ -16,7 +16,7 @@ use nix::unistd::Pid;
 
 use super::model::{Model, children};
 use crate::program::client::{connect, exchange, read_to_fin, round_trip};
-use crate::program::kernel::ReservedPort;
+use crate::program::kernel::{ReservedPort, process_state};
 use crate::program::{Listener, Program, field, path, until};
 
 /// How long a child that has ended may be a zombie.
@@ -26,15 +26,8 @@ fn start(options: &[&str]) -> Listener {
     Model::fork().start(options)
 }
 
-/// The state of a process as proc_pid_stat(5) has it; none once it is no more.
-fn state(pid: i32) -> Option<char> {
-    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    // The name before it, in parentheses, may have anything in it.
-    stat.rsplit_once(") ")?.1.chars().next()
-}
-
 fn zombies(parent: u32) -> HashSet<i32> {
-    children(parent).into_iter().filter(|&child| state(child) == Some('Z')).collect()
+    children(parent).into_iter().filter(|&child| process_state(child) == Some('Z')).collect()
 }
 
 /// Clients, each with a child of its own.
@@ -50,7 +43,7 @@ fn served(listener: &Listener, clients: usize) -> (Vec<TcpStream>, Vec<i32>) {
 fn wait_until_gone(pids: &[i32]) {
     for &pid in pids {
         // Where nobody reaps orphans, a dead one stays as a zombie, which holds nothing.
-        until(&format!("{pid} has ended"), || matches!(state(pid), None | Some('Z')).then_some(()));
+        until(&format!("{pid} has ended"), || matches!(process_state(pid), None | Some('Z')).then_some(()));
     }
 }
 
@@ -115,7 +108,7 @@ fn a_stop_leaves_no_process() {
         }
         let end = listener.end().well();
         assert_eq!(end.lines("closed ").len(), clients, "{end:#?}");
-        pids.iter().for_each(|&pid| assert_eq!(state(pid), None, "{pid}"));
+        pids.iter().for_each(|&pid| assert_eq!(process_state(pid), None, "{pid}"));
     }
 }
 

@@ -12,7 +12,7 @@ use serde_json::Value;
 use super::model::Model;
 use crate::program::client::{connect, round_trip};
 use crate::program::kernel::ReservedPort;
-use crate::program::{Program, field, path, until};
+use crate::program::{Program, field, path, redirected, until};
 
 claims! { every_model under event_loop, sequential, thread, fork: {
     quiet_tells_of_the_program_and_verbose_of_every_read,
@@ -91,19 +91,17 @@ fn bytes_from_the_network_reach_the_output_escaped(model: Model) {
 }
 
 /// A listener on a reserved port, started by a shell that redirects its output.
-fn redirected(model: Model, reserved: &ReservedPort, redirection: &str) -> Program {
-    let script = format!("exec \"$0\" \"$@\" {redirection}");
+fn listening(model: Model, reserved: &ReservedPort, redirection: &str) -> Program {
     let port = reserved.address().port().to_string();
-    let mut command = Command::new("sh");
-    command.args(["-c", &script, path("listener"), &port, "127.0.0.1"]);
-    command.args(model.options(&["--verbose"])).stdout(Stdio::null());
+    let mut command = redirected("listener", redirection);
+    command.args([&port, "127.0.0.1"]).args(model.options(&["--verbose"])).stdout(Stdio::null());
     Program::spawn_unheard(&mut command)
 }
 
 fn a_full_or_closed_output_does_not_stop_it(model: Model) {
     for redirection in [">/dev/full", ">&-", ">/dev/full 2>&1", ">&- 2>&-", "<&- >&- 2>&-"] {
         let reserved = ReservedPort::new();
-        let mut listener = redirected(model, &reserved, redirection);
+        let mut listener = listening(model, &reserved, redirection);
         let stream = until(redirection, || TcpStream::connect(reserved.address()).ok());
         for _ in 0..20 {
             round_trip(&stream, b"hello");

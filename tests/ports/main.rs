@@ -18,16 +18,13 @@ use fourtuple::evidence::inet_diag::sockets;
 use fourtuple::evidence::ports::Method;
 use lab::{Lab, Numbers, forecast, made, open, set_range, write_sysctl};
 use program::namespace::{as_ordinary_user, isolated, isolated_as_ordinary_user};
-use program::{End, Program, path, until};
+use program::{End, Program, path, until, usage};
 use serde_json::Value;
 use snapbox::{assert_data_eq, file};
 
-/// The help of `fourtuple ports WORDS…`, in 80 columns.
+/// The help of `fourtuple ports WORDS…`.
 fn help(words: &[&str]) -> String {
-    let mut command = Command::new(path("fourtuple"));
-    let end = Program::spawn(command.arg("ports").args(words).env("COLUMNS", "80")).end().well();
-    assert_eq!(end.stderr, "");
-    end.stdout
+    usage::help("fourtuple", &[&["ports"], words].concat())
 }
 
 #[test]
@@ -41,10 +38,9 @@ fn help_says_what_each_command_shows() {
     );
     assert_data_eq!(help(&["now", "--help"]), file!["../snapshots/fourtuple-ports-now--help.txt"].raw());
     for command in [&[][..], &["plan"], &["measure"], &["now"]] {
-        let [short, long] = ["-h", "--help"].map(|flag| help(&[command, &[flag]].concat()));
-        assert!(short.lines().count() <= 40, "{short}");
-        let mut lines = short.lines().chain(long.lines());
-        assert_eq!(lines.find(|line| line.chars().count() > 80), None);
+        usage::short_help("fourtuple", &[&["ports"], command].concat());
+        let long = help(&[command, &["--help"]].concat());
+        assert_eq!(long.lines().find(|line| line.chars().count() > 80), None);
     }
 }
 
@@ -323,9 +319,7 @@ fn wrong_usage_names_the_argument() {
         (vec!["now", "more"], "'more'"),
         (vec![], "Usage:"),
     ] {
-        let end = ports(&arguments).with_status(2);
-        assert!(end.stderr.contains(argument), "{arguments:?}: {}", end.stderr);
-        assert_eq!(end.stdout, "", "{arguments:?}");
+        usage::refused("fourtuple", &[&["ports"], &arguments[..]].concat(), argument);
     }
 }
 

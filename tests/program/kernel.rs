@@ -1,5 +1,7 @@
-//! What the kernel says of a connection: its row in /proc/net/tcp (proc_net_tcp in the kernel's documentation).
+//! What the kernel says: of a connection its row in /proc/net/tcp (proc_net_tcp in the kernel's documentation), of a
+//! process its state.
 
+use std::fmt::Display;
 use std::fs;
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 
@@ -128,4 +130,11 @@ pub fn has_ipv6() -> bool {
         eprintln!("skipped: ::1 cannot be bound here");
     }
     has
+}
+
+/// The letter that proc_pid_stat(5) has for a process's state; none once it is no more.
+pub fn process_state(pid: impl Display) -> Option<char> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    // The name before it, in parentheses, may have anything in it.
+    stat.rsplit_once(") ")?.1.chars().next()
 }

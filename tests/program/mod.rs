@@ -7,6 +7,7 @@ pub mod kernel;
 pub mod namespace;
 pub mod terminal;
 pub mod tool;
+pub mod usage;
 
 use std::io::Read;
 use std::net::{SocketAddr, TcpStream};
@@ -36,6 +37,13 @@ pub fn path(program: &str) -> &'static str {
         "fourtuple" => env!("CARGO_BIN_EXE_fourtuple"),
         _ => panic!("no program {program}"),
     }
+}
+
+/// A program as a shell starts it with these redirections, such as `>/dev/full`; its arguments are still to come.
+pub fn redirected(program: &str, redirection: &str) -> Command {
+    let mut command = Command::new("sh");
+    command.args(["-c", &format!("exec \"$0\" \"$@\" {redirection}"), path(program)]);
+    command
 }
 
 /// Whether a tool that a test goes without is installed; it is asked for its version.

@@ -7,24 +7,15 @@ use snapbox::{assert_data_eq, file};
 
 use crate::agrees::at;
 use crate::program::namespace::isolated;
-use crate::program::{Program, path};
+use crate::program::{Program, path, usage};
 use crate::scene::{self, Options, State};
 
 #[test]
 fn help() {
-    for (flag, expected) in [
-        ("-h", file!["../snapshots/fourtuple-why-h.txt"]),
-        ("--help", file!["../snapshots/fourtuple-why--help.txt"]),
-    ] {
-        let mut command = Command::new(path("fourtuple"));
-        let help = Program::spawn(command.args(["why", flag]).env("COLUMNS", "80")).end().well().stdout;
-        if flag == "-h" {
-            assert!(help.lines().count() <= 40, "{} lines", help.lines().count());
-            let wide: Vec<&str> = help.lines().filter(|line| line.chars().count() > 80).collect();
-            assert!(wide.is_empty(), "{wide:#?}");
-        }
-        assert_data_eq!(help, expected.raw());
-    }
+    let short = usage::short_help("fourtuple", &["why"]);
+    assert_data_eq!(short, file!["../snapshots/fourtuple-why-h.txt"].raw());
+    let long = usage::help("fourtuple", &["why", "--help"]);
+    assert_data_eq!(long, file!["../snapshots/fourtuple-why--help.txt"].raw());
 }
 
 #[test]
@@ -45,9 +36,7 @@ fn wrong_usage_names_the_argument_and_what_it_lacks() {
         (&["3000", "--format", "xml"], "'xml' for '--format"),
         (&["--reuse-port", "on"], "<LOCAL>"),
     ] {
-        let end = Program::run("fourtuple", &[&["why"], arguments].concat()).with_status(2);
-        assert!(end.stderr.contains(words), "{arguments:?}: {}", end.stderr);
-        assert_eq!(end.stdout, "", "{arguments:?}");
+        usage::refused("fourtuple", &[&["why"], arguments].concat(), words);
     }
 }
 
