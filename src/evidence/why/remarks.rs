@@ -19,9 +19,7 @@ pub(super) fn remarks(question: &Question, answer: &Answer, settings: &Settings)
     let holders = || answer.in_the_way.iter().map(|found| &found.holder);
     let of_port = local.map(|local| match &answer.verdict {
         Verdict::Works => [picked_some_day(question, local, settings), reserved(local, settings)],
-        Verdict::Fails { because: Because::Held, .. } => {
-            [connection(local, holders(), answer, settings), None]
-        }
+        Verdict::Fails { because: Because::Held, .. } => [connection(local, answer, settings), None],
         Verdict::Fails { .. } => [None, None],
     });
     let unseen = match &answer.verdict {
@@ -90,19 +88,11 @@ fn reserved(local: SocketAddr, settings: &Settings) -> Option<String> {
 }
 
 /// Where only connections are in the way: how they came to have the port.
-fn connection<'a>(
-    local: SocketAddr,
-    mut holders: impl Iterator<Item = &'a Holder>,
-    answer: &Answer,
-    settings: &Settings,
-) -> Option<String> {
+fn connection(local: SocketAddr, answer: &Answer, settings: &Settings) -> Option<String> {
     let all = || answer.in_the_way.iter().map(|found| &found.holder).chain(&answer.beside);
     let listens = all().any(|holder| holder.row.state == TcpState::Listen);
     let is_connection = |holder: &Holder| holder.four_tuple().is_some();
-    if listens
-        || !holders.any(is_connection)
-        || !answer.in_the_way.iter().all(|found| is_connection(&found.holder))
-    {
+    if listens || !answer.in_the_way.iter().all(|found| is_connection(&found.holder)) {
         return None;
     }
     let port = local.port();
