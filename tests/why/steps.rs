@@ -61,6 +61,9 @@ fn steps(answer: &Answer, port: u16) -> Vec<String> {
         true => "wait".to_owned(),
         false => words.replace(&me, "ME").replace(&format!("port: {}", port + 1), "port: NEXT"),
     };
+    for advice in answer.of("advice") {
+        assert_eq!(advice["tried_out"], true, "{advice}");
+    }
     answer.of("advice").map(|advice| words(advice["words"].as_str().unwrap())).collect()
 }
 
@@ -103,6 +106,8 @@ fn in_place_of_a_foreign_address_one_is_told_that_is_free() {
         answer.of("advice").map(|advice| advice["words"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
     };
     let free = told(3000);
+    let answer = Answer::about(Goal::Bind(at("192.0.2.1", 3000)), NONE);
+    assert_eq!(answer.of("advice").filter(|advice| advice["tried_out"] == true).count(), 2);
     assert_eq!(free[..2], ["another address: 127.0.0.1", "another address: 0.0.0.0"]);
     assert!(
         free[2].starts_with("give the address to this host: `sudo ip addr add 192.0.2.1/32 dev lo`"),

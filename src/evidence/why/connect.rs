@@ -9,7 +9,7 @@ use super::holding::{self, on_port, stage};
 use super::ports::{self, Left};
 use super::route::route;
 use super::rules::{Stage, reaches};
-use super::{Answer, Because, InTheWay, Settings, Verdict};
+use super::{Answer, Because, InTheWay, Settings, Verdict, unknown};
 use crate::error::Result;
 use crate::evidence::holders::Holder;
 use crate::net::{FourTuple, SocketOptions, TcpState, any_local, wildcard};
@@ -111,7 +111,9 @@ fn target(remote: SocketAddr, bound: Option<IpAddr>) -> SocketAddr {
 /// A connection with this four-tuple may exist already.
 fn four_tuple(way: &Way, port: NonZeroU16, settings: &Settings, bound: Answer) -> Result<Answer> {
     let mut answer = Answer { beside: Vec::new(), ..bound };
-    for holder in on_port(port)? {
+    let mut holders = on_port(port)?;
+    unknown::infer(&mut holders, settings);
+    for holder in holders {
         if !has_four_tuple(&holder, way.tuple) {
             answer.beside.push(holder);
         } else if stage(&holder.row) == Stage::Waiting && settings.timestamps {
