@@ -9,6 +9,8 @@ use clap::ValueEnum;
 
 /// The most of anything that is counted: beyond every table of the kernel, and no sum of two overflows.
 const MOST: usize = 1_000_000_000;
+/// The highest rate, a second: every request that is due is noted, and more would take a processor whole.
+const FASTEST: usize = 10_000_000;
 /// What the seconds of SO_LINGER count up to; a clock can be that far ahead.
 const LONGEST: Duration = Duration::from_secs(i32::MAX as u64);
 
@@ -95,7 +97,10 @@ pub fn count(text: &str) -> Parsed<usize> {
 /// Reads a rate of at least one a second: `500/s`, `20k/s`.
 pub fn rate(text: &str) -> Parsed<usize> {
     let number = text.strip_suffix("/s").ok_or("a rate is so many a second, such as 500/s or 20k/s")?;
-    count(number)
+    match count(number)? {
+        rate if rate <= FASTEST => Ok(rate),
+        _ => Err("at most 10M/s".to_owned()),
+    }
 }
 
 /// Reads a duration with its unit.
@@ -238,7 +243,8 @@ mod tests {
     #[test]
     fn a_rate_says_of_what_it_is_one() {
         assert_eq!((rate("500/s"), rate("20k/s")), (Ok(500), Ok(20_000)));
-        for wrong in ["500", "0/s", "/s", "20k/m"] {
+        assert_eq!(rate("10M/s"), Ok(10_000_000));
+        for wrong in ["500", "0/s", "/s", "20k/m", "10000001/s", "1000M/s"] {
             assert!(rate(wrong).is_err(), "{wrong}");
         }
     }
