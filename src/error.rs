@@ -1,5 +1,6 @@
 //! The failure we return: which call, on which address, which errno, and what to do next.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::io;
 
@@ -12,7 +13,7 @@ use serde::{Deserialize, Serialize};
 /// process to another.
 #[derive(Debug)]
 pub struct Error {
-    call: &'static str,
+    call: Cow<'static, str>,
     subject: String,
     source: io::Error,
     notes: Vec<String>,
@@ -25,7 +26,13 @@ pub type Result<T> = std::result::Result<T, Error>;
 impl Error {
     /// The failure of `call` (named as its man page is) on `subject`: an address, a four-tuple, a path.
     pub fn new(call: &'static str, subject: impl fmt::Display, source: impl Into<io::Error>) -> Self {
-        Self { call, subject: subject.to_string(), source: source.into(), notes: Vec::new(), hint: None }
+        Self {
+            call: call.into(),
+            subject: subject.to_string(),
+            source: source.into(),
+            notes: Vec::new(),
+            hint: None,
+        }
     }
 
     /// Adds a line of fact below the errno, such as who holds the address.
@@ -60,8 +67,8 @@ impl Error {
     }
 
     /// The call that failed, as its man page is named.
-    pub fn call(&self) -> &'static str {
-        self.call
+    pub fn call(&self) -> &str {
+        &self.call
     }
 
     /// What it was called on: an address, a four-tuple, a path.
@@ -115,7 +122,7 @@ struct Told {
 impl Serialize for Error {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
         Told {
-            call: self.call.to_owned(),
+            call: self.call.to_string(),
             subject: self.subject.clone(),
             errno: self.source.raw_os_error(),
             words: self.source.to_string(),
@@ -133,9 +140,8 @@ impl<'de> Deserialize<'de> for Error {
             Some(errno) => io::Error::from_raw_os_error(errno),
             None => io::Error::other(told.words),
         };
-        // The names of calls are few, and a process is told of few failures: they stay until it ends.
-        let call = String::leak(told.call);
-        Ok(Self { call, subject: told.subject, source, notes: told.notes, hint: told.hint })
+        let (call, subject) = (told.call.into(), told.subject);
+        Ok(Self { call, subject, source, notes: told.notes, hint: told.hint })
     }
 }
 

@@ -241,6 +241,7 @@ mod tests {
     }
 
     #[test]
+    #[cfg_attr(miri, ignore = "too many keys")]
     fn a_character_that_has_no_place_any_more_rings_the_bell() {
         let (mut screen, mut terminal) = opened(40);
         type_in(&mut screen, &mut terminal, &"x".repeat(64 * 1024));
