@@ -5,7 +5,7 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::num::NonZeroU16;
 
-use super::inet_diag::{SocketRow, TimerKind, sockets, sockets_on};
+use super::inet_diag::{SocketRow, TimerKind, listening_on, sockets};
 use super::owners::{Descriptor, Owners, Process, descriptors, owners};
 use super::sharing::{self, Sharing};
 use super::why::rules::reaches;
@@ -113,8 +113,8 @@ impl fmt::Display for Holder {
 /// As [`sockets`].
 pub fn listeners_on(local: SocketAddr, own: usize) -> Result<Vec<u32>> {
     let Some(port) = NonZeroU16::new(local.port()) else { return Ok(Vec::new()) };
-    let mut rows = sockets_on(port)?;
-    rows.retain(|row| row.state == TcpState::Listen && same_address(local, row.local));
+    let mut rows = listening_on(port)?;
+    rows.retain(|row| same_address(local, row.local));
     if rows.len() <= own {
         return Ok(Vec::new());
     }
@@ -214,5 +214,19 @@ mod tests {
         for own in [0, 1] {
             assert!(listeners_on(local, own).unwrap().is_empty());
         }
+    }
+
+    #[test]
+    fn among_the_sockets_of_a_port_those_that_listen_are_asked_for() {
+        let bound = bind("127.0.0.1:0".parse().unwrap(), &SocketOptions::default()).unwrap();
+        let local = bound.local();
+        let _listening = bound.listen(1).unwrap();
+        let _connection = std::net::TcpStream::connect(local).unwrap();
+        let states: Vec<_> = listening_on(NonZeroU16::new(local.port()).unwrap())
+            .unwrap()
+            .into_iter()
+            .map(|row| (row.state, row.local))
+            .collect();
+        assert_eq!(states, [(TcpState::Listen, local)]);
     }
 }

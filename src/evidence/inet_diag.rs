@@ -13,6 +13,7 @@ use std::time::Duration;
 use crate::error::Result;
 use crate::net::{FourTuple, TcpState};
 use crate::report::Short;
+use dump::Wanted;
 
 /// One TCP socket as the kernel describes it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -98,7 +99,7 @@ impl fmt::Display for Timer {
 /// overran the receive buffer at each of several attempts; what a security policy answers, such as
 /// `EPERM`. sock_diag(7)
 pub fn sockets() -> Result<Vec<SocketRow>> {
-    dump::dump(None).map(sorted)
+    dump::dump(Wanted::All).map(sorted)
 }
 
 /// The same of one local port, chosen in the kernel: on a host with very many sockets this costs a fraction.
@@ -107,10 +108,19 @@ pub fn sockets() -> Result<Vec<SocketRow>> {
 ///
 /// As [`sockets`].
 pub fn sockets_on(port: NonZeroU16) -> Result<Vec<SocketRow>> {
-    let mut rows = dump::dump(Some(port.get()))?;
+    let mut rows = dump::dump(Wanted::On(port.get()))?;
     // The kernel lists every socket in BOUND all the same.
     rows.retain(|row| row.local.port() == port.get());
     Ok(sorted(rows))
+}
+
+/// Those of them that listen: a look at a short table, however many connections there are.
+///
+/// # Errors
+///
+/// As [`sockets`].
+pub fn listening_on(port: NonZeroU16) -> Result<Vec<SocketRow>> {
+    dump::dump(Wanted::ListeningOn(port.get())).map(sorted)
 }
 
 fn sorted(mut rows: Vec<SocketRow>) -> Vec<SocketRow> {

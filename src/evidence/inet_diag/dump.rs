@@ -24,13 +24,23 @@ const ATTEMPTS: usize = 8;
 /// The kernel fills datagrams of at most 32 KiB in a dump (`netlink_dump` in net/netlink/af_netlink.c).
 const DATAGRAM: usize = 64 * 1024;
 
-/// All TCP sockets, of both address families, or those with this local port.
-pub(super) fn dump(port: Option<u16>) -> Result<Vec<SocketRow>> {
-    let mut outcome = dump_once(port);
+/// Which sockets are asked for.
+#[derive(Clone, Copy)]
+pub(super) enum Wanted {
+    All,
+    /// Those with this local port.
+    On(u16),
+    /// Those that listen on this port.
+    ListeningOn(u16),
+}
+
+/// TCP sockets of both address families.
+pub(super) fn dump(wanted: Wanted) -> Result<Vec<SocketRow>> {
+    let mut outcome = dump_once(wanted);
     for _ in 1..ATTEMPTS {
         match &outcome {
             Err(error) if matches!(error.errno(), Some(Errno::EINTR | Errno::ENOBUFS)) => {
-                outcome = dump_once(port);
+                outcome = dump_once(wanted);
             }
             _ => break,
         }
@@ -50,9 +60,9 @@ pub(super) fn open() -> Result<Socket> {
     Ok(socket)
 }
 
-fn dump_once(port: Option<u16>) -> Result<Vec<SocketRow>> {
+fn dump_once(wanted: Wanted) -> Result<Vec<SocketRow>> {
     let socket = open()?;
-    socket.send(&request(port.unwrap_or(0)), 0).map_err(failed("send"))?;
+    socket.send(&request(wanted), 0).map_err(failed("send"))?;
     let mut buffer = vec![0; DATAGRAM];
     let mut rows = Vec::new();
     loop {
@@ -66,8 +76,17 @@ fn dump_once(port: Option<u16>) -> Result<Vec<SocketRow>> {
 /// `struct nlmsghdr`, then `struct inet_diag_req`, which asks for no attributes and bounds the local port unless it is 0.
 ///
 /// The newer request, `SOCK_DIAG_BY_FAMILY`, takes one family. The kernel walks hundreds of thousands of buckets for
-/// each request, so both families are had for half the time.
-fn request(port: u16) -> Vec<u8> {
+/// each request, so both families are had for half the time. Listening sockets have a table of their own: where they alone
+/// are asked for, it walks no other.
+fn request(wanted: Wanted) -> Vec<u8> {
+    // Bit 13 asks for bound sockets (Linux 6.8), and unknown bits do no harm.
+    const EVERY_STATE: u32 = !0;
+    const LISTEN: u32 = 1 << 10;
+    let (port, states) = match wanted {
+        Wanted::All => (0, EVERY_STATE),
+        Wanted::On(port) => (port, EVERY_STATE),
+        Wanted::ListeningOn(port) => (port, LISTEN),
+    };
     const LENGTH: u32 = 76;
     /// Where `id.idiag_sport` stands.
     const PORT: usize = 20;
@@ -80,8 +99,7 @@ fn request(port: u16) -> Vec<u8> {
     message.resize(PORT, 0);
     message.extend(port.to_be_bytes());
     message.resize(STATES, 0);
-    // Bit 13 asks for bound sockets (Linux 6.8), and unknown bits do no harm.
-    message.extend((!0_u32).to_ne_bytes());
+    message.extend(states.to_ne_bytes());
     message.resize(LENGTH as usize, 0);
     message
 }
