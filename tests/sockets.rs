@@ -2,6 +2,8 @@
 
 #![cfg(test)]
 
+mod program;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Debug;
 use std::fs::{self, OpenOptions};
@@ -12,6 +14,7 @@ use std::process::{Child, Command, Output};
 use std::time::{Duration, Instant};
 
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
+use program::namespace::isolated;
 use socket2::{Domain, SockFilter, Socket, Type};
 
 const DEADLINE: Duration = Duration::from_secs(30);
@@ -335,6 +338,10 @@ impl Drop for Killed {
 
 #[test]
 fn a_thousand_sockets_in_nine_states_or_more_are_what_the_kernel_says_elsewhere() {
+    // Elsewhere another test may get a port that was closed here, and its TIME-WAIT would be counted.
+    if !isolated("a_thousand_sockets_in_nine_states_or_more_are_what_the_kernel_says_elsewhere") {
+        return;
+    }
     let (_, hard) = getrlimit(Resource::RLIMIT_NOFILE).unwrap();
     setrlimit(Resource::RLIMIT_NOFILE, hard, hard).unwrap();
     let mut lab = Lab::new();
