@@ -158,28 +158,13 @@ mod tests {
     use super::*;
     use crate::net::{SocketOptions, bind};
 
-    fn row(state: TcpState, local: &str, remote: &str) -> SocketRow {
-        SocketRow {
-            state,
-            local: local.parse().unwrap(),
-            remote: remote.parse().unwrap(),
-            v6_only: None,
-            receive_queue: 0,
-            send_queue: 0,
-            timer: None,
-            uid: 1000,
-            inode: 7,
-            cookie: 0,
-        }
-    }
-
     fn unknown(row: SocketRow) -> Holder {
         Holder { row, processes: Vec::new(), sharing: Sharing::default(), source: Source::Unknown }
     }
 
     #[test]
     fn a_holder_is_told_with_what_can_be_done_about_it() {
-        let mut holder = unknown(row(TcpState::Listen, "127.0.0.1:3001", "0.0.0.0:0"));
+        let mut holder = unknown(SocketRow::example(TcpState::Listen, "127.0.0.1:3001", "0.0.0.0:0"));
         assert_eq!(holder.to_string(), "LISTEN 127.0.0.1:3001 pid unknown (uid 1000)");
         holder.processes.push(Process { pid: 4711, name: b"listener".to_vec() });
         assert_eq!(holder.to_string(), "LISTEN 127.0.0.1:3001 pid=4711 (listener)");
@@ -191,7 +176,7 @@ mod tests {
         holder.source = Source::Inferred;
         assert!(holder.to_string().ends_with(", SO_REUSEPORT off (inferred)"), "{holder}");
 
-        let mut row = row(TcpState::TimeWait, "127.0.0.1:3001", "127.0.0.1:50000");
+        let mut row = SocketRow::example(TcpState::TimeWait, "127.0.0.1:3001", "127.0.0.1:50000");
         row.inode = 0;
         let remaining = Duration::from_millis(58_231);
         row.timer = Some(Timer { kind: TimerKind::TimeWait, remaining, retransmissions: 0 });

@@ -40,6 +40,25 @@ pub struct SocketRow {
     pub cookie: u64,
 }
 
+#[cfg(test)]
+impl SocketRow {
+    /// A socket of uid 1000 with nothing in its queues.
+    pub fn example(state: TcpState, local: &str, remote: &str) -> Self {
+        Self {
+            state,
+            local: local.parse().unwrap(),
+            remote: remote.parse().unwrap(),
+            v6_only: None,
+            receive_queue: 0,
+            send_queue: 0,
+            timer: None,
+            uid: 1000,
+            inode: 7,
+            cookie: 0,
+        }
+    }
+}
+
 /// A timer of a socket.
 ///
 /// Displays as one word: `retransmit/200ms/2`, `time-wait/58.231s`.

@@ -147,18 +147,8 @@ mod tests {
     use super::*;
 
     fn row(cookie: u64, state: TcpState, inode: u32) -> SocketRow {
-        SocketRow {
-            state,
-            local: "127.0.0.1:3001".parse().unwrap(),
-            remote: "127.0.0.1:3000".parse().unwrap(),
-            v6_only: None,
-            receive_queue: 0,
-            send_queue: 0,
-            timer: None,
-            uid: if inode == 0 { 0 } else { 1000 },
-            inode,
-            cookie,
-        }
+        let uid = if inode == 0 { 0 } else { 1000 };
+        SocketRow { uid, inode, cookie, ..SocketRow::example(state, "127.0.0.1:3001", "127.0.0.1:3000") }
     }
 
     /// What each of the samples changes, as `cookie from to inode at`.

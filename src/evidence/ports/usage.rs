@@ -58,21 +58,6 @@ mod tests {
     use super::*;
     use crate::evidence::why::Settings;
 
-    fn row(state: TcpState, local: &str, remote: &str) -> SocketRow {
-        SocketRow {
-            state,
-            local: local.parse().unwrap(),
-            remote: remote.parse().unwrap(),
-            v6_only: None,
-            receive_queue: 0,
-            send_queue: 0,
-            timer: None,
-            uid: 0,
-            inode: 7,
-            cookie: 0,
-        }
-    }
-
     #[test]
     fn connections_out_are_counted_by_destination_those_with_most_ports_first() {
         let range = PortRange::of(&Settings {
@@ -81,13 +66,13 @@ mod tests {
             ..Settings::read()
         });
         let rows = [
-            row(TcpState::Established, "127.0.0.1:40000", "127.0.0.1:8"),
-            row(TcpState::Established, "127.0.0.1:40000", "127.0.0.1:9"),
-            row(TcpState::TimeWait, "[::ffff:127.0.0.1]:40001", "[::ffff:127.0.0.1]:9"),
-            row(TcpState::Established, "127.0.0.1:39999", "127.0.0.1:9"),
-            row(TcpState::BoundInactive, "127.0.0.1:40002", "0.0.0.0:0"),
-            row(TcpState::Listen, "127.0.0.1:40003", "0.0.0.0:0"),
-            row(TcpState::Established, "127.0.0.1:40003", "127.0.0.1:9"),
+            SocketRow::example(TcpState::Established, "127.0.0.1:40000", "127.0.0.1:8"),
+            SocketRow::example(TcpState::Established, "127.0.0.1:40000", "127.0.0.1:9"),
+            SocketRow::example(TcpState::TimeWait, "[::ffff:127.0.0.1]:40001", "[::ffff:127.0.0.1]:9"),
+            SocketRow::example(TcpState::Established, "127.0.0.1:39999", "127.0.0.1:9"),
+            SocketRow::example(TcpState::BoundInactive, "127.0.0.1:40002", "0.0.0.0:0"),
+            SocketRow::example(TcpState::Listen, "127.0.0.1:40003", "0.0.0.0:0"),
+            SocketRow::example(TcpState::Established, "127.0.0.1:40003", "127.0.0.1:9"),
         ];
         let found = usage(&range, &rows);
         let told: Vec<_> = found.iter().map(|usage| (usage.remote.port(), usage.ports.len())).collect();
