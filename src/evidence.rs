@@ -22,4 +22,5 @@ pub mod sequence;
 pub mod sharing;
 pub mod timeline;
 pub mod transitions;
+mod users;
 pub mod why;

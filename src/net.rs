@@ -11,6 +11,7 @@ mod owner;
 mod picked;
 #[cfg(target_os = "linux")]
 mod poll;
+mod refused;
 #[cfg(target_os = "linux")]
 mod segments;
 mod source;
@@ -30,6 +31,7 @@ pub use owner::set_owner;
 pub use picked::may_be_picked;
 #[cfg(target_os = "linux")]
 pub use poll::poll;
+pub use refused::refused;
 #[cfg(target_os = "linux")]
 pub use segments::{hide_segments, show_segments};
 pub use source::source_address;

@@ -48,6 +48,7 @@ fn hint(error: Error, step: impl Display) -> Error {
 fn explained(error: Error, failure: Errno, goal: Goal, answer: &Answer) -> Error {
     match answer.verdict {
         Verdict::Fails { errno, .. } if errno == failure => {}
+        Verdict::MayFail if failure == Errno::EADDRINUSE => {}
         // It may work by now, or another host has refused it.
         _ => return far_away(error, failure, goal),
     }

@@ -79,6 +79,16 @@ impl BoundSocket {
         self.local
     }
 
+    /// Makes the call bind(2) once more, which the kernel refuses whatever the address.
+    ///
+    /// # Errors
+    ///
+    /// `EINVAL`, unless something is checked before that: `EACCES` for a privileged port.
+    pub(super) fn bind_again(self, local: SocketAddr) -> Result<Self> {
+        self.socket.bind(&local.into()).map_err(|error| Error::new("bind", local, error))?;
+        Ok(self)
+    }
+
     /// Listens: a passive OPEN (RFC 9293 §3.9.1).
     ///
     /// `backlog` bounds the accept queue; the kernel clamps it to `net.core.somaxconn` (listen(2)).

@@ -6,14 +6,14 @@ use std::os::fd::AsRawFd;
 use std::process::Command;
 
 use fourtuple::evidence::inet_diag::shows_bound;
-use fourtuple::evidence::why::{Goal, why};
+use fourtuple::evidence::why::Goal;
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, FdFlag, fcntl};
 use serde_json::Value;
 use socket2::{Domain, Socket, Type};
 
 use crate::advice::Answer;
-use crate::agrees::{PAIRS, at, made, question, sysctl};
+use crate::agrees::{at, made, question, sysctl};
 use crate::program::kernel::FullServer;
 use crate::program::namespace::{as_ordinary_user, has_ordinary_user, isolated, segments_sent};
 use crate::program::{Listener, Program, client, path};
@@ -285,37 +285,4 @@ fn a_listener_in_another_network_namespace_is_found() {
     assert!(answer.works() && answer.of("elsewhere").count() == 0);
     let answer = Answer::to(&["connect", "[::1]:5391"]);
     assert_eq!(answer.of("elsewhere").count(), 1, "this network is no other one");
-}
-
-/// Where anything stands between them, a newcomer disturbs what is there no more than its own call does.
-#[test]
-fn asking_changes_no_later_answer() {
-    if !isolated("holder::asking_changes_no_later_answer") {
-        return;
-    }
-    let mut port = 3000;
-    for state in [State::TimeWait, State::Client, State::Bound] {
-        for old in Options::ALL {
-            for (held, v6_only, asked, asked_v6_only) in PAIRS {
-                let all = Options::ALL.map(|new| Options { v6_only: asked_v6_only, ..new });
-                // Each option set on a port of its own, so that no call made here has a part in it.
-                let outcome = |ask: bool, port: &mut u16| {
-                    all.map(|new| {
-                        *port += 1;
-                        let _scene = scene::set(state, at(held, *port), Options { v6_only, ..old });
-                        let goal = Goal::Bind(at(asked, *port));
-                        for other in all.into_iter().filter(|_| ask) {
-                            why(&question(goal, other)).unwrap();
-                        }
-                        made(&question(goal, new), new)
-                    })
-                };
-                assert_eq!(
-                    outcome(true, &mut port),
-                    outcome(false, &mut port),
-                    "{state:?} {held} {old:?} {asked}"
-                );
-            }
-        }
-    }
 }

@@ -12,4 +12,5 @@ mod remarks;
 mod scene;
 mod steps;
 mod time;
+mod traces;
 mod usage;

@@ -24,19 +24,21 @@ Examples:
   fourtuple why connect 192.0.2.7:443                  nothing is sent";
 
 const RULES: &str = "\
-It disturbs nobody. bind(2) is made as asked and the socket closed at once;
-nothing listens, nothing connects, nothing is sent. What listen(2) and
-connect(2) would say after it is read from the socket table, the routes and the
-settings. Of an address of another host it therefore says what this host
-decides: address, port, route and four-tuple.
+It disturbs nobody, and no later call is answered otherwise because it was
+asked: nothing listens, connects or is sent. The sockets of the port, their
+options and the kernel's rules say whether bind(2) and listen(2) would succeed;
+routes and settings say whether connect(2) would. Of an address of another host
+it therefore says what this host decides: address, port, route and four-tuple.
 
 What helps comes cheapest first. A step that was tried out was taken in a
 scratch network with sockets in the same states, and the call made there worked;
 one that did not help is not shown.
 
 The options of another process's socket are asked of that socket
-(pidfd_getfd(2), getsockopt(2)). Where that is not allowed, or no process has it
-any more, they are inferred from what bind(2) answers beside it, or unknown.
+(pidfd_getfd(2), getsockopt(2)). Where no process has it any more, they are
+inferred from what bind(2) answers beside it, if that can be asked without a
+trace: the kernel remembers how a port was bound for as long as it is in use.
+Where they stay unknown and matter, the answer is that the call may fail.
 
 Exit status: 0 the call would work, 1 it would not, or it cannot be told, 2
 wrong usage.

@@ -12,16 +12,20 @@ use crate::net::wildcard;
 
 /// The steps that the rules say help, cheapest first; none where it works already.
 pub(super) fn steps(question: &Question, answer: &Answer, settings: &Settings) -> Vec<Step> {
-    let Verdict::Fails { call, because, .. } = &answer.verdict else { return Vec::new() };
     let local = question.goal.local();
+    let (call, because) = match &answer.verdict {
+        Verdict::Works => return Vec::new(),
+        Verdict::MayFail => ("bind", &Because::Held),
+        Verdict::Fails { call, because, .. } => (*call, because),
+    };
     match (because, local) {
         (Because::Held, Some(local)) => Held { question, answer, settings, local }.steps(),
         (Because::FourTuple, _) => four_tuple(question, answer, settings),
         (Because::NobodyListens, _) => nobody_listens(question, answer),
-        (Because::Privileged(start), Some(local)) => privileged(question, local, *start),
-        (Because::NotLocal, Some(local)) => not_local(question, local),
+        (Because::Privileged(start), Some(local)) => privileged(question, local, *start, settings),
+        (Because::NotLocal, Some(local)) => not_local(question, answer, local, settings),
         // What was to be bound; connect(2) has its words below.
-        (Because::NoScope, Some(local)) if *call == "bind" => {
+        (Because::NoScope, Some(local)) if call == "bind" => {
             vec![Step::Address(wildcard(local.ip()))]
         }
         (Because::V6Only, _) => vec![Step::Set(vec![Set::V6Only(false)])],
@@ -43,9 +47,9 @@ pub(super) fn steps(question: &Question, answer: &Answer, settings: &Settings) -
 fn four_tuple(question: &Question, answer: &Answer, settings: &Settings) -> Vec<Step> {
     let holders = || answer.in_the_way.iter().map(|found| &found.holder);
     let Some(local) = question.goal.local() else { return Vec::new() };
-    let address = own_addresses(local.ip()).into_iter().find(|&ip| {
-        !local.ip().is_unspecified() && is_free(SocketAddr::new(ip, local.port()), &question.options)
-    });
+    let address = own_addresses(local.ip())
+        .into_iter()
+        .find(|&ip| !local.ip().is_unspecified() && is_free(ip, question, answer, settings));
     let mut processes: Vec<Process> = holders().flat_map(|holder| holder.processes.clone()).collect();
     processes.retain(|process| process.pid != process::id());
     let stop = (!processes.is_empty()).then_some(Step::Stop(processes, Leftover::Nothing));
@@ -75,10 +79,10 @@ fn reached_at(listener: SocketAddr) -> SocketAddr {
     }
 }
 
-fn privileged(question: &Question, local: SocketAddr, start: u16) -> Vec<Step> {
+fn privileged(question: &Question, local: SocketAddr, start: u16, settings: &Settings) -> Vec<Step> {
     // 80 and 443 have well-known doubles above.
     let from = local.port().saturating_add(8000).max(start);
-    let port = free_port(local, from, &question.options).map(Step::Port);
+    let port = free_port(from, question, settings).map(Step::Port);
     let right = format!(
         "CAP_NET_BIND_SERVICE: `sudo setcap cap_net_bind_service=+ep PROGRAM`; or as root; or \
          `sudo sysctl net.ipv4.ip_unprivileged_port_start={}`",
@@ -87,8 +91,8 @@ fn privileged(question: &Question, local: SocketAddr, start: u16) -> Vec<Step> {
     port.into_iter().chain([Step::Elsewhere(right)]).collect()
 }
 
-fn not_local(question: &Question, local: SocketAddr) -> Vec<Step> {
-    let free = |ip: &IpAddr| is_free(SocketAddr::new(*ip, local.port()), &question.options);
+fn not_local(question: &Question, answer: &Answer, local: SocketAddr, settings: &Settings) -> Vec<Step> {
+    let free = |ip: &IpAddr| is_free(*ip, question, answer, settings);
     let address = own_addresses(local.ip()).into_iter().find(free);
     let (family, prefix) = if local.is_ipv4() { ("ipv4", 32) } else { ("ipv6", 128) };
     let words = format!(

@@ -51,6 +51,8 @@ pub enum Trial {
 pub enum Verdict {
     /// All calls up to the one in question would.
     Works,
+    /// bind(2) may fail with `EADDRINUSE`: sockets are in the way unless they have options that nobody can read.
+    MayFail,
     /// This call fails, with this errno.
     Fails {
         /// As its man page is named.

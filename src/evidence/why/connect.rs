@@ -22,7 +22,7 @@ pub(super) fn answer(
     settings: &Settings,
 ) -> Result<Answer> {
     let bound = match local {
-        Some(local) => holding::answer(local, false, options, settings)?,
+        Some(local) => holding::answer(local, options, settings)?,
         None => Answer::new(Verdict::Works),
     };
     if bound.verdict != Verdict::Works {
@@ -45,7 +45,7 @@ pub(super) fn answer(
              known",
             way.tuple.remote
         ))),
-        Verdict::Fails { .. } => Ok(answer),
+        Verdict::Fails { .. } | Verdict::MayFail => Ok(answer),
     }
 }
 

@@ -11,12 +11,12 @@ use std::thread;
 use nix::sched::{CloneFlags, setns};
 
 use super::holding::on_port;
-use super::{Answer, Because, Goal, Question, Verdict, try_bind};
+use super::{Answer, Because, Goal, Question, Verdict};
 use crate::error::{Error, Result};
 use crate::evidence::holders::Holder;
 use crate::evidence::namespace;
 use crate::evidence::owners::pids;
-use crate::net::{SocketOptions, TcpState};
+use crate::net::{self, SocketOptions, TcpState};
 use crate::report::Escaped;
 
 /// How many namespaces are looked into at most.
@@ -91,7 +91,7 @@ impl Answer {
     pub fn look_elsewhere(&mut self, question: &Question) {
         let because = match &self.verdict {
             Verdict::Works if self.is_half => return,
-            Verdict::Works => None,
+            Verdict::Works | Verdict::MayFail => None,
             Verdict::Fails { because, .. } => Some(because),
         };
         let open = matches!(because, Some(Because::NobodyListens | Because::NotLocal | Because::Unexplained));
@@ -128,8 +128,8 @@ impl Answer {
 fn seen(port: u16, ip: Option<IpAddr>) -> (Vec<Holder>, bool) {
     let mut holders = NonZeroU16::new(port).and_then(|port| on_port(port).ok()).unwrap_or_default();
     holders.retain(|holder| matches!(holder.row.state, TcpState::Listen | TcpState::BoundInactive));
-    let is_free = |ip| try_bind(SocketAddr::new(ip, 0), &SocketOptions::default());
-    (holders, ip.is_some_and(|ip| is_free(ip).is_ok_and(|bound| bound.is_ok())))
+    let refused = |ip| net::refused(SocketAddr::new(ip, 0), &SocketOptions::default(), 0);
+    (holders, ip.is_some_and(|ip| refused(ip).is_ok_and(|errno| errno.is_none())))
 }
 
 /// The namespaces besides this one, by the first process that is in each or by name; and whether there may be more.

@@ -1,13 +1,18 @@
 //! Addresses and ports of this host that could be had instead.
 
+use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use nix::ifaddrs::getifaddrs;
 
-use super::try_bind;
-use crate::net::SocketOptions;
+use super::holding::claim;
+use super::rules::{Newcomer, conflict, overlap};
+use super::{Answer, Question, Settings};
+use crate::error::Result;
+use crate::evidence::inet_diag::{SocketRow, sockets};
+use crate::net;
 
-/// How many ports above the one in question are tried for a free one.
+/// How many ports above the one in question are looked at for a free one.
 const PORTS: u16 = 200;
 
 /// Addresses of this host, of the same family as `ip`, that could be bound instead of it.
@@ -29,12 +34,40 @@ pub(super) fn own_addresses(ip: IpAddr) -> Vec<IpAddr> {
     found
 }
 
-/// Whether bind(2) succeeds there now, and so listen(2).
-pub(super) fn is_free(local: SocketAddr, options: &SocketOptions) -> bool {
-    try_bind(local, options).is_ok_and(|outcome| outcome.is_ok())
+/// Whether bind(2) would succeed at `ip` on the port in question, so far as the rules tell, and so listen(2).
+pub(super) fn is_free(ip: IpAddr, question: &Question, answer: &Answer, settings: &Settings) -> bool {
+    let Some(mut local) = question.goal.local() else { return false };
+    local.set_ip(ip);
+    let new = settings.newcomer(ip, &question.options);
+    let holders = answer.in_the_way.iter().map(|found| &found.holder).chain(&answer.beside);
+    let is_shared = holders.map(claim).all(|claim| conflict(&new, &claim).is_none());
+    is_shared && is_own(local, question, settings)
 }
 
-/// The first port from `from` on, if one is near.
-pub(super) fn free_port(local: SocketAddr, from: u16, options: &SocketOptions) -> Option<u16> {
-    (from..=from.saturating_add(PORTS)).find(|&port| is_free(SocketAddr::new(local.ip(), port), options))
+/// Whether nothing is said against the address itself and the right to its port.
+fn is_own(local: SocketAddr, question: &Question, settings: &Settings) -> bool {
+    net::refused(local, &question.options, settings.unprivileged_port_start)
+        .is_ok_and(|errno| errno.is_none())
+}
+
+/// The first port from `from` on, if one is near, that nobody has at this address.
+pub(super) fn free_port(from: u16, question: &Question, settings: &Settings) -> Option<u16> {
+    let mut local = question.goal.local()?;
+    let new = settings.newcomer(local.ip(), &question.options);
+    let port = first(&new, from..=from.saturating_add(PORTS)).ok()??;
+    local.set_port(port);
+    is_own(local, question, settings).then_some(port)
+}
+
+/// The first of these ports on which no socket has the address, whatever its options.
+///
+/// # Errors
+///
+/// As [`sockets`].
+pub(super) fn first(new: &Newcomer, ports: impl Iterator<Item = u16>) -> Result<Option<u16>> {
+    let has_address = |row: &SocketRow| overlap(new, row.local.ip(), row.v6_only).is_some();
+    let taken: BTreeSet<u16> =
+        sockets()?.iter().filter(|row| has_address(row)).map(|row| row.local.port()).collect();
+    let mut ports = ports;
+    Ok(ports.find(|port| !taken.contains(port)))
 }

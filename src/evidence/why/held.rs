@@ -11,7 +11,7 @@ use super::free::{free_port, is_free, own_addresses};
 use super::holding::{claim, stage};
 use super::rules::{Claim, Newcomer, Overlap, Refusal, Stage, conflict};
 use super::step::{Leftover, Set, Step};
-use super::{Answer, Question, Settings, newcomer};
+use super::{Answer, Question, Settings};
 use crate::evidence::holders::Holder;
 use crate::evidence::owners::Process;
 use crate::net::TcpState;
@@ -48,7 +48,7 @@ impl Held<'_> {
     fn with(&self, sets: &[Set]) -> Newcomer {
         let mut options = self.question.options.clone();
         sets.iter().for_each(|set| set.apply_to(&mut options));
-        newcomer(self.local.ip(), &options, self.settings)
+        self.settings.newcomer(self.local.ip(), &options)
     }
 
     fn in_the_way(&self) -> impl Iterator<Item = &Holder> {
@@ -113,14 +113,12 @@ impl Held<'_> {
     }
 
     fn another_address(&self) -> Option<Step> {
-        let others = own_addresses(self.local.ip()).into_iter();
-        let mut free =
-            others.filter(|&ip| is_free(SocketAddr::new(ip, self.local.port()), &self.question.options));
-        free.next().map(Step::Address)
+        let mut others = own_addresses(self.local.ip()).into_iter();
+        others.find(|&ip| is_free(ip, self.question, self.answer, self.settings)).map(Step::Address)
     }
 
     fn another_port(&self) -> Option<Step> {
-        free_port(self.local, self.local.port().checked_add(1)?, &self.question.options).map(Step::Port)
+        free_port(self.local.port().checked_add(1)?, self.question, self.settings).map(Step::Port)
     }
 
     /// SO_REUSEPORT shares among sockets of one user.

@@ -1,112 +1,102 @@
 //! bind(2) and listen(2): whether the address can be had.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::net::{IpAddr, SocketAddr};
 use std::num::NonZeroU16;
 
 use nix::errno::Errno;
 
-use super::rules::{Claim, Conflict, Stage, conflict};
-use super::{Answer, Because, InTheWay, Settings, Verdict, newcomer, ports, try_bind, unknown};
+use super::rules::{Claim, Newcomer, Stage, conflict};
+use super::{Answer, Because, InTheWay, Settings, Verdict, free, memory, ports, unknown};
 use crate::error::Result;
-use crate::evidence::holders::Holder;
-use crate::evidence::inet_diag::{SocketRow, TimerKind, sockets_on};
-use crate::net::{SocketOptions, TcpState};
+use crate::evidence::holders::{Holder, Source};
+use crate::evidence::inet_diag::{SocketRow, TimerKind, shows_bound, sockets_on};
+use crate::net::{self, SocketOptions, TcpState};
 
-/// How often the sockets in the way are looked for: they may come and go between two looks.
-const ATTEMPTS: usize = 3;
-
-/// Whether bind(2) and then, where it `listens`, listen(2) would succeed.
-pub(super) fn answer(
-    local: SocketAddr,
-    listens: bool,
-    options: &SocketOptions,
-    settings: &Settings,
-) -> Result<Answer> {
-    let Some(port) = NonZeroU16::new(local.port()) else { return any_port(local, options, settings) };
-    let open = PassiveOpen { local, listens, options, settings };
-    let mut answer = open.look(port)?;
-    for _ in 1..ATTEMPTS {
-        if !matches!(answer.verdict, Verdict::Fails { because: Because::Unexplained, .. }) {
-            break;
-        }
-        answer = open.look(port)?;
+/// Whether bind(2) and then listen(2) would succeed; whoever may bind may listen.
+pub(super) fn answer(local: SocketAddr, options: &SocketOptions, settings: &Settings) -> Result<Answer> {
+    let refused = net::refused(local, options, settings.unprivileged_port_start)?;
+    let verdict =
+        refused.map(|errno| Verdict::fails("bind", errno, because(errno, local, options, settings)));
+    let Some(port) = NonZeroU16::new(local.port()) else {
+        return verdict
+            .map_or_else(|| any_port(local, options, settings), |verdict| Ok(Answer::new(verdict)));
+    };
+    let mut holders = on_port(port)?;
+    if let Some(verdict) = verdict {
+        return Ok(Answer { beside: holders, ..Answer::new(verdict) });
     }
-    Ok(answer)
+    unknown::infer(&mut holders, settings);
+    let (in_the_way, beside) = divide(holders, &settings.newcomer(local.ip(), options));
+    let verdict = match outcome(&in_the_way, options) {
+        // Where a socket that is only bound shows in no table, bind(2) alone knows of it.
+        Outcome::Bound if shows_bound() || memory::succeeds(local, options)? => Verdict::Works,
+        Outcome::Bound => Verdict::fails("bind", Errno::EADDRINUSE, Because::Unexplained),
+        Outcome::Refused if options.reuse_port && memory::lets_in(local, options)? => Verdict::Works,
+        Outcome::Refused => Verdict::fails("bind", Errno::EADDRINUSE, Because::Held),
+        Outcome::Unknown => Verdict::MayFail,
+    };
+    Ok(match verdict {
+        Verdict::Works => {
+            let beside = in_the_way.into_iter().map(|found| found.holder).chain(beside).collect();
+            Answer { beside, ..Answer::new(verdict) }
+        }
+        _ => Answer { in_the_way, beside, ..Answer::new(verdict) },
+    })
 }
 
-/// What the calls are made with.
-struct PassiveOpen<'a> {
-    local: SocketAddr,
-    listens: bool,
-    options: &'a SocketOptions,
-    settings: &'a Settings,
+/// What the rules say of a newcomer.
+enum Outcome {
+    Bound,
+    Refused,
+    Unknown,
 }
 
-impl PassiveOpen<'_> {
-    /// Makes the call and looks who has the port.
-    fn look(&self, port: NonZeroU16) -> Result<Answer> {
-        let bound = try_bind(self.local, self.options)?;
-        let mut holders = on_port(port)?;
-        unknown::infer(&mut holders, self.settings);
-        let (in_the_way, beside) = self.divide(holders, &bound);
-        let held = !in_the_way.is_empty();
-        let verdict = match bound {
-            Ok(_) if held => Verdict::fails("listen", Errno::EADDRINUSE, Because::Held),
-            Ok(_) => Verdict::Works,
-            Err(Errno::EADDRINUSE) if held => Verdict::fails("bind", Errno::EADDRINUSE, Because::Held),
-            Err(errno) => {
-                Verdict::fails("bind", errno, refused(errno, self.local, self.options, self.settings))
-            }
-        };
-        Ok(Answer { in_the_way, beside, ..Answer::new(verdict) })
-    }
-
-    /// Who is in the way by the rules, and who is not, given what bind(2) said.
-    fn divide(
-        &self,
-        holders: Vec<Holder>,
-        bound: &std::result::Result<SocketAddr, Errno>,
-    ) -> (Vec<InTheWay>, Vec<Holder>) {
-        let new = newcomer(self.local.ip(), self.options, self.settings);
-        let counts = |conflict: &Conflict| match bound {
-            Err(errno) => *errno == Errno::EADDRINUSE,
-            // Sockets of one SO_REUSEPORT group that may bind may listen (`sk_reuseport_match`).
-            Ok(_) => self.listens && !self.options.reuse_port && conflict.is_certain(),
-        };
-        let (mut in_the_way, mut beside) = (Vec::new(), Vec::new());
-        for holder in holders {
-            match conflict(&new, &claim(&holder)).filter(counts) {
-                None => beside.push(holder),
-                conflict => in_the_way.push(InTheWay { holder, conflict }),
-            }
-        }
-        if in_the_way.iter().any(InTheWay::is_certain) {
-            let doubtful = in_the_way.extract_if(.., |found| found.is_by_guess());
-            beside.extend(doubtful.map(|found| found.holder));
-        }
-        // Where nothing else explains the refusal it is this.
-        for found in in_the_way.iter_mut().filter(|found| found.is_by_guess()) {
-            found.holder.sharing.v6_only = Some(false);
-        }
-        (in_the_way, beside)
+fn outcome(in_the_way: &[InTheWay], options: &SocketOptions) -> Outcome {
+    let certain: Vec<&InTheWay> = in_the_way.iter().filter(|found| found.is_certain()).collect();
+    // Of several sockets it is known that not all share by one option, nor all by the other; each may share by one.
+    let may_be_mixed = |found: &&InTheWay| {
+        options.reuse_address && options.reuse_port && found.holder.source == Source::Inferred
+    };
+    match certain.len() {
+        0 if in_the_way.is_empty() => Outcome::Bound,
+        0 => Outcome::Unknown,
+        1 => Outcome::Refused,
+        _ if certain.iter().all(may_be_mixed) => Outcome::Unknown,
+        _ => Outcome::Refused,
     }
 }
 
-/// Port 0: the kernel looks for a free one.
+/// Who is in the way by the rules, and who is not.
+fn divide(holders: Vec<Holder>, new: &Newcomer) -> (Vec<InTheWay>, Vec<Holder>) {
+    let (mut in_the_way, mut beside) = (Vec::new(), Vec::new());
+    for holder in holders {
+        match conflict(new, &claim(&holder)) {
+            None => beside.push(holder),
+            conflict => in_the_way.push(InTheWay { holder, conflict }),
+        }
+    }
+    if in_the_way.iter().any(InTheWay::is_certain) {
+        let doubtful = in_the_way.extract_if(.., |found| found.is_by_guess());
+        beside.extend(doubtful.map(|found| found.holder));
+    }
+    (in_the_way, beside)
+}
+
+/// Port 0: the kernel looks for a port on which no socket has the address, whatever its options.
 fn any_port(local: SocketAddr, options: &SocketOptions, settings: &Settings) -> Result<Answer> {
-    Ok(Answer::new(match try_bind(local, options)? {
-        Ok(_) => Verdict::Works,
-        Err(errno @ Errno::EADDRINUSE) => {
-            let ports = ports::choices(options, settings).count();
-            Verdict::fails("bind", errno, Because::NoPortLeft(ports))
-        }
-        Err(errno) => Verdict::fails("bind", errno, refused(errno, local, options, settings)),
+    let new = settings.newcomer(local.ip(), options);
+    let choices: BTreeSet<u16> = ports::choices(options, settings).collect();
+    let finds_one = options.bind_address_no_port || free::first(&new, choices.iter().copied())?.is_some();
+    Ok(Answer::new(match finds_one {
+        true => Verdict::Works,
+        false => Verdict::fails("bind", Errno::EADDRINUSE, Because::NoPortLeft(choices.len())),
     }))
 }
 
 /// What bind(2) means by another errno than EADDRINUSE, ip(7) and ipv6(7).
-fn refused(errno: Errno, local: SocketAddr, options: &SocketOptions, settings: &Settings) -> Because {
+fn because(errno: Errno, local: SocketAddr, options: &SocketOptions, settings: &Settings) -> Because {
     let start = settings.unprivileged_port_start;
     match (errno, local.ip()) {
         (Errno::EACCES, _) if local.port() < start => Because::Privileged(start),

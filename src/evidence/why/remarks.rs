@@ -19,7 +19,9 @@ pub(super) fn remarks(question: &Question, answer: &Answer, settings: &Settings)
     let holders = || answer.in_the_way.iter().map(|found| &found.holder);
     let of_port = local.map(|local| match &answer.verdict {
         Verdict::Works => [picked_some_day(question, local, settings), reserved(local, settings)],
-        Verdict::Fails { because: Because::Held, .. } => [connection(local, answer, settings), None],
+        Verdict::MayFail | Verdict::Fails { because: Because::Held, .. } => {
+            [connection(local, answer, settings), None]
+        }
         Verdict::Fails { .. } => [None, None],
     });
     let unseen = match &answer.verdict {

@@ -115,7 +115,8 @@ pub fn conflict(new: &Newcomer, old: &Claim) -> Option<Conflict> {
     Some(Conflict { overlap, refusal, is_by_guess })
 }
 
-fn overlap(new: &Newcomer, old: IpAddr, old_v6_only: Option<bool>) -> Option<Overlap> {
+/// Why the addresses of the two are one, if they are.
+pub(super) fn overlap(new: &Newcomer, old: IpAddr, old_v6_only: Option<bool>) -> Option<Overlap> {
     let (asked, held) = (new.ip.to_canonical(), old.to_canonical());
     match (asked, held) {
         (asked, held) if asked == held => Some(Overlap::Same),

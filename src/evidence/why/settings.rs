@@ -1,9 +1,14 @@
 //! The settings of this network namespace that decide who may bind or connect what, ip-sysctl in the kernel's documentation.
 
+use std::net::IpAddr;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
+use nix::unistd::geteuid;
+
+use super::rules::Newcomer;
 use crate::evidence::namespace::setting;
+use crate::net::SocketOptions;
 
 /// What sysctl(8) shows of them; a setting that cannot be read has the kernel's default.
 #[derive(Clone, Debug)]
@@ -46,6 +51,17 @@ impl Settings {
             v6_only: on("ipv6.bindv6only"),
             nonlocal_bind: [on("ipv4.ip_nonlocal_bind"), on("ipv6.ip_nonlocal_bind")],
             ipv6_off: on("ipv6.conf.all.disable_ipv6"),
+        }
+    }
+
+    /// What a socket of this user with these options asks for at this address.
+    pub(super) fn newcomer(&self, ip: IpAddr, options: &SocketOptions) -> Newcomer {
+        Newcomer {
+            ip,
+            reuse_address: options.reuse_address,
+            reuse_port: options.reuse_port,
+            v6_only: options.v6_only.unwrap_or(self.v6_only),
+            uid: geteuid().as_raw(),
         }
     }
 

@@ -34,7 +34,11 @@ pub(super) struct Situation<'a> {
 impl<'a> Situation<'a> {
     /// What the answer is about, or why that cannot be made again.
     pub(super) fn of(question: &'a Question, answer: &'a Answer) -> Result<Self, String> {
-        let Verdict::Fails { because, .. } = &answer.verdict else { return Err(String::new()) };
+        let because = match &answer.verdict {
+            Verdict::Works => return Err("it works".to_owned()),
+            Verdict::MayFail => return Err("the options of the sockets in the way are unknown".to_owned()),
+            Verdict::Fails { because, .. } => because,
+        };
         let is_held = matches!(because, Because::Held | Because::FourTuple);
         let in_the_way = answer.in_the_way.iter().map(|found| (&found.holder, true));
         let beside = answer.beside.iter().filter(|_| is_held).map(|holder| (holder, false));

@@ -28,6 +28,7 @@ impl Answer {
     pub fn try_out(&mut self, question: &Question) {
         let (call, errno) = match &self.verdict {
             Verdict::Works => return,
+            Verdict::MayFail => ("bind", Errno::EADDRINUSE),
             Verdict::Fails { call, errno, .. } => (*call, *errno),
         };
         let rehearsed =

@@ -49,6 +49,7 @@ fn verdict(question: &Question, answer: &Answer) -> Line {
     let mut line = Line::new(Format::Json, "verdict");
     call(&mut line, question);
     line.mark("works", answer.verdict == Verdict::Works).mark("remote-unknown", answer.is_half);
+    line.mark("unknown", answer.verdict == Verdict::MayFail);
     if let Verdict::Fails { call, errno, because } = &answer.verdict {
         line.field("fails-at", call)
             .field("errno", errno_name(*errno))

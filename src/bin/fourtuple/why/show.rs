@@ -6,6 +6,7 @@ use fourtuple::error::errno_name;
 use fourtuple::evidence::holders::{Holder, Source};
 use fourtuple::evidence::why::{Advice, Answer, Goal, InTheWay, Place, Question, Trial, Verdict};
 use fourtuple::report::{Escaped, coloured};
+use nix::errno::Errno;
 use nix::unistd::{Uid, User};
 
 /// How many sockets are told one by one where a rule is about many.
@@ -57,6 +58,13 @@ fn verdict(question: &Question, answer: &Answer, paint: &Paint) -> Vec<String> {
             vec![format!("{yes}yes{plain}: {asked} would work, as far as it is up to this host")]
         }
         Verdict::Works => vec![format!("{yes}yes{plain}: {asked} would work")],
+        Verdict::MayFail => {
+            let in_use = Errno::EADDRINUSE;
+            vec![
+                format!("{no}unknown{plain}: {asked} may fail at bind with EADDRINUSE ({})", in_use.desc()),
+                "it depends on options of the sockets below, which nobody can read".to_owned(),
+            ]
+        }
         Verdict::Fails { call, errno, because } => {
             let (name, words) = (errno_name(*errno), errno.desc());
             vec![format!("{no}no{plain}: {asked} fails at {call} with {name} ({words})"), because.to_string()]

@@ -1,0 +1,95 @@
+//! What bind(2) refuses whoever has the port.
+
+use std::net::{Ipv6Addr, SocketAddr};
+
+use nix::errno::Errno;
+
+use super::SocketOptions;
+use super::open::{BoundSocket, bind};
+use crate::error::Result;
+
+/// The errno that bind(2) answers for `local` if no other socket is there, or none; IPV6_V6ONLY is that of `options`.
+///
+/// No port is taken, so this changes no later answer. The address is bound without a port (IP_BIND_ADDRESS_NO_PORT). The
+/// right to a port below `privileged` is asked with a socket that has one already: the kernel checks rights before it
+/// says `EINVAL` to a second bind(2).
+///
+/// # Errors
+///
+/// What the calls before bind(2) answer: `EMFILE` and `ENFILE` from `socket`, `EINVAL` from `setsockopt`.
+pub fn refused(local: SocketAddr, options: &SocketOptions, privileged: u16) -> Result<Option<Errno>> {
+    let address =
+        SocketOptions { v6_only: options.v6_only, bind_address_no_port: true, ..SocketOptions::default() };
+    let mut any_port = local;
+    any_port.set_port(0);
+    let address = errno_of(bind(any_port, &address))?;
+    if local.port() == 0 || local.port() >= privileged {
+        return Ok(address);
+    }
+    let right = refused_right(local)?;
+    // `__inet_bind` looks at the address first, `__inet6_bind` at the right.
+    Ok(if local.is_ipv4() { address.or(right) } else { right.or(address) })
+}
+
+/// `EACCES`, or what a security policy answers, to bind(2) of this port.
+fn refused_right(local: SocketAddr) -> Result<Option<Errno>> {
+    // Every socket of a port is in the way of this one, so the port that it is given is nobody else's.
+    let dual_stack = SocketOptions { v6_only: Some(false), ..SocketOptions::default() };
+    let any = SocketAddr::from((Ipv6Addr::UNSPECIFIED, 0));
+    let (bound, again) = match bind(any, &dual_stack) {
+        Ok(bound) => (bound, mapped(local)),
+        Err(_) => match bind(super::any_local(local), &SocketOptions::default()) {
+            Ok(bound) => (bound, local),
+            Err(_) => return Ok(None),
+        },
+    };
+    Ok(errno_of(bound.bind_again(again))?.filter(|&errno| errno != Errno::EINVAL))
+}
+
+fn mapped(local: SocketAddr) -> SocketAddr {
+    match local {
+        SocketAddr::V4(local) => (local.ip().to_ipv6_mapped(), local.port()).into(),
+        SocketAddr::V6(_) => local,
+    }
+}
+
+/// What bind(2) said; a failure of another call stays one.
+fn errno_of(outcome: Result<BoundSocket>) -> Result<Option<Errno>> {
+    match outcome {
+        Ok(_) => Ok(None),
+        Err(error) => match (error.call(), error.errno()) {
+            ("bind", Some(errno)) => Ok(Some(errno)),
+            _ => Err(error),
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_of_nobody_is_refused_and_a_port_that_is_taken_is_not() {
+        let plain = SocketOptions::default();
+        let holder = bind("127.0.0.1:0".parse().unwrap(), &plain).unwrap();
+        assert_eq!(refused(holder.local(), &plain, 1024).unwrap(), None);
+        let foreign = "192.0.2.1:3000".parse().unwrap();
+        assert_eq!(refused(foreign, &plain, 1024).unwrap(), Some(Errno::EADDRNOTAVAIL));
+        let v6_only = SocketOptions { v6_only: Some(true), ..plain };
+        let mapped = "[::ffff:127.0.0.1]:3000".parse().unwrap();
+        assert_eq!(refused(mapped, &v6_only, 1024).unwrap(), Some(Errno::EINVAL));
+    }
+
+    #[test]
+    fn a_second_bind_asks_for_the_right_and_takes_nothing() {
+        let plain = SocketOptions::default();
+        for local in ["127.0.0.1:1", "[::1]:1"] {
+            let local = local.parse().unwrap();
+            let expected = match bind(local, &plain) {
+                Err(error) if error.errno() == Some(Errno::EACCES) => Some(Errno::EACCES),
+                _ => None,
+            };
+            assert_eq!(refused_right(local).unwrap(), expected, "{local}");
+        }
+    }
+}
