@@ -1,12 +1,15 @@
 //! What happened, connection by connection, in one order: segments, states of both ends, calls.
 //!
-//! The kernel's socket table is the truth about states, and it is sampled. A state too short to be sampled follows
-//! from the segments by the rules of RFC 9293 §3.10 and is marked [`Basis::Inferred`]; where the table contradicts
-//! the segments (a filter hid one from its socket, say), the table stands. Without segments nothing is inferred.
+//! The kernel's socket table is the truth about states, and it is sampled. A state that was not sampled, for it was short
+//! or the sampler had to wait for the processor, follows from the segments by the rules of RFC 9293 §3.10 and is marked
+//! [`Basis::Inferred`]. A segment proves the state of the end that sent it, and that of the end that received it once that
+//! one acknowledges it; where the table contradicts what is not proven so (a filter hid a segment from its socket, say), the
+//! table stands. Without segments nothing is inferred.
 
 mod connection;
 mod end;
 mod owner;
+mod proofs;
 mod states;
 
 use std::collections::HashMap;

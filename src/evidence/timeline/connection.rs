@@ -81,7 +81,7 @@ pub struct StateChange {
 pub enum Basis {
     /// The kernel's socket table showed it.
     Sampled,
-    /// It follows from the segments, and was too short to be sampled.
+    /// It follows from the segments, and was not sampled.
     Inferred,
 }
 

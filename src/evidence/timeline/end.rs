@@ -48,6 +48,11 @@ impl End {
         self.state = state;
     }
 
+    /// The remote FIN did not arrive after all.
+    pub fn forget_remote_fin(&mut self) {
+        self.after_remote_fin = None;
+    }
+
     /// Whether this end, closed as it seems, sends what continues its connection.
     pub fn goes_on(&self, segment: &Segment) -> bool {
         let begin =
@@ -215,11 +220,11 @@ fn after_remote_fin(state: TcpState) -> TcpState {
 }
 
 /// The sequence number after `segment`.
-fn after(segment: &Segment) -> u32 {
+pub(super) fn after(segment: &Segment) -> u32 {
     segment.sequence.wrapping_add(segment.span())
 }
 
 /// Whether sequence number `number` is `mark` or comes after it, modulo 2^32 (RFC 9293 §3.4).
-fn reaches(number: u32, mark: u32) -> bool {
+pub(super) fn reaches(number: u32, mark: u32) -> bool {
     number.wrapping_sub(mark) < 1 << 31
 }

@@ -12,11 +12,13 @@ use TcpState::{
 use super::Sample;
 use super::connection::{Basis, Entry, Passed, StateChange, What};
 use super::end::End;
+use super::proofs::Proofs;
 use crate::evidence::segment::Segment;
 use crate::evidence::sequence::SequenceSpaces;
 use crate::net::TcpState;
 
-/// A state that lasted so long was not too short to be sampled, even by a sampler that had to wait its turn.
+/// A state that lasted this long would have been sampled, on a machine that is not very busy: where the segments do not
+/// prove it, a filter may have hidden the one that seems to lead to it.
 const SAMPLED_WITHIN: Duration = Duration::from_millis(250);
 
 /// A sample may carry a time so much before the moment at which it saw its socket: reading the table takes a while,
@@ -34,9 +36,9 @@ pub fn merge(
     samples: &[&Sample],
     watched: Option<(Duration, Duration)>,
 ) -> Vec<Entry> {
-    let mut refuted = HashSet::new();
+    let (proofs, mut refuted) = (Proofs::of(ends, segments), HashSet::new());
     loop {
-        let mut walk = Walk::new(ends, &refuted);
+        let mut walk = Walk::new(ends, &proofs, &refuted);
         walk.all(segments, samples);
         let refutation = walk.refutation(watched);
         let mut entries = walk.entries;
@@ -51,6 +53,7 @@ pub fn merge(
 /// One pass over segments and samples in the order of their times.
 struct Walk<'a> {
     ends: [SocketAddr; 2],
+    proofs: &'a Proofs,
     refuted: &'a HashSet<Inference>,
     known: [End; 2],
     spaces: SequenceSpaces,
@@ -62,9 +65,10 @@ struct Walk<'a> {
 }
 
 impl<'a> Walk<'a> {
-    fn new(ends: [SocketAddr; 2], refuted: &'a HashSet<Inference>) -> Self {
+    fn new(ends: [SocketAddr; 2], proofs: &'a Proofs, refuted: &'a HashSet<Inference>) -> Self {
         Self {
             ends,
+            proofs,
             refuted,
             known: [End::default(), End::default()],
             spaces: SequenceSpaces::default(),
@@ -88,7 +92,7 @@ impl<'a> Walk<'a> {
     }
 
     fn index(&self, address: SocketAddr) -> usize {
-        usize::from(self.ends.first() != Some(&address))
+        index(self.ends, address)
     }
 
     fn segment(&mut self, number: usize, segment: &Segment) {
@@ -120,6 +124,9 @@ impl<'a> Walk<'a> {
         }
         for state in states {
             if self.refuted.contains(&(number, end, state)) {
+                if let (CloseWait | Closing | TimeWait, Some(known)) = (state, self.known.get_mut(end)) {
+                    known.forget_remote_fin();
+                }
                 return;
             }
             self.enter(time, StateChange { end, state, basis: Basis::Inferred, follows: true });
@@ -183,7 +190,8 @@ impl<'a> Walk<'a> {
     }
 
     /// Whether the sample caught the end on its way to the state inferred last: one segment may carry it through two,
-    /// and a table that takes its time to read shows what was a moment ago. The sample then stands before that state.
+    /// and a table that takes its time to read shows what was a moment ago, however long ago where the segments prove the
+    /// state inferred last. The sample then stands before that state.
     fn seen_in_passing(&mut self, end: usize, sample: &Sample) -> bool {
         let first = self.unconfirmed.get(end).copied().unwrap_or_default();
         let last =
@@ -192,8 +200,8 @@ impl<'a> Walk<'a> {
                 _ => None,
             });
         let Some((index, time, state)) = last else { return false };
-        let late = sample.time.saturating_sub(time) > STAMPED_EARLY;
-        if late || !may_become(sample.state, state) {
+        let late = sample.time.saturating_sub(time) > STAMPED_EARLY && !self.is_proven(index, end);
+        if late || is_over(sample.state, state) || !may_become(sample.state, state) {
             return false;
         }
         let change = StateChange { end, state: sample.state, basis: Basis::Sampled, follows: true };
@@ -234,7 +242,16 @@ impl<'a> Walk<'a> {
         }
     }
 
-    /// The first inference that the kernel's table contradicts.
+    /// Whether the segments prove the state that was inferred at this index of `entries`.
+    fn is_proven(&self, index: usize, end: usize) -> bool {
+        let number = self.entries.iter().take(index).rev().find_map(|entry| match entry.what {
+            What::Segment(passed) => Some(passed.number),
+            _ => None,
+        });
+        number.is_some_and(|number| self.proofs.has(number, end))
+    }
+
+    /// The first inference that the kernel's table contradicts and the segments do not prove.
     fn refutation(&self, watched: Option<(Duration, Duration)>) -> Option<Inference> {
         let (first_look, last_look) = watched?;
         let mut number = 0;
@@ -247,6 +264,9 @@ impl<'a> Walk<'a> {
                 What::State(change) if change.basis == Basis::Inferred => change,
                 _ => continue,
             };
+            if self.proofs.has(number, change.end) {
+                continue;
+            }
             let later = self.entries.iter().skip(index + 1);
             let next = later.filter_map(|entry| match entry.what {
                 What::State(next) if next.end == change.end => Some((entry.time, next)),
@@ -265,6 +285,20 @@ impl<'a> Walk<'a> {
         }
         None
     }
+}
+
+/// Whether a connection in the first state is over, and the second is none that a new one begins with.
+fn is_over(state: TcpState, later: TcpState) -> bool {
+    match state {
+        Closed => !matches!(later, SynSent | SynReceived),
+        TimeWait => !matches!(later, Closed | SynSent | SynReceived),
+        _ => false,
+    }
+}
+
+/// Which of the ends has this address.
+pub(super) fn index(ends: [SocketAddr; 2], address: SocketAddr) -> usize {
+    usize::from(ends.first() != Some(&address))
 }
 
 /// Whether a connection in the first state can come to be in the second (RFC 9293 figure 5), in any number of steps.

@@ -375,3 +375,56 @@ fn what_is_sent_again_is_a_retransmission() {
     });
     assert_eq!(again.collect::<Vec<_>>(), [false, false, false, false, true, false]);
 }
+
+/// Segments half a second apart, between which the sampler could have looked a hundred times, but had to wait.
+fn slow_segments(texts: &[&str]) -> Vec<Segment> {
+    texts.iter().zip(1..).map(|(text, turn)| segment(500 * turn, text)).collect()
+}
+
+const CLIENT_CLOSES: [&str; 6] =
+    ["> P. 1 101 5", "< . 101 6", "> F. 6 101", "< . 101 7", "< F. 101 7", "> . 7 102"];
+
+#[test]
+fn a_state_that_the_segments_prove_is_inferred_however_long_the_sampler_had_to_wait() {
+    let all = slow_segments(&after_handshake(&CLIENT_CLOSES));
+    let samples = [sample(400, ">", SynSent), sample(6000, ">", TimeWait), sample(6000, "<", Closed)];
+    let names = |end| states(&samples, &all, end).into_iter().map(|(state, _)| state).collect::<Vec<_>>();
+    assert_eq!(names(0), [SynSent, Established, FinWait1, FinWait2, TimeWait]);
+    assert_eq!(names(1), [SynReceived, Established, CloseWait, LastAck, Closed]);
+}
+
+#[test]
+fn a_sample_of_a_sampler_that_had_to_wait_stands_before_what_the_segments_prove_since() {
+    let all = segments(&after_handshake(&["> F. 1 101", "< F. 101 2", "> . 2 102"]));
+    // The table was read between two segments, and the time taken when the processor was free again.
+    let samples = [sample(3, ">", Established), sample(900, ">", FinWait2), sample(905, ">", TimeWait)];
+    let last = states(&samples, &all, 0).split_off(2);
+    assert_eq!(last, [(FinWait1, Basis::Inferred), (FinWait2, Basis::Sampled), (TimeWait, Basis::Sampled)]);
+}
+
+#[test]
+fn an_acknowledgement_that_a_full_queue_dropped_proves_nothing() {
+    // The server sends its SYN again and stays in SYN-RECEIVED, whatever the client sends.
+    let all = slow_segments(&after_handshake(&["> P. 1 101 5", "< S. 100 1", "> . 6 101"]));
+    let samples = [sample(1001, "<", SynReceived), sample(6000, "<", SynReceived)];
+    assert_eq!(states(&samples, &all, 1), [(SynReceived, Basis::Sampled)]);
+}
+
+#[test]
+fn what_a_later_connection_of_the_same_four_tuple_acknowledges_proves_nothing_of_the_earlier() {
+    // The FIN was hidden from the server's socket, which was then killed without a word.
+    let again = ["> F. 1 101", "> S 900", "< S. 700 901", "> . 901 701", "> P. 901 701 5", "< . 701 906"];
+    let all = slow_segments(&after_handshake(&again));
+    let samples = [sample(1500, "<", Established), sample(2400, "<", Closed), sample(3100, "<", Established)];
+    assert!(!states(&samples, &all, 1).contains(&(CloseWait, Basis::Inferred)));
+}
+
+#[test]
+fn a_socket_that_is_gone_without_a_segment_ends_the_states_that_were_proven() {
+    let samples = [sample(3, ">", Established), sample(900, ">", Closed)];
+    let expected = [(SynSent, Basis::Inferred), (Established, Basis::Sampled), (Closed, Basis::Sampled)];
+    assert_eq!(states(&samples, &segments(&HANDSHAKE), 0), expected);
+    let late = [sample(900, ">", Closed)];
+    let expected = [(SynSent, Basis::Inferred), (Established, Basis::Inferred), (Closed, Basis::Sampled)];
+    assert_eq!(states(&late, &segments(&HANDSHAKE), 0), expected);
+}
