@@ -16,7 +16,7 @@ use ring::Ring;
 pub use ring::SMALLEST_BUFFER;
 
 /// How long the end waits for what the kernel has counted and not handed over, which takes it one timeout of a block.
-const PATIENCE: Duration = Duration::from_secs(2);
+const PATIENCE: Duration = Duration::from_secs(20);
 
 /// A captured packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
