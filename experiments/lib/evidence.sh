@@ -62,7 +62,7 @@ note_check() {
 note_versions() {
 	local program version
 	for program in fourtuple listener connector talk relay; do
-		version=$(timeout 1 "$programs/$program" --version 2>/dev/null </dev/null) || version=unknown
+		version=$(timeout 60 "$programs/$program" --version 2>/dev/null </dev/null) || version=unknown
 		note version "$program" "${version##* }"
 	done
 }

@@ -172,6 +172,7 @@ conclude() {
 	verdict
 }
 
+heed_ignored_signals
 on_exit
 find_programs
 enter_namespace

@@ -324,6 +324,8 @@ end_programs() {
 	programs_ended=yes
 	local patience=2000000
 	end_all TERM "${listener_names[@]}" || true
+	# For who is killed has not said all: a busy machine is no reason.
+	patience=20000000
 	end_all TERM "${program_names[@]}" || end_all KILL "${program_names[@]}" ||
 		say "# still there: ${program_names[*]}"
 }

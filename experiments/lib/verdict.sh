@@ -172,6 +172,12 @@ verdict() {
 	exit $((failures > 0))
 }
 
+# bash traps no signal that was ignored when it started, as SIGINT is of what a script starts with `&`: the same experiment
+# again, with the signals as usual. Our programs take them up by themselves, and so does an experiment.
+heed_ignored_signals() {
+	[[ -z $(trap -p INT) ]] || exec env --default-signal=INT,QUIT "$BASH" "$script"
+}
+
 # Nothing that was started outlives the experiment, and only `conclude` and `skip` may leave with their own status.
 on_exit() {
 	trap leave EXIT

@@ -151,7 +151,7 @@ fn a_killed_experiment_leaves_nothing_that_looks_whole() {
             lab.script(&format!("{CONNECTED}\nexpect_echo red hello\nexpect_echo red never\nconclude"));
         let mut child = lab
             .bash(&script)
-            .env("PATIENCE", "60")
+            .env("PATIENCE", "600")
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .spawn()

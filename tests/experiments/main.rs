@@ -56,8 +56,11 @@ fn experiments_hold_in_the_network_of_their_caller() {
                 let lab = Lab::new();
                 let script = lab.directory.path().join("host.sh");
                 let path = experiment(&format!("{name}.sh"));
-                fs::write(&script, format!("exec $PROGRAMS/fourtuple isolate -- bash {}", path.display()))
-                    .unwrap();
+                fs::write(
+                    &script,
+                    format!("exec \"$PROGRAMS/fourtuple\" isolate -- bash '{}'", path.display()),
+                )
+                .unwrap();
                 let verdict = Verdict::of(lab.bash(&script).env("NAMESPACE", "host").output().unwrap());
                 verdict.passes();
                 assert!(!verdict.text.contains("# SKIP "), "{}", verdict.text);
@@ -371,7 +374,7 @@ fn first_three_fail(lab: &Lab, with: &str) {
         ["01-two-listener-addresses.sh", "02-one-wildcard-listener.sh", "03-two-listener-ports.sh"]
             .map(|name| {
                 lab.bash(&experiment(name))
-                    .env("PATIENCE", "1.2")
+                    .env("PATIENCE", "3")
                     .stdout(Stdio::piped())
                     .stderr(Stdio::piped())
                     .spawn()
@@ -415,11 +418,37 @@ fn experiments_fail_with_a_listener_that_does_not_echo() {
     first_three_fail(&lab, " - red is answered \"hello\"\n# expected");
 }
 
-fn runs(command_line: &[u8]) -> bool {
-    fs::read_dir("/proc")
-        .unwrap()
-        .filter_map(|entry| fs::read(entry.ok()?.path().join("cmdline")).ok())
-        .any(|line| line == command_line)
+/// An experiment whose program sleeps, for a time that tells it from all others.
+struct Idle {
+    script: String,
+    sleeper: Vec<u8>,
+}
+
+impl Idle {
+    fn new(number: i32) -> Self {
+        let seconds = format!("9{}.{number}", std::process::id());
+        Self {
+            script: format!("start_program idle -- sleep {seconds}\nexpect_line idle never\nconclude"),
+            sleeper: format!("sleep\0{seconds}\0").into_bytes(),
+        }
+    }
+
+    fn is_there(&self) -> bool {
+        fs::read_dir("/proc")
+            .unwrap()
+            .filter_map(|entry| fs::read(entry.ok()?.path().join("cmdline")).ok())
+            .any(|line| line == self.sleeper)
+    }
+
+    #[track_caller]
+    fn runs(&self) {
+        wait_until("the program runs", || self.is_there());
+    }
+
+    #[track_caller]
+    fn has_ended(&self) {
+        wait_until("the program has ended", || !self.is_there());
+    }
 }
 
 #[test]
@@ -427,18 +456,43 @@ fn a_signal_ends_everything_an_experiment_started() {
     if !can_isolate() {
         return;
     }
-    for (signal, status) in [(Signal::SIGINT, 130), (Signal::SIGTERM, 143)] {
+    // As a script and `nohup` start what they put in the background.
+    let ignoring = "trap '' INT HUP; exec bash \"$0\"";
+    for (words, signal, status) in [
+        (&[][..], Signal::SIGINT, 130),
+        (&[], Signal::SIGTERM, 143),
+        (&["-c", ignoring], Signal::SIGINT, 130),
+        (&["-c", ignoring], Signal::SIGTERM, 143),
+    ] {
         let lab = Lab::new();
-        let seconds = format!("9{}", std::process::id());
-        let script =
-            lab.script(&format!("start_program idle -- sleep {seconds}\nexpect_line idle never\nconclude"));
-        let child = lab.bash(&script).env("PATIENCE", "60").stdout(Stdio::piped()).spawn().unwrap();
-        let sleeper = format!("sleep\0{seconds}\0").into_bytes();
-        wait_until("the program runs", || runs(&sleeper));
+        let idle = Idle::new(status);
+        let mut command = lab.bash_with(words, &lab.script(&idle.script));
+        let child = command.env("PATIENCE", "600").stdout(Stdio::piped()).spawn().unwrap();
+        idle.runs();
         kill(Pid::from_raw(child.id().try_into().unwrap()), signal).unwrap();
         let verdict = Verdict::of(child.wait_with_output().unwrap());
         assert_eq!(verdict.status, Some(status), "{}", verdict.text);
         assert!(!verdict.text.contains("still there"), "{}", verdict.text);
-        wait_until("the program has ended", || !runs(&sleeper));
+        idle.has_ended();
+    }
+}
+
+#[test]
+fn a_signal_to_run_experiments_ends_everything_they_started() {
+    if !can_isolate() {
+        return;
+    }
+    let ignoring = "trap '' INT HUP; exec bash \"$0\"";
+    for (signal, status) in [(Signal::SIGINT, 130), (Signal::SIGTERM, 143)] {
+        let lab = Lab::new();
+        let idle = Idle::new(status + 1);
+        lab.script_called("01-idle.sh", &idle.script);
+        let mut command = lab.bash_with(&["-c", ignoring], &Path::new(ROOT).join("scripts/run-experiments"));
+        command.env("EXPERIMENTS", lab.directory.path()).env("PATIENCE", "600");
+        let mut child = command.stdout(Stdio::null()).spawn().unwrap();
+        idle.runs();
+        kill(Pid::from_raw(child.id().try_into().unwrap()), signal).unwrap();
+        assert_eq!(child.wait().unwrap().code(), Some(status));
+        idle.has_ended();
     }
 }
