@@ -24,7 +24,7 @@ impl Tmux {
     fn run(script: &str) -> Self {
         let tmux = Self { directory: tempfile::tempdir().unwrap() };
         let directory = tmux.path("");
-        let script = format!("talk={}; dir={}; {script}; sleep 60", path("talk"), directory.display());
+        let script = format!("talk='{}'; dir='{}'; {script}; sleep 600", path("talk"), directory.display());
         tmux.command(&["-f", "/dev/null", "new-session", "-d", "-x", "80", "-y", "24", &script]);
         tmux
     }
@@ -75,8 +75,8 @@ fn calling() -> (Tmux, TcpStream) {
     let server = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = server.local_addr().unwrap().port();
     let tmux = Tmux::run(&format!(
-        "stty -a >$dir/before; sh -c 'echo $$ >$0/pid; exec $1 127.0.0.1 {port}' $dir $talk; \
-         echo $? >$dir/status; stty -a >$dir/after"
+        "stty -a >\"$dir/before\"; sh -c 'echo $$ >\"$0/pid\"; exec \"$1\" 127.0.0.1 {port}' \"$dir\" \"$talk\"; \
+         echo $? >\"$dir/status\"; stty -a >\"$dir/after\""
     ));
     let stream = accept(&server);
     tmux.shows(">");
@@ -155,7 +155,7 @@ fn a_talk_that_was_stopped_goes_on_with_the_line_being_typed() {
     let port = server.local_addr().unwrap().port();
     let tmux = Tmux::run("PS1='shell$ ' bash --norc --noprofile -i");
     tmux.shows("shell$");
-    tmux.command(&["send-keys", &format!("{} 127.0.0.1 {port}", path("talk")), "Enter"]);
+    tmux.command(&["send-keys", &format!("'{}' 127.0.0.1 {port}", path("talk")), "Enter"]);
     let mut stream = accept(&server);
     tmux.shows(">");
     tmux.press("half ");
