@@ -21,7 +21,7 @@ help:
 	@echo 'make experiment-N    run one experiment; STEP=1 pauses before each step, PREDICT=1 asks you first'
 	@echo 'make experiments     run all of them in parallel'
 	@echo 'make report          a page that lists what all of them left: out/evidence/index.html'
-	@echo 'make test            run the tests'
+	@echo 'make test            run the tests, all of them, and list those that failed'
 	@echo 'make test-browser    open the pages in headless Chromium; screenshots: out/screenshots'
 	@echo 'make lint            rustfmt, clippy, rustdoc, floors, shellcheck, shfmt'
 	@echo 'make soak            the long runs that make test leaves out'
@@ -36,8 +36,7 @@ help:
 
 build:
 	$(CARGO) build --release --bins
-	@mkdir -p out
-	@for program in $(PROGRAMS); do ln -sf "../target/release/$$program" "out/$$program"; done
+	@scripts/link-programs $(PROGRAMS)
 
 experiment-%: build
 	@scripts/run-experiments --show $*
@@ -49,7 +48,7 @@ report: build
 	@out/fourtuple report --index out/evidence
 
 test:
-	$(CARGO) test
+	$(CARGO) test --no-fail-fast
 
 test-browser: build
 	scripts/test-browser
@@ -86,8 +85,8 @@ build-bench:
 
 install: build
 	install -d '$(DESTDIR)$(PREFIX)/bin'
-	install -m 755 $(PROGRAMS:%=target/release/%) '$(DESTDIR)$(PREFIX)/bin'
-	@for program in $(PROGRAMS); do "target/release/$$program" --generate '$(DESTDIR)$(PREFIX)' || exit; done
+	install -m 755 $(PROGRAMS:%=out/%) '$(DESTDIR)$(PREFIX)/bin'
+	@for program in $(PROGRAMS); do "out/$$program" --generate '$(DESTDIR)$(PREFIX)' || exit; done
 
 clean:
 	$(CARGO) clean
