@@ -226,7 +226,7 @@ fn a_privileged_port_is_refused_without_the_capability() {
                 let end = Program::spawn(command.args(arguments)).end();
                 refused_by_the_kernel(end, &format!("{program}: bind 127.0.0.1:1: EACCES ("));
             }
-            Err(reason) => eprintln!("skipped: {reason}"),
+            Err(reason) => program::skip(reason),
         }
     }
 }

@@ -15,7 +15,7 @@ use nix::libc::ECONNRESET;
 use nix::sys::signal::Signal::{SIGCONT, SIGINT, SIGSTOP, SIGUSR2};
 use program::client::{accept, read_to_error, reset};
 use program::kernel::{FullServer, ReservedPort, has_ipv6, wait_for_state};
-use program::{Listener, Program, connector, connector_with_unsent_bytes, field, path, redirected};
+use program::{End, Listener, Program, connector, connector_with_unsent_bytes, field, path, redirected};
 
 fn any_port() -> SocketAddr {
     SocketAddr::from(([127, 0, 0, 1], 0))
@@ -80,7 +80,7 @@ fn heartbeats_go_on_every_interval_while_nobody_answers() {
     let begin = Instant::now();
     assert_eq!(read(&stream, 25), b"hello".repeat(5));
     let elapsed = begin.elapsed();
-    assert!(elapsed > Duration::from_millis(100) && elapsed < Duration::from_millis(2500), "{elapsed:?}");
+    assert!(elapsed > Duration::from_millis(100) && elapsed < Duration::from_secs(10), "{elapsed:?}");
     assert_eq!(connector.nth_line(6, "heartbeat "), "heartbeat sequence=6 bytes=5");
     assert!(!connector.said().contains("answer "));
 }
@@ -100,7 +100,7 @@ fn heartbeats_go_on_every_interval_while_the_server_answers() {
 #[test]
 fn a_count_that_is_all_answered_ends_well_with_a_summary() {
     let listener = Listener::start(&[]);
-    let options = ["hello", "--count", "3", "--interval", "500ms"];
+    let options = ["hello", "--count", "3", "--interval", "2s"];
     let end = connector(any_port(), listener.address, &options).end().well();
     assert_eq!((end.lines("heartbeat ").len(), end.lines("answer ").len()), (3, 3), "{end:#?}");
     let summary = end.lines("summary ")[0];
@@ -140,21 +140,21 @@ fn the_receive_timeout_ends_a_wait_for_an_answer_with_words() {
 #[test]
 fn the_receive_timeout_does_not_run_between_an_answer_and_the_next_heartbeat() {
     let listener = Listener::start(&[]);
-    let options = ["--receive-timeout", "500ms", "--interval", "1200ms", "--count", "2"];
+    let options = ["--receive-timeout", "2s", "--interval", "3s", "--count", "2"];
     let end = connector(any_port(), listener.address, &options).end().well();
     assert!(end.lines("summary ")[0].starts_with("summary sent=2 answered=2 "), "{end:#?}");
 }
 
 #[test]
 fn an_answer_that_arrived_in_time_counts_though_the_connector_comes_to_it_late() {
-    for options in [["--count", "1", "--interval", "1s"], ["--count", "1", "--receive-timeout", "1s"]] {
+    for options in [["--count", "1", "--interval", "3s"], ["--count", "1", "--receive-timeout", "3s"]] {
         let (server, remote) = server();
         let mut connector = connector(any_port(), remote, &options);
         let mut stream = accept(&server);
         assert_eq!(read(&stream, 2), b"hi");
         connector.signal(SIGSTOP);
         stream.write_all(b"hi").unwrap();
-        std::thread::sleep(Duration::from_millis(1200));
+        std::thread::sleep(Duration::from_millis(3200));
         connector.signal(SIGCONT);
         let end = connector.end().well();
         assert!(end.lines("summary ")[0].starts_with("summary sent=1 answered=1 "), "{end:#?}");
@@ -191,7 +191,7 @@ fn an_answer_in_pieces_is_one_and_two_in_one_are_two() {
 #[test]
 fn an_answer_that_is_no_echo_is_shown_as_it_is() {
     let (server, remote) = server();
-    let mut connector = connector(any_port(), remote, &["Ahoi", "--count", "2", "--interval", "500ms"]);
+    let mut connector = connector(any_port(), remote, &["Ahoi", "--count", "2", "--interval", "2s"]);
     let mut stream = accept(&server);
     for sequence in 1..=2 {
         read(&stream, 4);
@@ -336,7 +336,7 @@ fn with_bind_address_no_port_more_connections_than_ports_are_possible() {
 fn a_message_longer_than_a_segment_and_a_buffer_comes_back_as_one_answer() {
     let listener = Listener::start(&[]);
     let message = "0123456789".repeat(12_000);
-    let options = [&message, "--count", "3", "--interval", "500ms", "--send-buffer", "8KiB"];
+    let options = [&message, "--count", "3", "--interval", "2s", "--send-buffer", "8KiB"];
     let end = connector(any_port(), listener.address, &options).end().well();
     let answers = end.lines("answer ");
     assert_eq!(answers.len(), 3, "{:?}", end.lines("summary "));
@@ -415,7 +415,7 @@ fn json_lines_tell_the_same_as_text() {
         let end = connector(
             any_port(),
             listener.address,
-            &["--count", "2", "--interval", "500ms", "--format", format],
+            &["--count", "2", "--interval", "2s", "--format", format],
         )
         .end()
         .well();
@@ -446,45 +446,41 @@ fn without_arguments_it_prints_its_help() {
     assert_eq!(end.stderr, "");
 }
 
-/// A connector started by a shell that redirects its output: 20 heartbeats that are answered.
-fn beating(listener: &Listener, redirection: &str) -> Program {
-    let port = listener.address.port().to_string();
-    let mut command = redirected("connector", redirection);
-    command.args(["127.0.0.1", "0", "127.0.0.1", &port, "hello", "--count", "20", "--interval", "10ms"]);
-    Program::spawn_unheard(command.stdout(Stdio::null()))
+/// Starts a connector, answers so many heartbeats, and ends it by a signal; how it ended.
+fn beat(command: &mut Command, message: &str, count: usize) -> End {
+    let (server, remote) = server();
+    let port = remote.port().to_string();
+    command.args(["127.0.0.1", "0", "127.0.0.1", &port, message, "--interval", "10ms"]);
+    let mut connector = Program::spawn_unheard(command);
+    let mut stream = accept(&server);
+    for _ in 0..count {
+        assert_eq!(read(&stream, message.len()), message.as_bytes());
+        stream.write_all(message.as_bytes()).unwrap();
+    }
+    connector.stop()
 }
 
 #[test]
 fn a_full_or_closed_output_changes_neither_its_work_nor_its_status() {
-    let mut listener = Listener::start(&[]);
     for redirection in [">/dev/full", ">&-", ">/dev/full 2>&1", ">&- 2>&-", "<&- >&- 2>&-"] {
-        let end = beating(&listener, redirection).end();
+        let mut command = redirected("connector", redirection);
+        let end = beat(command.stdout(Stdio::null()), "hello", 20);
         assert_eq!((end.status, end.stderr.as_str()), (Some(0), ""), "{redirection}");
     }
-    let end = listener.stop().well();
-    assert!(end.lines("closed ").iter().all(|line| field(line, "received") == "100"), "{end:#?}");
 }
 
 #[test]
 fn a_pipe_that_is_broken_or_that_nobody_reads_changes_neither_its_work_nor_its_status() {
-    let listener = Listener::start(&[]);
-    let port = listener.address.port().to_string();
     let message = "x".repeat(256);
     for broken in [false, true] {
         let (reader, writer) = std::io::pipe().unwrap();
         // A page: some ten lines fill it.
         fcntl(&writer, FcntlArg::F_SETPIPE_SZ(4096)).unwrap();
         let reader = (!broken).then_some(reader);
-        let mut command = Command::new(path("connector"));
-        command.args(["127.0.0.1", "0", "127.0.0.1", &port, &message, "--count", "50", "--interval", "10ms"]);
-        let mut connector = Program::spawn_unheard(command.stdout(writer));
-        let end = connector.end();
+        let end = beat(Command::new(path("connector")).stdout(writer), &message, 50);
         assert_eq!((end.status, end.stderr.as_str()), (Some(0), ""), "broken: {broken}");
         drop(reader);
     }
-    let whole = |line: &&str| field(line, "received") == (50 * 256).to_string();
-    listener.nth_line(2, "closed ");
-    assert_eq!(listener.said().lines().filter(|line| line.starts_with("closed ")).filter(whole).count(), 2);
 }
 
 #[test]

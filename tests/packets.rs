@@ -23,7 +23,7 @@ use program::namespace::{
     as_ordinary_user, isolated, isolated_as_ordinary_user, segments_received, segments_sent,
 };
 use program::usage::{refused, short_help};
-use program::{End, Listener, Program, field, path, until};
+use program::{End, Listener, Program, field, path, skip, until};
 use serde_json::Value;
 use socket2::{SockFilter, SockRef};
 use tempfile::TempDir;
@@ -122,8 +122,7 @@ fn make_one_connection(ip: &str) -> (SocketAddr, SocketAddr) {
 fn has(tool: &str) -> bool {
     let has = Command::new(tool).arg("--version").output().is_ok_and(|output| output.status.success());
     if !has {
-        assert!(std::env::var_os("REQUIRE_ALL").is_none(), "{tool} is not installed");
-        eprintln!("skipped: {tool} is not installed");
+        skip(format_args!("{tool} is not installed"));
     }
     has
 }
@@ -430,7 +429,7 @@ fn of_other_interfaces_both_directions_are_captured() {
         return;
     }
     if !ip("link add v0 type veth peer name v1") {
-        return eprintln!("skipped: no pair of interfaces can be made here");
+        return skip("no pair of interfaces can be made here");
     }
     let script = "echo ready; until ip link set v1 up; do sleep 0.01; done 2>/dev/null
         ip address add 192.0.2.2/24 dev v1 && exec \"$0\" 3000 192.0.2.2";
@@ -464,7 +463,7 @@ fn without_the_privilege_the_way_to_get_it_is_told() {
     let mut command = as_ordinary_user(path("fourtuple"));
     let end = Program::spawn(command.arg("packets").arg("--count=1")).end();
     if end.status == Some(0) {
-        return eprintln!("skipped: this user may capture");
+        return skip("this user may capture");
     }
     let end = end.with_status(1);
     assert_eq!(

@@ -20,7 +20,7 @@ use snapbox::assert_data_eq;
 use tempfile::TempDir;
 
 /// How long a command may take: one of them runs all experiments.
-const LONG: Duration = Duration::from_secs(60);
+const LONG: Duration = Duration::from_secs(1000);
 
 /// How the first or second line begins of what waits for the next blocks.
 const READY: [&str; 3] = ["listening ", "capturing ", "* waiting "];
@@ -89,7 +89,7 @@ struct Network(Program);
 
 impl Network {
     fn new() -> Self {
-        let wait = ["isolate", "--", "bash", "-c", "echo ready; exec sleep 600"];
+        let wait = ["isolate", "--", "bash", "-c", "echo ready; exec sleep 3600"];
         let isolate = Program::spawn(Command::new(path("fourtuple")).args(wait));
         isolate.line("ready");
         Self(isolate)
@@ -195,11 +195,11 @@ fn every_client_of_the_five_classics_reaches_every_server_of_its_row() {
 /// Starts both in a network of their own, somebody typing `hello` to the client, and waits for the server to take it.
 fn reaches(server: &str, client: &str) {
     if client.starts_with("nc ") && !has("nc", "-h") {
-        return eprintln!("skipped: nc is not installed");
+        return;
     }
     let (folder, network) = (checkout(), Network::new());
     let run = |command: &str| {
-        let typed = format!("export PATH=$PWD/out:$PATH; (echo hello; sleep 60) | {command}");
+        let typed = format!("export PATH=$PWD/out:$PATH; (echo hello; sleep 3600) | {command}");
         network.run(&typed, folder.path())
     };
     let (server, client) = {

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use nix::sys::signal::Signal::{SIGTERM, SIGUSR1, SIGUSR2};
 use program::client::{connect, reset};
 use program::namespace::isolated;
-use program::{Listener, until};
+use program::{Listener, kernel, until};
 use socket2::{SockFilter, SockRef};
 
 /// A client of a relay.
@@ -397,7 +397,7 @@ fn who_does_not_read_holds_up_its_partner_and_nobody_else() {
     let mut first = Client::waiting(&relay);
     let second = Client::connect(&relay);
     first.is_told(&second.introduction("client"));
-    let sent = fill(second.stream());
+    let sent = fill(second.stream(), &relay, &first);
     let (mut third, mut fourth) = (Client::waiting(&relay), Client::connect(&relay));
     third.is_told(&fourth.introduction("client"));
     fourth.is_told(&third.introduction("client"));
@@ -421,7 +421,7 @@ fn a_partner_that_does_not_read_for_too_long_is_closed_and_the_other_is_told() {
     let mut second = Client::connect(&relay);
     first.is_told(&second.introduction("client"));
     second.is_told(&first.introduction("client"));
-    fill(second.stream());
+    fill(second.stream(), &relay, &first);
     second.is_told("* client has left");
     second.is_closed();
     relay.line_with(&[&first.address().to_string(), "state=disconnected reason=send-timeout"]);
@@ -447,12 +447,15 @@ fn hide_every_segment_from(stream: &TcpStream) {
     SockRef::from(stream).attach_filter(&[SockFilter::new(BPF_RET, 0, 0, 0)]).unwrap();
 }
 
-/// Sends lines until nobody takes any more for a while, and returns how many bytes that were.
-fn fill(mut stream: &TcpStream) -> usize {
+/// Sends lines until nobody takes any more for a while and the relay cannot send on to `deaf`, and returns how many bytes
+/// that were.
+fn fill(mut stream: &TcpStream, relay: &Listener, deaf: &Client) -> usize {
+    let row = || kernel::row_of(relay.address, deaf.address());
+    let stuck = || row().is_none_or(|row| row.unsent > 0);
     let line = format!("{}\n", "x".repeat(1023));
     let (mut sent, mut last) = (0, Instant::now());
     stream.set_nonblocking(true).unwrap();
-    while last.elapsed() < Duration::from_millis(300) {
+    while last.elapsed() < Duration::from_millis(300) || !stuck() {
         if let Ok(length) = stream.write(&line.as_bytes()[sent % 1024..]) {
             (sent, last) = (sent + length, Instant::now());
         }

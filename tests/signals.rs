@@ -6,34 +6,30 @@ mod program;
 
 use std::io::Read;
 use std::net::{SocketAddr, TcpListener};
-use std::time::Instant;
 
 use fourtuple::net::TcpState;
 use nix::libc::ECONNRESET;
 use nix::sys::signal::Signal::{self, SIGINT, SIGTERM};
 use program::client::{accept, read_to_error, read_to_fin};
 use program::kernel::{FullServer, ReservedPort, wait_for_state};
-use program::{Listener, PATIENCE, Program, connector, connector_with_unsent_bytes, field};
+use program::{Listener, Program, connector, connector_with_unsent_bytes, field};
 
 fn any_port() -> SocketAddr {
     SocketAddr::from(([127, 0, 0, 1], 0))
 }
 
-/// Signals a connector and fails unless it ends well long before patience does.
+/// Signals a connector and fails unless it ends well; it could take an hour to drain.
 #[track_caller]
 fn ends_at_once(mut connector: Program, signal: Signal) -> program::End {
-    let begin = Instant::now();
     connector.signal(signal);
-    let end = connector.end().well();
-    assert!(begin.elapsed() < PATIENCE / 4, "{signal} obeyed after {:?}", begin.elapsed());
-    end
+    connector.end().well()
 }
 
 #[test]
 fn the_connector_obeys_at_once_while_a_server_never_accepts() {
     for ending in [SIGINT, SIGTERM] {
         let server = TcpListener::bind(any_port()).unwrap();
-        let connector = connector(any_port(), server.local_addr().unwrap(), &["--drain", "60s"]);
+        let connector = connector(any_port(), server.local_addr().unwrap(), &["--drain", "1h"]);
         connector.line("heartbeat sequence=1 ");
         let end = ends_at_once(connector, ending);
         assert_eq!(end.lines("summary "), ["summary sent=1 answered=0"]);
@@ -45,7 +41,7 @@ fn the_connector_obeys_at_once_while_a_server_never_accepts() {
 fn the_connector_obeys_at_once_while_a_server_reads_and_never_answers() {
     let server = TcpListener::bind(any_port()).unwrap();
     let connector =
-        connector(any_port(), server.local_addr().unwrap(), &["--drain", "60s", "--interval", "20ms"]);
+        connector(any_port(), server.local_addr().unwrap(), &["--drain", "1h", "--interval", "20ms"]);
     let mut stream = accept(&server);
     stream.read_exact(&mut [0; 6]).unwrap();
     let end = ends_at_once(connector, SIGINT);
@@ -56,7 +52,7 @@ fn the_connector_obeys_at_once_while_a_server_reads_and_never_answers() {
 #[test]
 fn the_connector_obeys_at_once_while_the_server_answers() {
     let listener = Listener::start(&[]);
-    let connector = connector(any_port(), listener.address, &["--drain", "60s", "--interval", "20ms"]);
+    let connector = connector(any_port(), listener.address, &["--drain", "1h", "--interval", "20ms"]);
     connector.line("answer sequence=3 ");
     let end = ends_at_once(connector, SIGINT);
     let summary = end.lines("summary ")[0].to_owned();
@@ -67,7 +63,7 @@ fn the_connector_obeys_at_once_while_the_server_answers() {
 #[test]
 fn the_connector_obeys_at_once_in_syn_sent() {
     let (server, local) = (FullServer::new(), ReservedPort::new());
-    let options = ["--drain", "60s", "--connect-timeout", "none"];
+    let options = ["--drain", "1h", "--connect-timeout", "none"];
     let connector = connector(local.address(), server.address(), &options);
     wait_for_state(local.address(), server.address(), TcpState::SynSent);
     let end = ends_at_once(connector, SIGINT);
@@ -77,7 +73,7 @@ fn the_connector_obeys_at_once_in_syn_sent() {
 
 #[test]
 fn the_connector_sends_what_is_unsent_before_it_ends() {
-    let (mut connector, stream) = connector_with_unsent_bytes(&["--drain", "60s"]);
+    let (mut connector, stream) = connector_with_unsent_bytes(&["--drain", "1h"]);
     connector.signal(SIGTERM);
     assert_eq!(read_to_fin(&stream).len(), 120_000);
     drop(stream);
@@ -95,7 +91,7 @@ fn the_connector_aborts_what_is_unsent_when_the_drain_is_over() {
 #[test]
 fn a_second_signal_ends_the_connector_at_once() {
     for (first, second, status) in [(SIGTERM, SIGTERM, 143), (SIGINT, SIGINT, 130)] {
-        let (mut connector, _stream) = connector_with_unsent_bytes(&["--drain", "60s"]);
+        let (mut connector, _stream) = connector_with_unsent_bytes(&["--drain", "1h"]);
         connector.signal(first);
         connector.line("draining ");
         connector.signal(second);

@@ -17,7 +17,7 @@ use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use program::namespace::isolated;
 use socket2::{Domain, SockFilter, Socket, Type};
 
-const DEADLINE: Duration = Duration::from_secs(30);
+const DEADLINE: Duration = Duration::from_secs(100);
 const BACKLOG: i32 = 77;
 /// SO_RCVBUF in bytes, which accepted sockets inherit.
 const ROOM: usize = 4096;

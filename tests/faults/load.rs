@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use socket2::{Domain, SockRef, Socket, Type};
 
 /// How long a client waits for anything.
-const WAIT: Duration = Duration::from_secs(4);
+const WAIT: Duration = Duration::from_secs(40);
 
 /// What became of a client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

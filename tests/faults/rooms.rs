@@ -13,7 +13,7 @@ use super::program::Listener;
 use super::strace::{Attached, Fault, Record};
 
 const ROOMS: usize = 11;
-const WAIT: Duration = Duration::from_secs(2);
+const WAIT: Duration = Duration::from_secs(20);
 
 /// A relay with rooms full of talk, and what it did when the call failed.
 pub fn relay(fault: Fault) -> Outcome {

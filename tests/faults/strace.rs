@@ -123,7 +123,7 @@ impl Attached {
 
     /// Waits for strace to end, which it does when the process has ended.
     pub fn end(mut self) -> Record {
-        let deadline = Instant::now() + Duration::from_secs(5);
+        let deadline = Instant::now() + Duration::from_secs(50);
         while self.strace.try_wait().unwrap().is_none() && Instant::now() < deadline {
             std::thread::sleep(Duration::from_millis(2));
         }

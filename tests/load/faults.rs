@@ -69,7 +69,8 @@ const KINDS: [&str; 6] = ["refused", "reset", "closed", "timed_out", "wrong", "o
 fn each_fault_is_counted_as_what_it_is_and_as_no_request() {
     for mode in ["rr", "connect"] {
         for (behave, kind, words) in FAULTS {
-            let options = ["--connections", "3", "--duration", "2s", "--reply-timeout", "200ms"];
+            let timeout = if kind == "timed_out" { "200ms" } else { "60s" };
+            let options = ["--connections", "3", "--duration", "60s", "--reply-timeout", timeout];
             let end = load(mode, server(behave), &options).with_status(1);
             let failures = event(&end, "failures");
             for other in KINDS {
@@ -111,7 +112,7 @@ fn a_handshake_that_nobody_answers_times_out() {
 #[test]
 fn the_connections_that_do_their_part_are_measured_all_the_same() {
     let listener = Listener::start(&["--quiet", "--max-connections", "4"]);
-    let end = load("rr", listener.address, &["--connections", "6", "--duration", "200ms"]).with_status(1);
+    let end = load("rr", listener.address, &["--connections", "6", "--duration", "1s"]).with_status(1);
     // Closed with a request unread it is RST.
     let failures = event(&end, "failures");
     assert_eq!(failures["closed"].as_u64().unwrap() + failures["reset"].as_u64().unwrap(), 2, "{failures}");
@@ -161,7 +162,7 @@ fn after_the_first_answer_only_verify_sees_a_wrong_byte() {
             let _ = stream.write_all(&request);
         }
     }
-    let options = ["--connections", "2", "--duration", "200ms"];
+    let options = ["--connections", "2", "--duration", "1s"];
     let blind = load("rr", server(corrupt_the_third), &options).well();
     assert!(event(&blind, "result")["requests"].as_u64() > Some(6));
     let end = load("rr", server(corrupt_the_third), &[&options[..], &["--verify"]].concat()).with_status(1);

@@ -68,7 +68,7 @@ fn rr_counts_what_the_listener_has_echoed() {
 #[test]
 fn clients_that_wait_all_the_time_are_not_among_those_served() {
     let listener = Listener::start(&["--quiet", "--model", "sequential"]);
-    let options = ["--connections", "3", "--duration", "50ms", "--threads", "2", "--warm-up", "50ms"];
+    let options = ["--connections", "3", "--duration", "1s", "--threads", "2", "--warm-up", "50ms"];
     let result = event(&load("rr", listener.address, &options).well(), "result");
     assert!(result["requests"].as_u64() > Some(0), "{result}");
     assert_eq!(result["served"], 1, "{result}");
@@ -77,7 +77,7 @@ fn clients_that_wait_all_the_time_are_not_among_those_served() {
 #[test]
 fn the_warm_up_lasts_no_longer_than_its_answers() {
     let listener = Listener::start(&["--quiet", "--model", "fork"]);
-    let options = ["--connections", "3", "--duration", "50ms", "--warm-up", "1h"];
+    let options = ["--connections", "3", "--duration", "1s", "--warm-up", "1h"];
     let result = event(&load("rr", listener.address, &options).well(), "result");
     assert_eq!(result["served"], 3, "{result}");
 }
@@ -86,7 +86,7 @@ fn the_warm_up_lasts_no_longer_than_its_answers() {
 fn threads_have_all_connections_together_and_none_is_without_one() {
     let listener = Listener::start(&["--quiet"]);
     for (threads, expected) in [("2", 2), ("9", 3)] {
-        let options = ["--connections", "3", "--duration", "50ms", "--threads", threads];
+        let options = ["--connections", "3", "--duration", "1s", "--threads", threads];
         let end = load("rr", listener.address, &options).well();
         assert_eq!(event(&end, "running")["threads"], expected);
         assert_eq!(event(&end, "result")["served"], 3, "{}", end.stdout);
@@ -96,7 +96,7 @@ fn threads_have_all_connections_together_and_none_is_without_one() {
 #[test]
 fn bulk_verifies_every_byte_of_many_requests_under_way() {
     let listener = Listener::start(&["--quiet"]);
-    let end = load("bulk", listener.address, &["--duration", "200ms", "--verify", "--connections", "2"]);
+    let end = load("bulk", listener.address, &["--duration", "1s", "--verify", "--connections", "2"]);
     let result = event(&end.well(), "result");
     assert!(result["bytes"].as_u64() > Some(1024 * 1024), "{result}");
     assert_eq!(result["bytes"], result["requests"].as_u64().unwrap() * 64 * 1024);
@@ -105,7 +105,7 @@ fn bulk_verifies_every_byte_of_many_requests_under_way() {
 #[test]
 fn connect_makes_a_connection_for_each_request() {
     let mut listener = Listener::start(&["--quiet"]);
-    let options = ["--duration", "200ms", "--connections", "5", "--threads", "2"];
+    let options = ["--duration", "1s", "--connections", "5", "--threads", "2"];
     let end = load("connect", listener.address, &options).well();
     let requests = event(&end, "result")["requests"].as_u64().unwrap();
     let totals = listener.stop().well();
@@ -118,7 +118,7 @@ fn the_plot_is_a_picture_of_its_own() {
     let listener = Listener::start(&["--quiet"]);
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("latency.svg");
-    let options = ["--duration", "100ms", "--plot", file.to_str().unwrap()];
+    let options = ["--duration", "1s", "--plot", file.to_str().unwrap()];
     load("rr", listener.address, &options).well();
     let picture = std::fs::read_to_string(&file).unwrap();
     assert!(picture.starts_with("<svg ") && picture.trim_end().ends_with("</svg>"), "{picture}");

@@ -57,7 +57,7 @@ fn load(stream: &TcpStream, pattern: &Pattern, warm: &Barrier) -> Vec<u8> {
 }
 
 fn under_load_each_client_sees_a_prefix_of_what_it_sent_and_then_fin(model: Model) {
-    let mut listener = model.start(&["--drain", "60s"]);
+    let mut listener = model.start(&["--drain", "1h"]);
     let (pattern, warm) = (Pattern::new(1), Barrier::new(5));
     // They stay open to the end: closing one with bytes unsent is an RST where the kernel is short of memory.
     let streams: Vec<TcpStream> = (0..4).map(|_| connect(listener.address)).collect();
@@ -77,11 +77,11 @@ fn under_load_each_client_sees_a_prefix_of_what_it_sent_and_then_fin(model: Mode
 }
 
 fn a_client_that_had_not_read_gets_all_that_was_taken_from_it_and_then_fin(model: Model) {
-    let mut listener = model.start(&["--drain", "60s"]);
+    let mut listener = model.start(&["--drain", "1h"]);
     let (pattern, stream) = (Pattern::new(2), connect(listener.address));
     let sent = pattern.flood(&stream);
     listener.signal(SIGTERM);
-    listener.line("draining connections=1 limit=60s");
+    listener.line("draining connections=1 limit=3600s");
     let received = read_to_fin(&stream);
     pattern.assert_begins_with(&received);
     assert!(!received.is_empty() && received.len() <= sent);
@@ -92,7 +92,7 @@ fn a_client_that_had_not_read_gets_all_that_was_taken_from_it_and_then_fin(model
 }
 
 fn clients_still_in_the_accept_queue_see_fin_too(model: Model) {
-    let mut listener = model.start(&["--drain", "60s"]);
+    let mut listener = model.start(&["--drain", "1h"]);
     listener.signal(SIGSTOP);
     let streams: Vec<TcpStream> = (0..longest_queue().min(600)).map(|_| connect(listener.address)).collect();
     for mut stream in &streams {
@@ -111,7 +111,7 @@ fn clients_still_in_the_accept_queue_see_fin_too(model: Model) {
 /// Clients that come again as soon as they are served, until they are refused.
 fn nobody_is_accepted_who_comes_after_the_stop(model: Model) {
     const CLIENTS: usize = 50;
-    let mut listener = model.start(&["--drain", "60s"]);
+    let mut listener = model.start(&["--drain", "1h"]);
     listener.signal(SIGSTOP);
     let waiting = Barrier::new(CLIENTS + 1);
     thread::scope(|scope| {
@@ -140,7 +140,7 @@ fn read_after_fin(mut stream: TcpStream) {
 }
 
 fn nobody_new_is_accepted_while_it_drains(model: Model) {
-    let mut listener = model.start(&["--drain", "60s"]);
+    let mut listener = model.start(&["--drain", "1h"]);
     let stream = connect(listener.address);
     round_trip(&stream, b"hello");
     listener.signal(SIGTERM);
@@ -178,7 +178,7 @@ fn a_client_that_never_reads_is_aborted_when_the_drain_is_over(model: Model) {
 
 fn a_second_signal_ends_the_listener_at_once(model: Model) {
     for (first, second, status) in [(SIGTERM, SIGTERM, 143), (SIGINT, SIGINT, 130), (SIGTERM, SIGINT, 130)] {
-        let mut listener = model.start(&["--drain", "60s"]);
+        let mut listener = model.start(&["--drain", "1h"]);
         let stream = connect(listener.address);
         round_trip(&stream, b"hello");
         listener.signal(first);
@@ -192,7 +192,7 @@ fn a_second_signal_ends_the_listener_at_once(model: Model) {
 
 fn an_idle_listener_stops_at_once(model: Model) {
     for ending in [SIGTERM, SIGINT] {
-        let mut listener = model.start(&["--drain", "60s"]);
+        let mut listener = model.start(&["--drain", "1h"]);
         listener.signal(ending);
         let end = listener.end().well();
         assert_eq!(end.lines("stopped "), [model.stopped(0, 0)]);
@@ -223,7 +223,7 @@ fn sigusr2_counts_all_that_are_open(model: Model) {
 }
 
 fn a_client_that_sends_on_after_the_fin_is_not_reset(model: Model) {
-    let mut listener = model.start(&["--drain", "60s"]);
+    let mut listener = model.start(&["--drain", "1h"]);
     let mut stream = connect(listener.address);
     round_trip(&stream, b"hello");
     listener.signal(SIGTERM);
@@ -238,7 +238,7 @@ fn a_client_that_sends_on_after_the_fin_is_not_reset(model: Model) {
 }
 
 fn a_client_without_any_timeout_is_finished_at_once(model: Model) {
-    let listener = model.start(&["--receive-timeout", "none", "--send-timeout", "none", "--drain", "60s"]);
+    let listener = model.start(&["--receive-timeout", "none", "--send-timeout", "none", "--drain", "1h"]);
     let stream = connect(listener.address);
     round_trip(&stream, b"hello");
     listener.signal(SIGTERM);

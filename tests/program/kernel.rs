@@ -8,7 +8,7 @@ use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use fourtuple::net::TcpState;
 use socket2::{Domain, Socket, Type};
 
-use super::until;
+use super::{skip, until};
 
 /// The timer that runs on a socket, as the table numbers it.
 pub const KEEPALIVE: u8 = 2;
@@ -124,10 +124,11 @@ impl FullServer {
 }
 
 /// Whether this host has IPv6 at all; says so where a test is skipped for want of it.
+#[track_caller]
 pub fn has_ipv6() -> bool {
     let has = std::net::TcpListener::bind("[::1]:0").is_ok();
     if !has {
-        eprintln!("skipped: ::1 cannot be bound here");
+        skip("::1 cannot be bound here");
     }
     has
 }

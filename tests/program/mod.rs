@@ -9,6 +9,7 @@ pub mod terminal;
 pub mod tool;
 pub mod usage;
 
+use std::fmt::Display;
 use std::io::Read;
 use std::net::{SocketAddr, TcpStream};
 use std::ops::{Deref, DerefMut};
@@ -21,8 +22,9 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use socket2::{Domain, Socket, Type};
 
-/// How long anything may take before a test gives up; a busy machine included.
-pub const PATIENCE: Duration = Duration::from_secs(10);
+/// How long anything may take before a test gives up. It is for what hangs: a busy machine takes ten times as long as usual,
+/// and more. Whoever limits a program that must not take its own limit for the end gives it an hour.
+pub const PATIENCE: Duration = Duration::from_secs(100);
 
 /// This package's programs.
 pub const PROGRAMS: [&str; 5] = ["listener", "connector", "talk", "relay", "fourtuple"];
@@ -46,15 +48,36 @@ pub fn redirected(program: &str, redirection: &str) -> Command {
     command
 }
 
+/// Says that a test, or a part of it, cannot be made here, and why. Where all is required (REQUIRE_ALL=1) it fails.
+#[track_caller]
+pub fn skip(reason: impl Display) {
+    let required = std::env::var("REQUIRE_ALL").is_ok_and(|value| value != "0");
+    assert!(!required, "skipped, though REQUIRE_ALL is set: {reason}");
+    eprintln!("skipped: {reason}");
+}
+
 /// Whether a tool that a test goes without is installed; it is asked for its version.
 #[track_caller]
 pub fn has(tool: &str, version: &str) -> bool {
     let has = Command::new(tool).arg(version).output().is_ok();
     if !has {
-        assert!(std::env::var_os("REQUIRE_ALL").is_none(), "{tool} is not installed");
-        eprintln!("skipped: {tool} is not installed");
+        skip(format_args!("{tool} is not installed"));
     }
     has
+}
+
+/// Runs a command to its end, and how much of the processor's time it and those it has waited for took: on a busy machine,
+/// too, much the same.
+#[track_caller]
+pub fn processor_time(command: &Command) -> (End, Duration) {
+    let mut shell = Command::new("bash");
+    let script = "TIMEFORMAT='%U %S'; { time \"$0\" \"$@\" 2>&3; } 3>&2 2>\"$TIMES\"";
+    let times = tempfile::NamedTempFile::new().unwrap();
+    shell.args(["-c", script]).arg(command.get_program()).args(command.get_args()).env("TIMES", times.path());
+    let end = Program::spawn(&mut shell).end();
+    let times = std::fs::read_to_string(times.path()).unwrap();
+    let seconds = times.split_whitespace().map(|seconds| seconds.parse::<f64>().unwrap()).sum();
+    (end, Duration::from_secs_f64(seconds))
 }
 
 /// Asks again and again until there is an answer.

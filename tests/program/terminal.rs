@@ -11,6 +11,9 @@ use nix::unistd::Pid;
 
 use super::{PATIENCE, Record, path, until};
 
+/// What stands on the screen after all that the program wrote; a terminal does not show it.
+const END: &str = "\0";
+
 /// A program whose standard streams are a terminal of 80 columns; it is killed when this is dropped.
 pub struct Terminal {
     child: Child,
@@ -82,7 +85,7 @@ impl Terminal {
 
     /// All that the program has written so far.
     pub fn shown(&self) -> String {
-        self.screen.text()
+        self.screen.text().replace(END, "")
     }
 
     /// Sends a signal.
@@ -105,6 +108,9 @@ impl Terminal {
     #[track_caller]
     pub fn end(&mut self) -> Option<i32> {
         let status = until("the end of the program", || self.child.try_wait().unwrap());
+        // What it wrote last may still be on its way to the screen.
+        File::from(self.line.try_clone().unwrap()).write_all(END.as_bytes()).unwrap();
+        self.shows(END);
         assert_eq!(settings(&self.line), self.before, "{}", self.shown());
         status.code()
     }
