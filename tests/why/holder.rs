@@ -47,7 +47,7 @@ fn a_socket_that_is_only_bound_by_another_process_is_named_with_its_pid() {
         return;
     }
     if !shows_bound() {
-        return println!("skipped: before Linux 6.8 no table shows it");
+        return crate::program::skip("before Linux 6.8 no table shows it");
     }
     let holder = perform("socket; setsockopt SO_REUSEPORT 1; bind 127.0.0.1:3000");
     let answer = Answer::to(&["3000"]);
@@ -170,7 +170,7 @@ fn an_ordinary_user_is_told_what_cannot_be_seen_and_what_it_means() {
         Program::spawn(as_ordinary_user(path("fourtuple")).arg("why").args(arguments)).end()
     };
     if !has_ordinary_user(path("fourtuple")) {
-        return println!("skipped: nobody here is another user");
+        return crate::program::skip("nobody here is another user");
     }
     let end = ask(&["127.0.0.1:3000", "--reuse-port", "on"]).with_status(1);
     assert!(
@@ -198,7 +198,7 @@ fn of_a_port_that_another_user_shares_it_is_told_which_user() {
         return;
     }
     if !has_ordinary_user(path("listener")) {
-        return println!("skipped: nobody here is another user");
+        return crate::program::skip("nobody here is another user");
     }
     let mut theirs = as_ordinary_user(path("listener"));
     let theirs = Program::spawn(theirs.args(["3000", "127.0.0.1", "--reuse-address", "off"]));
@@ -241,7 +241,7 @@ fn a_foreign_address_is_answered_for_and_not_sent_to() {
     }
     let up = Command::new("ip").args(["route", "add", "192.0.2.0/24", "dev", "lo"]).status();
     if !up.is_ok_and(|status| status.success()) {
-        return println!("skipped: ip(8) is not installed");
+        return crate::program::skip("ip(8) is not installed");
     }
     let before = segments_sent();
     for arguments in [&["connect", "192.0.2.7:443"][..], &["connect", "127.0.0.1:0", "127.0.0.9:443"]] {

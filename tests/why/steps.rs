@@ -189,7 +189,7 @@ fn what_is_not_known_of_one_in_the_way_is_not_made_up_for_by_another() {
         return;
     }
     if !has_ordinary_user(path("listener")) {
-        return println!("skipped: nobody here is another user");
+        return crate::program::skip("nobody here is another user");
     }
     let _root = scene::set(State::Listen, at("127.0.0.1", 3000), RP);
     let mut theirs = as_ordinary_user(path("listener"));
