@@ -10,7 +10,9 @@
 //! | [`service`], [`evidence`] | what to do with a connection; what the kernel says |
 //! | [`net`] | sockets: four-tuple, options, passive and active open, TCP states |
 //! | [`report`], [`error`] | the events we print; the failure we return |
+//! | `buffer` | bytes that the kernel copies in bulk |
 
+mod buffer;
 pub mod cli;
 pub mod drive;
 pub mod error;

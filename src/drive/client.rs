@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use socket2::Socket;
 
 use super::connection::reason_of;
+use crate::buffer::Buffer;
 use crate::net::FourTuple;
 use crate::report::{CloseReason, Event, Reporter, Verbosity};
 use crate::service::{Closed, Pieces, Reply};
@@ -98,7 +99,7 @@ impl<R: Reply> Serving<'_, R> {
     /// Answers until one side is at its end; the reason, whether it is a failure or not.
     fn run(&mut self, drain: Duration) -> Result<CloseReason, CloseReason> {
         // The answer to one read must not be too long to keep.
-        let mut buffer = vec![0; (BUFFER / self.reply.growth()).max(1)];
+        let mut buffer = Buffer::zeroed((BUFFER / self.reply.growth()).max(1));
         while !self.client.is(FINISHING) {
             match self.receive(&mut buffer)? {
                 Some([]) => {

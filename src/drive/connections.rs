@@ -27,6 +27,7 @@ use super::gauge::Gauge;
 use super::standard::Standard;
 use super::stream::Stream;
 use super::timers::Timers;
+use crate::buffer::Buffer;
 use crate::net::SocketOptions;
 use crate::report::Reporter;
 use crate::service::ConnectionId;
@@ -77,7 +78,7 @@ pub struct Connections<S = TcpStream> {
     wake_at: Option<Time>,
     /// Who has something to do, in order; each at most once.
     turns: VecDeque<ConnectionId>,
-    buffer: Vec<u8>,
+    buffer: Buffer,
     /// Unsent bytes of all together.
     unsent: usize,
     /// How many have ended so far: a descriptor came free each time.
@@ -101,7 +102,7 @@ impl<S: Stream> Connections<S> {
             reminders: Reminders::default(),
             wake_at: None,
             turns: VecDeque::with_capacity(ROOM),
-            buffer: vec![0; BUFFER],
+            buffer: Buffer::zeroed(BUFFER),
             unsent: 0,
             ended: 0,
             stopping: false,

@@ -3,7 +3,7 @@
 //! With other C libraries than glibc both calls do nothing.
 
 /// From this many bytes on, a block of memory has a mapping of its own, and goes with it.
-pub const OWN_MAPPING: usize = 8 * 1024;
+const OWN_MAPPING: usize = 8 * 1024;
 
 #[cfg(all(target_os = "linux", target_env = "gnu"))]
 #[expect(unsafe_code, reason = "mallopt(3) and malloc_trim(3) have no safe wrapper")]

@@ -16,6 +16,7 @@ use nix::sys::signal::{SigSet, Signal, kill};
 use nix::unistd::{Pid, read};
 
 use super::terminal::RawTerminal;
+use crate::buffer::Buffer;
 use crate::error::{Error, Result};
 use crate::report::Output;
 
@@ -25,7 +26,7 @@ const CHUNK: usize = 64 * 1024;
 const AHEAD: usize = 4;
 
 /// What one read of standard input brought; nothing at its end.
-type Chunk = Result<Vec<u8>>;
+type Chunk = Result<Buffer>;
 
 /// Both streams, as a loop keeps them.
 pub struct Standard {
@@ -116,14 +117,14 @@ impl Standard {
     }
 
     /// The next bytes of standard input, empty at its end; `None` where none are there or wanted.
-    pub fn chunk(&mut self) -> Option<Result<Vec<u8>>> {
+    pub fn chunk(&mut self) -> Option<Chunk> {
         if self.paused || self.ended {
             return None;
         }
         let chunk = self.chunks.as_ref().and_then(|chunks| chunks.try_recv().ok());
         self.ready = chunk.is_some();
         let chunk = chunk?;
-        self.ended = chunk.as_ref().map_or(true, Vec::is_empty);
+        self.ended = chunk.as_ref().map_or(true, |bytes| bytes.is_empty());
         Some(chunk)
     }
 
@@ -162,7 +163,7 @@ fn read_all(chunks: &SyncSender<Chunk>, waker: &Waker) {
     let _ = SigSet::all().thread_block();
     loop {
         let chunk = read_chunk();
-        let last = chunk.as_ref().map_or(true, Vec::is_empty);
+        let last = chunk.as_ref().map_or(true, |bytes| bytes.is_empty());
         if chunks.send(chunk).is_err() {
             return;
         }
@@ -184,7 +185,7 @@ fn wake_by(waker: &Waker) {
 fn read_chunk() -> Chunk {
     let stdin = io::stdin();
     let failed = |call, errno| Err(Error::new(call, "standard input", errno));
-    let mut chunk = vec![0; CHUNK];
+    let mut chunk = Buffer::zeroed(CHUNK);
     loop {
         match read(&stdin, &mut chunk) {
             Ok(length) => {

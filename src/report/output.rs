@@ -15,6 +15,7 @@ use nix::sys::stat::fstat;
 
 use super::coloured;
 use super::line::{Format, Line};
+use crate::buffer::Buffer;
 
 /// How many bytes wait for a reader before lines are dropped.
 const QUEUE: usize = 1024 * 1024;
@@ -47,7 +48,7 @@ type Wake = Box<dyn Fn() + Send + Sync>;
 
 #[derive(Default)]
 struct Queue {
-    bytes: Vec<u8>,
+    bytes: Buffer,
     /// How many of them are lines that might have been dropped.
     lines: usize,
     dropped: u64,
@@ -174,7 +175,7 @@ impl Shared {
         let (word, fields) = line.split_at(line.find(' ').unwrap_or(line.len()));
         let style = self.word_style;
         let before = queue.bytes.len();
-        // Writing to a Vec cannot fail.
+        // Writing to a Buffer cannot fail.
         let _ = writeln!(queue.bytes, "{style}{word}{style:#}{fields}");
         queue.lines += queue.bytes.len() - before;
     }
@@ -189,14 +190,15 @@ impl Shared {
 
     fn write_all_queued(&self) {
         let Some(file) = &self.file else { return };
-        let mut batch = Vec::new();
+        let mut batch = Buffer::default();
         let mut queue = self.lock();
         loop {
             while queue.bytes.is_empty() {
                 self.written.notify_all();
                 queue = self.queued.wait(queue).unwrap_or_else(PoisonError::into_inner);
             }
-            batch.append(&mut queue.bytes);
+            batch.extend_from_slice(&queue.bytes);
+            queue.bytes.clear();
             queue.lines = 0;
             queue.writing = batch.len();
             drop(queue);
@@ -231,13 +233,13 @@ fn errno_of(error: &io::Error) -> Errno {
 /// Throws away what was written and the lines that were not, and returns how many these are.
 ///
 /// The rest of a line that is cut stays, to be written first: half a line and the next one would read as one.
-fn drop_unwritten(batch: &mut Vec<u8>, written: usize) -> u64 {
-    let (before, rest) = batch.split_at_checked(written).unwrap_or((batch, &[]));
+fn drop_unwritten(batch: &mut Buffer, written: usize) -> u64 {
+    let (before, rest) = batch.split_at_checked(written).unwrap_or((&**batch, &[]));
     let cut = before.last().is_some_and(|&byte| byte != b'\n');
     let kept =
         if cut { rest.iter().position(|&byte| byte == b'\n').map_or(rest.len(), |end| end + 1) } else { 0 };
     let lost = rest.iter().skip(kept).filter(|&&byte| byte == b'\n').count();
-    batch.drain(..written);
+    batch.remove_front(written);
     batch.truncate(kept);
     lost as u64
 }
@@ -278,9 +280,9 @@ mod tests {
         for (written, kept, lost) in
             [(0, "", 3), (2, "e\n", 2), (4, "", 2), (7, "\n", 1), (8, "", 1), (12, "", 0)]
         {
-            let mut batch = b"one\ntwo\nsix\n".to_vec();
+            let mut batch = Buffer::from(&b"one\ntwo\nsix\n"[..]);
             assert_eq!(drop_unwritten(&mut batch, written), lost, "{written}");
-            assert_eq!(batch, kept.as_bytes(), "{written}");
+            assert_eq!(&*batch, kept.as_bytes(), "{written}");
         }
     }
 }

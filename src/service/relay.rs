@@ -20,6 +20,7 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use super::{Closed, ConnectionId, Io, Service, Signal, Timer};
+use crate::buffer::Buffer;
 use crate::net::FourTuple;
 use crate::report::{self, ClientState, Event, Parting, Totals};
 use client::{Client, Standing};
@@ -53,7 +54,7 @@ pub struct Relay {
     totals: Totals,
     stopping: bool,
     /// What the two of a room are about to be sent.
-    words: [Vec<u8>; 2],
+    words: [Buffer; 2],
 }
 
 impl Relay {

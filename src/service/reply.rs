@@ -3,6 +3,8 @@
 use std::mem;
 use std::sync::Arc;
 
+use crate::buffer::Buffer;
+
 /// The answer to a line.
 const ACK: &[u8] = b"Ack!\n";
 /// A piece of this size goes as it is: to copy it costs more than a system call of its own.
@@ -113,7 +115,7 @@ fn lines(bytes: &[u8]) -> impl Iterator<Item = &[u8]> {
 
 /// Puts the small pieces of an answer together: a system call each would cost more than the copy.
 #[derive(Debug, Default)]
-pub struct Pieces(Vec<u8>);
+pub struct Pieces(Buffer);
 
 impl Pieces {
     /// Answers `bytes` by `reply`, in few calls of `send`.

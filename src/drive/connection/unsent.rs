@@ -1,21 +1,21 @@
 //! What the kernel has not taken yet.
 
+use crate::buffer::Buffer;
 use crate::drive::clock::Time;
-use crate::drive::memory::OWN_MAPPING;
 
 /// Bytes that the kernel did not take, the first `taken` of which it has by now, the latest at `last_sent`.
+///
+/// However few they are, they have a mapping of their own, which is given back with them.
 #[derive(Debug)]
 pub struct Unsent {
-    bytes: Vec<u8>,
+    bytes: Buffer,
     taken: usize,
     pub last_sent: Time,
 }
 
 impl Unsent {
     pub fn new(rest: &[u8], now: Time) -> Self {
-        let mut bytes = Vec::with_capacity(rest.len().max(OWN_MAPPING));
-        bytes.extend_from_slice(rest);
-        Self { bytes, taken: 0, last_sent: now }
+        Self { bytes: rest.into(), taken: 0, last_sent: now }
     }
 
     pub fn rest(&self) -> &[u8] {
@@ -25,7 +25,7 @@ impl Unsent {
     pub fn append(&mut self, bytes: &[u8]) {
         // Moves each byte at most once: the rest is no longer than what has been taken.
         if self.taken > self.rest().len() {
-            self.bytes.drain(..self.taken);
+            self.bytes.remove_front(self.taken);
             self.taken = 0;
         }
         self.bytes.extend_from_slice(bytes);

@@ -13,6 +13,7 @@ use nix::libc::MSG_TRUNC;
 
 use super::SocketRow;
 use super::parse::malformed;
+use crate::buffer::Buffer;
 use crate::error::{Error, Result};
 
 /// Asks for TCP sockets, and answers with them (linux/inet_diag.h).
@@ -63,7 +64,7 @@ pub(super) fn open() -> Result<Socket> {
 fn dump_once(wanted: Wanted) -> Result<Vec<SocketRow>> {
     let socket = open()?;
     socket.send(&request(wanted), 0).map_err(failed("send"))?;
-    let mut buffer = vec![0; DATAGRAM];
+    let mut buffer = Buffer::zeroed(DATAGRAM);
     let mut rows = Vec::new();
     loop {
         let datagram = receive(&socket, &mut buffer).map_err(failed("recv"))?;

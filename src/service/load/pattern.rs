@@ -2,20 +2,27 @@
 
 use std::sync::Arc;
 
+use crate::buffer::Buffer;
+
 /// After so many bytes the pattern begins again. A prime, so that no usual size of a request is a multiple of it. Miri
 /// takes a thousand times as long.
 const PERIOD: usize = if cfg!(miri) { 251 } else { 65_521 };
 
 /// A stream of bytes without end. A clone is the same.
 #[derive(Clone, Debug)]
-pub struct Pattern(Arc<[u8]>);
+pub struct Pattern(Arc<Buffer>);
 
 impl Pattern {
     /// One of which a piece of so many bytes can be had.
     pub fn with_pieces_of(bytes: usize) -> Self {
         let mut random = 0x9e37_79b9_7f4a_7c15_u64;
         let period: Vec<u8> = (0..PERIOD).map(|_| next(&mut random)).collect();
-        Self(period.iter().copied().cycle().take(PERIOD + bytes).collect())
+        let mut stream = Buffer::with_room_for(PERIOD + bytes);
+        while stream.len() < PERIOD + bytes {
+            let length = period.len().min(PERIOD + bytes - stream.len());
+            stream.extend_from_slice(period.get(..length).unwrap_or_default());
+        }
+        Self(Arc::new(stream))
     }
 
     /// The stream's bytes from `offset` on, as many as fit a piece at least.

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::Relay;
 use super::client::{Client, Standing};
+use crate::buffer::Buffer;
 use crate::report::Harmless;
 use crate::service::{ConnectionId, Io, Timer};
 
@@ -40,7 +41,7 @@ impl Relay {
 
     /// Takes the messages of both as they follow each other, and adds each to what its receiver is to be sent; how many
     /// more might have been taken.
-    fn collect(&mut self, [first, second]: [ConnectionId; 2], words: &mut [Vec<u8>; 2]) -> usize {
+    fn collect(&mut self, [first, second]: [ConnectionId; 2], words: &mut [Buffer; 2]) -> usize {
         let ([to_first, to_second], mut left) = (words, MESSAGES);
         loop {
             let before = left;
@@ -58,8 +59,8 @@ impl Relay {
         from: ConnectionId,
         to: ConnectionId,
         most: usize,
-        to_from: &mut Vec<u8>,
-        to_to: &mut Vec<u8>,
+        to_from: &mut Buffer,
+        to_to: &mut Buffer,
     ) -> usize {
         let leaving = self.standing(from).is_leaving();
         let may_pass = leaving || self.hall.may_write(from) && !self.standing(to).is_leaving();
@@ -91,10 +92,10 @@ impl Relay {
 
 impl Client {
     /// Takes its next messages as its partner will see them, so many or a batch at most; how many these were.
-    fn take_messages(&mut self, most: usize, words: &mut Vec<u8>) -> usize {
+    fn take_messages(&mut self, most: usize, words: &mut Buffer) -> usize {
         let (mut lines, mut taken) = (std::mem::take(&mut self.lines), 0);
         while taken < most && words.len() < BATCH {
-            // Writing to a Vec cannot fail.
+            // Writing to a Buffer cannot fail.
             let line = lines.take(|line| writeln!(words, "{}: {}", self.name(), Harmless(line)));
             if line.is_none() {
                 break;
