@@ -14,6 +14,9 @@ pub struct Claim {
     pub bound: Bound,
 }
 
+/// Two medians of one program differ by as much.
+const NO_WORSE: f64 = 1.02;
+
 /// How the figure comes out of the series.
 #[derive(Clone, Copy, Debug)]
 pub enum Measure {
@@ -53,6 +56,15 @@ pub struct Verdict {
 }
 
 impl Claim {
+    /// That the listener does no worse than it did before, but for what two medians differ by anyway.
+    pub fn no_worse(metric: Metric, before: Peer) -> Self {
+        let bound = match metric.is_rate() {
+            true => Bound::AtLeast(1.0 / NO_WORSE),
+            false => Bound::AtMost(NO_WORSE),
+        };
+        Self { metric, measure: Measure::Paired(before), bound }
+    }
+
     /// Judges it by what the listener and the other server did.
     pub fn judge(&self, ours: &[Option<f64>], of: impl Fn(Peer) -> Vec<Option<f64>>) -> Verdict {
         let value = self.value(ours, of);
@@ -137,6 +149,19 @@ mod tests {
             Claim { metric: Metric::LatencyMedian, measure: Measure::Median, bound: Bound::AtMost(3.9e6) };
         let verdict = claim.judge(&[9e6, 1e6, 4e6].map(Some), |_| Vec::new());
         assert_eq!((verdict.reached, verdict.value), (false, Some(4e6)));
+    }
+
+    #[test]
+    fn more_requests_and_less_time_are_no_worse() {
+        for (metric, ours, reached) in [
+            (Metric::RequestsPerSecond, 0.97, false),
+            (Metric::RequestsPerSecond, 1.3, true),
+            (Metric::CpuPerRequest, 1.03, false),
+            (Metric::CpuPerRequest, 0.6, true),
+        ] {
+            let verdict = Claim::no_worse(metric, EPOLL).judge(&[Some(ours)], |_| vec![Some(1.0)]);
+            assert_eq!(verdict.reached, reached, "{metric:?} {ours}");
+        }
     }
 
     #[test]

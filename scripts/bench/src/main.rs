@@ -1,6 +1,7 @@
 //! `make bench`: the listener beside what people would use instead, measured in one run. `make compare-models`: its models
 //! beside each other.
 
+mod alignment;
 mod claim;
 mod clients;
 mod cpus;
@@ -38,6 +39,9 @@ use rows::ROWS;
 ///
 /// Writes out/bench/results.md, results.json and a plot for each figure. It reports, whatever the figures are; it fails
 /// where a server gives wrong bytes back. Run from the top of the repository, by `make bench`.
+///
+/// BEFORE in the environment names another listener, such as that of the commit before: rows of the listener measure it in
+/// the same rounds. PYTHON names the interpreter of the Python servers.
 #[derive(Parser)]
 #[command(name = "bench")]
 struct Args {

@@ -23,14 +23,17 @@ const HOW_TO_READ: &str = "\
 Rounds are interleaved: every server once, then every server again. *ours ÷ this* is the ratio of the first server's value to
 this one's, taken round by round: its median is what counts, for a virtual machine changes its speed from one second to the
 next, for everybody. *others* is the share of all processors that went to other processes, to the kernel's own work and to
-the host. A wall clock is read only where that was under 0.05.";
+the host. A wall clock is read only where that was under 0.05.
+
+All figures are this machine's, and so is each verdict: another processor, with another cache and another way to copy, has
+other ratios. Each server has the buffer that its users would give it, wherever it begins.";
 
 /// What the listener is held to, of all rows.
 pub struct Summary<'a>(pub &'a [Outcome]);
 
 impl Display for Summary<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "| work | claim | measured | |\n|---|---|---:|---|")?;
+        writeln!(f, "| work | aim | measured here | |\n|---|---|---:|---|")?;
         for outcome in self.0 {
             for verdict in &outcome.verdicts {
                 let Verdict { claim, measured, .. } = verdict;
@@ -50,8 +53,8 @@ fn word(verdict: &Verdict, void: bool) -> &'static str {
     match verdict.value {
         None => "not measured",
         Some(_) if void => "void",
-        Some(_) if verdict.reached => "reached",
-        Some(_) => "**not reached**",
+        Some(_) if verdict.reached => "reached here",
+        Some(_) => "**not reached here**",
     }
 }
 
@@ -60,7 +63,19 @@ pub struct Section<'a>(pub &'a Outcome);
 
 impl Display for Section<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Outcome { key, title, conditions, rounds, others, void, figures, verdicts, faults, .. } = self.0;
+        let Outcome {
+            key,
+            title,
+            conditions,
+            rounds,
+            others,
+            void,
+            figures,
+            verdicts,
+            faults,
+            aligned_reads,
+            ..
+        } = self.0;
         let others = others.map_or("unknown".to_owned(), |others| {
             format!("{:.3} ({:.3} to {:.3})", others.median, others.min, others.max)
         });
@@ -68,9 +83,15 @@ impl Display for Section<'_> {
         if *void {
             writeln!(f, "\n**Void**: too few rounds in which others had less than 0.05 of the processors.")?;
         }
+        if !aligned_reads.is_empty() {
+            let shares =
+                aligned_reads.iter().map(|(server, share)| format!("{server} {:.0} %", share * 100.0));
+            let shares = shares.collect::<Vec<_>>().join("; ");
+            writeln!(f, "\nReads into a buffer at a multiple of 32 bytes, by strace: {shares}.")?;
+        }
         figures.iter().try_for_each(|figure| table(f, figure))?;
         if !verdicts.is_empty() {
-            writeln!(f, "\n| claim | measured | |\n|---|---:|---|")?;
+            writeln!(f, "\n| aim | measured here | |\n|---|---:|---|")?;
         }
         for verdict in verdicts {
             writeln!(f, "| {} | {} | {} |", verdict.claim, verdict.measured, word(verdict, *void))?;
@@ -107,8 +128,8 @@ mod tests {
             measured: String::new(),
             reached,
         };
-        assert_eq!(word(&verdict(Some(1.0), true), false), "reached");
-        assert_eq!(word(&verdict(Some(1.0), false), false), "**not reached**");
+        assert_eq!(word(&verdict(Some(1.0), true), false), "reached here");
+        assert_eq!(word(&verdict(Some(1.0), false), false), "**not reached here**");
         assert_eq!(word(&verdict(Some(1.0), true), true), "void");
         assert_eq!(word(&verdict(None, false), false), "not measured");
     }

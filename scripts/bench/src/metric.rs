@@ -43,6 +43,11 @@ impl Metric {
         }
     }
 
+    /// Whether more of it is better.
+    pub fn is_rate(self) -> bool {
+        matches!(self, Self::RequestsPerSecond | Self::RequestsPerCpuSecond | Self::ServedClients)
+    }
+
     /// What its files are called.
     pub fn key(self) -> &'static str {
         match self {

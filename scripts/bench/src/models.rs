@@ -152,6 +152,7 @@ mod tests {
             rounds: 2,
             others: Spread::of([others]),
             void: false,
+            aligned_reads: Vec::new(),
             figures: METRICS.into_iter().chain([ServedClients]).map(series).collect(),
             verdicts: Vec::new(),
             faults: vec![(FORK.name, "fork: EAGAIN".to_owned(), 2)],

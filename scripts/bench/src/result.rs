@@ -1,8 +1,10 @@
 //! What came out of a row.
 
+use std::collections::BTreeMap;
+
 use serde::Serialize;
 
-use crate::claim::Verdict;
+use crate::claim::{Claim, Verdict};
 use crate::cpus::Cpus;
 use crate::error::Result;
 use crate::metric::Metric;
@@ -24,6 +26,8 @@ pub struct Outcome {
     pub others: Option<Spread>,
     /// Too few rounds went without others, so a wall clock has nothing to say.
     pub void: bool,
+    /// The share of each server's reads in bulk into a buffer at a multiple of 32 bytes.
+    pub aligned_reads: Vec<(&'static str, f64)>,
     pub figures: Vec<Figure>,
     pub verdicts: Vec<Verdict>,
     /// Who failed, how (wrong bytes, or else the last time), and in how many rounds.
@@ -60,23 +64,44 @@ pub struct Series {
 impl Row {
     /// Measures it, in so many rounds where that is asked.
     pub fn measure(&self, cpus: &Cpus, rounds: Option<usize>) -> Result<Outcome> {
-        let plan = Plan { rounds: rounds.unwrap_or(self.plan.rounds), ..self.plan };
+        let mut servers = self.plan.servers.to_vec();
+        let before = servers.first().and_then(|ours| ours.before());
+        // Side by side with ours, so that little happens between the two.
+        if let Some(before) = before {
+            servers.insert(1, before);
+        }
+        let rounds = rounds.unwrap_or(self.plan.rounds);
+        let plan = Plan { servers: &servers, rounds, ..self.plan };
+        let mut aligned_reads = BTreeMap::new();
         let measured = match self.kind {
-            Kind::Load(load, arrangement) => Rounds::run(&plan, &mut Exchange::new(load, arrangement, cpus)?),
+            Kind::Load(load, arrangement) => {
+                let mut exchange = Exchange::new(load, arrangement, cpus)?;
+                let measured = Rounds::run(&plan, &mut exchange);
+                if load.contains("KiB") {
+                    aligned_reads = exchange.aligned_reads();
+                }
+                measured
+            }
             Kind::Idle => Rounds::run(&plan, &mut Idle::new()?),
             Kind::Start => Rounds::run(&plan, &mut Start::new()?),
             Kind::Calls => Rounds::run(&plan, &mut Calls::new()?),
             Kind::Model(clients) => Rounds::run(&plan, &mut Model::new(clients, cpus)?),
         }?;
-        Ok(self.outcome(&measured))
+        Ok(self.outcome(&measured, before, &aligned_reads))
     }
 
-    fn outcome(&self, rounds: &Rounds) -> Outcome {
+    fn outcome(
+        &self,
+        rounds: &Rounds,
+        before: Option<Peer>,
+        aligned_reads: &BTreeMap<&'static str, f64>,
+    ) -> Outcome {
+        let share = |peer: Peer| Some((peer.name, *aligned_reads.get(peer.name)?));
         let subject = self.plan.servers.first().copied();
         let ours = |metric| subject.map(|peer| rounds.values(peer, metric)).unwrap_or_default();
-        let judge = |claim: &crate::claim::Claim| {
-            claim.judge(&ours(claim.metric), |peer| rounds.values(peer, claim.metric))
-        };
+        let no_worse = before.zip(self.metrics.first()).map(|(peer, metric)| Claim::no_worse(*metric, peer));
+        let judge =
+            |claim: &Claim| claim.judge(&ours(claim.metric), |peer| rounds.values(peer, claim.metric));
         Outcome {
             key: self.key,
             title: self.title,
@@ -84,8 +109,9 @@ impl Row {
             rounds: rounds.others().len(),
             others: Spread::of(rounds.others()),
             void: rounds.is_void(),
+            aligned_reads: rounds.peers().filter_map(share).collect(),
             figures: self.metrics.iter().map(|&metric| figure(metric, &ours(metric), rounds)).collect(),
-            verdicts: self.claims.iter().map(judge).collect(),
+            verdicts: no_worse.iter().chain(self.claims).map(judge).collect(),
             faults: rounds
                 .faults()
                 .map(|(peer, fault, count)| (peer.name, fault.words().to_owned(), count))

@@ -15,10 +15,10 @@ const FAULTS: usize = 3;
 
 /// What is to be measured.
 #[derive(Clone, Copy, Debug)]
-pub struct Plan {
-    pub servers: &'static [Peer],
+pub struct Plan<'a> {
+    pub servers: &'a [Peer],
     /// Measured in the first few rounds only.
-    pub beside: &'static [Peer],
+    pub beside: &'a [Peer],
     pub rounds: usize,
     /// A round that others disturbed is measured again.
     pub wall_clock: bool,

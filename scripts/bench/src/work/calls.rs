@@ -1,11 +1,8 @@
 //! How many system calls a request costs the server, by strace(1).
 
-use std::io::{BufRead, BufReader, ErrorKind, Write};
-use std::process::{Command, Stdio};
+use std::io::Write;
 
-use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
-
+use super::strace::strace;
 use crate::clients::{answer, connect_all};
 use crate::cpus::Watch;
 use crate::error::{Error, Result};
@@ -48,22 +45,8 @@ impl Work for Calls {
 
 /// How many calls a process and its threads make during `work`.
 fn count_calls(pid: u32, work: impl FnOnce() -> Result<()>) -> Result<u64> {
-    let strace =
-        Command::new("strace").args(["-f", "-c", "-p", &pid.to_string()]).stderr(Stdio::piped()).spawn();
-    let mut strace = strace.map_err(|error| match error.kind() {
-        ErrorKind::NotFound => Error::unable("strace is not installed"),
-        _ => error.into(),
-    })?;
-    let mut report =
-        strace.stderr.take().map(BufReader::new).ok_or_else(|| Error::unable("no pipe to strace"))?;
-    // It says so when it is attached.
-    report.read_line(&mut String::new())?;
-    let worked = work();
-    kill(Pid::from_raw(i32::try_from(strace.id())?), Signal::SIGINT)?;
-    let total = report.lines().map_while(std::io::Result::ok).filter_map(|line| total(&line)).last();
-    strace.wait()?;
-    worked?;
-    total.ok_or_else(|| Error::unable("strace counted nothing"))
+    let report = strace(pid, &["-c"], work)?;
+    report.lines().filter_map(total).next_back().ok_or_else(|| Error::unable("strace counted nothing"))
 }
 
 /// The count in the last row of strace's table: % time, seconds, usecs/call, calls, errors where there are any, name.

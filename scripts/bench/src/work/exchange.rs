@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::buffers;
 use crate::cpus::{Cpus, Place, Watch};
 use crate::error::Result;
 use crate::load;
@@ -72,6 +73,26 @@ impl Exchange<'_> {
         let sample = self.cpus.at(place, || load::run(arguments, address, pid));
         server.check_runs()?;
         sample
+    }
+}
+
+impl Exchange<'_> {
+    /// The share of each server's reads in bulk into a buffer at a multiple of 32 bytes, where it can be had: of those
+    /// that were measured, after that.
+    pub fn aligned_reads(&mut self) -> BTreeMap<&'static str, f64> {
+        let mut servers = std::mem::take(&mut self.servers);
+        let share = |(&name, server): (&&'static str, &mut Server)| {
+            let pid = server.pid();
+            // What a server does under strace is no measure of it, and may be too slow for the load.
+            let loaded = || {
+                let _ = self.load(server, self.load);
+                Ok(())
+            };
+            Some((name, buffers::aligned(pid, loaded).ok()?))
+        };
+        let shares = servers.iter_mut().filter_map(share).collect();
+        self.servers = servers;
+        shares
     }
 }
 
