@@ -28,6 +28,7 @@ help:
 	@echo 'make stress          the event loop under stress, soundness, and a fuzzer at the escaping'
 	@echo 'make million         hold 1,000,000 connections from one source address; COUNT=100000 for fewer'
 	@echo 'make bench           measure the listener beside other servers; ROW=echo for one row: out/bench'
+	@echo '                     BEFORE=PATH measures another listener in the same rounds'
 	@echo 'make compare-models  the four models of the listener under 1 to 1,000 clients: out/bench/models.md'
 	@echo 'make install         programs, man pages and completions: PREFIX=$(PREFIX), DESTDIR for packagers'
 	@echo 'make clean           remove target/ and out/'
@@ -73,6 +74,7 @@ million: build
 IN_A_LARGE_NETWORK = out/fourtuple isolate --sysctl net.ipv4.tcp_tw_reuse=1 \
 	--sysctl net.ipv4.ip_local_port_range='10000 65000' --
 
+# It reads BEFORE, another listener to measure in the same rounds, and PYTHON, the interpreter of the peers in Python.
 bench: build build-bench
 	$(IN_A_LARGE_NETWORK) target/bench/release/bench $(ROW)
 
