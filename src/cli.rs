@@ -18,8 +18,10 @@ use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
 use crate::drive::Ended;
 use crate::error::{Error, Result};
-use crate::evidence::scratch;
-use crate::report::{Escaped, Event, Format, Output, Reporter, Verbosity, say};
+use crate::lab::questions;
+use crate::report::{Event, Output, Reporter, Verbosity, say};
+use crate::sandbox::scratch;
+use crate::text::{Escaped, Format};
 
 pub use listen::{accept_on, listen};
 pub use remote::{Remote, remote, remotes};
@@ -39,7 +41,7 @@ pub use values::{
 ///
 /// A program that was started to answer a [question](scratch) of one of its kind does that instead.
 pub fn parse<P: Parser>() -> P {
-    scratch::attend();
+    scratch::attend(questions::ALL);
     if let [_, option, prefix] = &*std::env::args_os().collect::<Vec<_>>()
         && option == "--generate"
     {

@@ -6,17 +6,25 @@
 //! |---|---|
 //! | `bin/*` | parse, choose, run, exit status |
 //! | [`cli`] | shared arguments, errors to exit status |
-//! | [`drive`] | who waits and moves bytes: the event loop |
-//! | [`service`], [`evidence`] | what to do with a connection; what the kernel says |
-//! | [`net`] | sockets: four-tuple, options, passive and active open, TCP states |
-//! | [`report`], [`error`] | the events we print; the failure we return |
+//! | [`lab`] | the instruments: a question in, an answer out |
+//! | [`drive`], [`bundle`] | who waits and moves bytes; evidence on disk |
+//! | [`service`], [`sandbox`] | what to do with a connection; a network of one's own |
+//! | [`kernel`], [`wire`], `terminal` | what the kernel says; what passed; keys and screen |
+//! | [`net`] | TCP: four-tuple, states, options, the sharing rule, the one way to open a socket |
+//! | [`report`], [`text`], [`error`] | the events we print; one grammar and its escaping; the failure we return |
 //! | `buffer` | bytes that the kernel copies in bulk |
 
 mod buffer;
+pub mod bundle;
 pub mod cli;
 pub mod drive;
 pub mod error;
-pub mod evidence;
+pub mod kernel;
+pub mod lab;
 pub mod net;
 pub mod report;
+pub mod sandbox;
 pub mod service;
+mod terminal;
+pub mod text;
+pub mod wire;

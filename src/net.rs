@@ -14,6 +14,7 @@ mod poll;
 mod refused;
 #[cfg(target_os = "linux")]
 mod segments;
+pub mod sharing_rule;
 mod source;
 mod state;
 #[cfg(target_os = "linux")]

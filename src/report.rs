@@ -1,9 +1,7 @@
 //! The events we print: [`Event`] is the whole output grammar, [`Reporter`] writes it.
 
 mod call;
-mod escape;
 mod heartbeat;
-mod line;
 mod load;
 mod output;
 mod relay;
@@ -17,11 +15,10 @@ use std::time::Duration;
 use nix::errno::Errno;
 
 use crate::error::{Error, errno_name};
+use crate::text::{Commas, Format, Line};
 
 pub use call::{Call, Returned, Shown, quoted, visible};
-pub use escape::{Escaped, Harmless};
 pub use heartbeat::{Heartbeat, RoundTrips};
-pub use line::{Commas, Format, Line, Short};
 pub use load::{Failures, Load};
 pub use output::{Output, say};
 pub use relay::{ClientState, Parting, Relay};

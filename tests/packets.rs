@@ -12,10 +12,10 @@ use std::process::Command;
 use std::thread;
 use std::time::Instant;
 
-use fourtuple::evidence::pcapng;
-use fourtuple::evidence::segment::Segment;
-use fourtuple::evidence::sequence::SequenceSpaces;
 use fourtuple::net::TcpState;
+use fourtuple::wire::pcapng;
+use fourtuple::wire::segment::Segment;
+use fourtuple::wire::sequence::SequenceSpaces;
 use nix::sys::signal::Signal;
 use program::client::{accept, connect, read_to_fin, reset, round_trip};
 use program::kernel::{has_ipv6, table};

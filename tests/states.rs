@@ -7,8 +7,8 @@ mod program;
 use std::path::Path;
 use std::process::Command;
 
-use fourtuple::evidence::report::Bundle;
-use fourtuple::evidence::timeline::{Basis, Connection};
+use fourtuple::bundle::page::Bundle;
+use fourtuple::bundle::timeline::{Basis, Connection};
 use fourtuple::net::TcpState::{
     self, CloseWait, Closed, Established, FinWait1, FinWait2, LastAck, SynReceived, SynSent, TimeWait,
 };

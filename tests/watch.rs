@@ -97,7 +97,7 @@ fn a_socket_that_is_bound_and_then_connects_is_one() {
     socket.set_nonblocking(true).unwrap();
     socket.bind(&SocketAddr::from(([127, 0, 0, 1], 4000)).into()).unwrap();
     let local = socket.local_addr().unwrap().as_socket().unwrap();
-    if fourtuple::evidence::inet_diag::shows_bound() {
+    if fourtuple::kernel::inet_diag::shows_bound() {
         told(&watch, local, "BOUND");
     }
     socket.connect(&full.address().into()).unwrap_err();

@@ -8,7 +8,7 @@ use clap::{CommandFactory, Parser};
 use fourtuple::cli::{self, Limit, OutputArgs, SocketArgs};
 use fourtuple::drive::{EventLoop, Limits, Settings};
 use fourtuple::error::Result;
-use fourtuple::evidence::advice::explain;
+use fourtuple::lab::explain::explain;
 use fourtuple::net::SocketOptions;
 use fourtuple::report::Reporter;
 use fourtuple::service::{Heartbeat, HeartbeatPlan, Signal};

@@ -6,7 +6,7 @@ use socket2::Socket;
 
 use crate::drive::EventLoop;
 use crate::error::Result;
-use crate::evidence::advice::explain;
+use crate::lab::explain::explain;
 use crate::net::{SocketOptions, bind};
 use crate::report::{Event, Reporter};
 

@@ -24,13 +24,13 @@ use slab::Slab;
 use super::clock::{Clock, Time};
 use super::connection::{Connection, Limits};
 use super::gauge::Gauge;
-use super::standard::Standard;
 use super::stream::Stream;
 use super::timers::Timers;
 use crate::buffer::Buffer;
 use crate::net::SocketOptions;
 use crate::report::Reporter;
 use crate::service::ConnectionId;
+use crate::terminal::standard::Standard;
 use deadlines::Alarm;
 use reminders::Reminders;
 

@@ -15,11 +15,11 @@ use super::clock::Time;
 use super::connections::{Connections, Settings};
 use super::memory::map_large_blocks;
 use super::signals::{Heard, Signals};
-use super::standard::Standard;
-use super::terminal::RawTerminal;
 use crate::error::{Error, Result};
 use crate::report::{Event, Output, Reporter};
 use crate::service::{Io, Service, Signal};
+use crate::terminal::raw::RawTerminal;
+use crate::terminal::standard::Standard;
 
 /// Ids of connections count up from the low end.
 const LISTENER: Token = Token(usize::MAX);
@@ -274,8 +274,9 @@ mod tests {
 
     use super::*;
     use crate::net::FourTuple;
-    use crate::report::{Format, Verbosity};
+    use crate::report::Verbosity;
     use crate::service::{Closed, ConnectionId};
+    use crate::text::Format;
 
     /// Asks to be woken again and again, and notes the least that it was late.
     struct Sleeper {

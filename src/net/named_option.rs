@@ -58,7 +58,7 @@ impl fmt::Display for OptionValue {
         match *self {
             Self::Number(number) => write!(f, "{number}"),
             Self::Linger(on, seconds) => write!(f, "{on} {seconds}"),
-            Self::Time(time) => write!(f, "{}", crate::report::Short(time)),
+            Self::Time(time) => write!(f, "{}", crate::text::Short(time)),
             Self::Ports(lowest, highest) => write!(f, "{lowest}-{highest}"),
             Self::Error(Errno::UnknownErrno) => f.write_str("0"),
             Self::Error(errno) => f.write_str(&errno_name(errno)),

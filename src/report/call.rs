@@ -5,9 +5,8 @@ use std::net::SocketAddr;
 use nix::errno::Errno;
 use serde_json::Value;
 
-use super::escape::Escaped;
-use super::line::{Line, cut};
 use crate::error::errno_name;
+use crate::text::{Escaped, Line, cut};
 
 /// A call and its outcome.
 ///

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::line::Line;
+use crate::text::Line;
 
 /// A line of a heartbeat.
 #[derive(Clone, Copy, Debug)]

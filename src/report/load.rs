@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::line::Line;
+use crate::text::Line;
 
 /// A line of a load run.
 #[derive(Clone, Copy, Debug)]
@@ -240,8 +240,8 @@ fn each(whole: Duration, count: u64) -> Duration {
 
 #[cfg(test)]
 mod tests {
-    use super::super::line::Format;
     use super::*;
+    use crate::text::Format;
 
     fn text(load: Load) -> String {
         let mut line = Line::new(Format::Text, load.word());

@@ -14,8 +14,8 @@ use nix::sys::signal::SigSet;
 use nix::sys::stat::fstat;
 
 use super::coloured;
-use super::line::{Format, Line};
 use crate::buffer::Buffer;
+use crate::text::{Format, Line};
 
 /// How many bytes wait for a reader before lines are dropped.
 const QUEUE: usize = 1024 * 1024;

@@ -3,8 +3,8 @@
 use std::fmt::{self, Display};
 use std::net::SocketAddr;
 
-use super::line::Line;
 use super::values::CloseReason;
+use crate::text::Line;
 
 /// A line of a relay.
 #[derive(Clone, Copy, Debug)]

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use super::line::Line;
+use crate::text::Line;
 
 /// A line of a conversation.
 #[derive(Clone, Copy, Debug)]

@@ -10,7 +10,8 @@ use super::answers::Answers;
 use super::{Closed, ConnectionId, Io, Service, Signal, Timer};
 use crate::error::{Error, Result};
 use crate::net::FourTuple;
-use crate::report::{self, CloseReason, Event, RoundTrips, Short};
+use crate::report::{self, CloseReason, Event, RoundTrips};
+use crate::text::Short;
 
 /// What to connect, and what to send over it.
 #[derive(Clone, Debug)]

@@ -6,7 +6,8 @@ use std::time::Duration;
 use super::{Closed, ConnectionId, Io, Timer};
 use crate::error::{Error, Result};
 use crate::net::FourTuple;
-use crate::report::{CloseReason, Escaped, Event};
+use crate::report::{CloseReason, Event};
+use crate::text::Escaped;
 
 /// The one connection of a test.
 pub const ID: ConnectionId = ConnectionId(7);

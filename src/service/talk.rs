@@ -1,14 +1,11 @@
 //! A conversation with one other side: what standard input brings is sent, what arrives is shown.
 
 mod calls;
-mod edit;
 mod end;
-mod keys;
 mod keyword;
 mod lines;
 mod outgoing;
 mod plan;
-mod screen;
 mod script;
 mod turns;
 mod view;
@@ -23,11 +20,11 @@ use super::{Closed, ConnectionId, Input, Io, Service, Signal, Timer};
 use crate::error::{Error, Result};
 use crate::net::FourTuple;
 use crate::report::Event;
+use crate::terminal::edit::Typed;
+use crate::terminal::screen::Screen;
 use calls::Calls;
-use edit::Typed;
 use keyword::Keyword;
 use outgoing::Outgoing;
-use screen::Screen;
 use turns::Turns;
 use view::View;
 

@@ -4,8 +4,8 @@ use std::hint::spin_loop;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
-use fourtuple::evidence::report::Bundle;
-use fourtuple::evidence::timeline::{Basis, Connection};
+use fourtuple::bundle::page::Bundle;
+use fourtuple::bundle::timeline::{Basis, Connection};
 use fourtuple::net::TcpState;
 
 use crate::lab::{Lab, can_isolate};

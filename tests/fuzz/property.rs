@@ -1,6 +1,6 @@
 //! What must hold of foreign bytes on a line, whatever they are.
 
-use fourtuple::report::{Escaped, Format, Line};
+use fourtuple::text::{Escaped, Format, Line};
 
 /// Panics where the bytes reach the reader raw, cannot be read back, or make up a field.
 pub fn check(bytes: &[u8]) {

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use fourtuple::evidence::cpu::CpuTime;
+use fourtuple::kernel::cpu::CpuTime;
 
 use super::program::client::{connect, round_trip};
 use super::program::kernel::process_state;

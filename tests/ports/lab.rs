@@ -7,8 +7,8 @@ use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use fourtuple::error::Result;
-use fourtuple::evidence::inet_diag::{SocketRow, sockets};
-use fourtuple::evidence::ports::{Asked, Destination, Forecast, Method, Situation, plan};
+use fourtuple::kernel::inet_diag::{SocketRow, sockets};
+use fourtuple::lab::ports::{Asked, Destination, Forecast, Method, Situation, plan};
 use fourtuple::net::{SocketOptions, TcpState, bind, connect_unbound, poll, socket};
 use nix::libc::POLLOUT;
 use socket2::{Domain, Socket};

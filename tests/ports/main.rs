@@ -14,8 +14,8 @@ use std::process::Command;
 use std::thread;
 use std::time::Duration;
 
-use fourtuple::evidence::inet_diag::sockets;
-use fourtuple::evidence::ports::Method;
+use fourtuple::kernel::inet_diag::sockets;
+use fourtuple::lab::ports::Method;
 use lab::{Lab, Numbers, forecast, made, open, set_range, write_sysctl};
 use program::namespace::{as_ordinary_user, isolated, isolated_as_ordinary_user};
 use program::{End, Program, path, until, usage};

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::thread;
 use std::time::Duration;
 
-use fourtuple::evidence::why::{Goal, why};
+use fourtuple::lab::why::{Goal, why};
 use nix::errno::Errno;
 use serde_json::Value;
 

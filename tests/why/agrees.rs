@@ -3,10 +3,10 @@
 use std::fs;
 use std::net::SocketAddr;
 
-use fourtuple::evidence::holders::Holder;
-use fourtuple::evidence::why::rules::{Newcomer, conflict};
-use fourtuple::evidence::why::{Because, Goal, Question, Verdict, claim, on_port, why};
+use fourtuple::kernel::holders::Holder;
+use fourtuple::lab::why::{Because, Goal, Question, Verdict, claim, on_port, why};
 use fourtuple::net::SocketOptions;
+use fourtuple::net::sharing_rule::{Newcomer, conflict};
 use nix::errno::Errno;
 use nix::unistd::geteuid;
 

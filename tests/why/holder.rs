@@ -5,8 +5,8 @@ use std::io::{Read, Write};
 use std::os::fd::AsRawFd;
 use std::process::Command;
 
-use fourtuple::evidence::inet_diag::shows_bound;
-use fourtuple::evidence::why::Goal;
+use fourtuple::kernel::inet_diag::shows_bound;
+use fourtuple::lab::why::Goal;
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, FdFlag, fcntl};
 use serde_json::Value;

@@ -2,7 +2,7 @@
 
 use std::process::Command;
 
-use fourtuple::evidence::why::{Because, Goal, Verdict, why};
+use fourtuple::lab::why::{Because, Goal, Verdict, why};
 
 use crate::advice::Answer;
 use crate::agrees::{at, question, sysctl};

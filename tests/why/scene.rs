@@ -3,7 +3,7 @@
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
-use fourtuple::evidence::inet_diag::sockets_on;
+use fourtuple::kernel::inet_diag::sockets_on;
 use fourtuple::net::TcpState;
 use socket2::{Domain, Socket, Type};
 

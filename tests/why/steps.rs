@@ -3,7 +3,7 @@
 use std::fs;
 use std::process;
 
-use fourtuple::evidence::why::{Goal, Step, why};
+use fourtuple::lab::why::{Goal, Step, why};
 
 use crate::advice::Answer;
 use crate::agrees::{at, question, sysctl};

@@ -10,10 +10,10 @@ use std::process::Command;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use fourtuple::error::Error;
-use fourtuple::evidence::advice::explain;
-use fourtuple::evidence::inet_diag::sockets_on;
-use fourtuple::evidence::ports::Situation;
-use fourtuple::evidence::why::{Goal, Question, why};
+use fourtuple::kernel::inet_diag::sockets_on;
+use fourtuple::lab::explain::explain;
+use fourtuple::lab::ports::Situation;
+use fourtuple::lab::why::{Goal, Question, why};
 use fourtuple::net::{SocketOptions, TcpState};
 use nix::errno::Errno;
 use nix::unistd::{Uid, geteuid, setfsuid};

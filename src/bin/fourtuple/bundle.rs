@@ -4,8 +4,8 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Args;
+use fourtuple::bundle::write::assemble;
 use fourtuple::error::Result;
-use fourtuple::evidence::assemble::assemble;
 
 /// Make the JSON files of an experiment's evidence from the pieces that its script wrote
 #[derive(Args)]

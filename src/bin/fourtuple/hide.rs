@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use clap::Args;
 use fourtuple::error::{Error, Result};
-use fourtuple::evidence::borrow::tcp_sockets;
+use fourtuple::kernel::borrow::tcp_sockets;
 use fourtuple::net::hide_segments;
 use nix::errno::Errno;
 

@@ -11,9 +11,9 @@ use std::process::ExitCode;
 use clap::Args;
 use fourtuple::cli;
 use fourtuple::error::Result;
-use fourtuple::evidence::bind_matrix::{self, Cell, Matrix, Pair, State, User};
-use fourtuple::evidence::namespace::Sysctl;
-use fourtuple::report::{Format, Line};
+use fourtuple::lab::matrix::{self, Cell, Matrix, Pair, State, User};
+use fourtuple::sandbox::namespace::Sysctl;
+use fourtuple::text::{Format, Line};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -107,7 +107,7 @@ pub fn run(args: &MatrixArgs) -> Result<ExitCode> {
         true => Cell::all(&State::ALL, &Pair::ALL, &User::ALL),
         false => Cell::all(&STATES, &PAIRS, &[User::Same]),
     };
-    let matrix = bind_matrix::measure(cells, &args.sysctl)?;
+    let matrix = matrix::measure(cells, &args.sysctl)?;
     cli::print(&match args.format {
         Format::Json => matrix.to_lines(),
         Format::Text if args.cells => plain(&matrix),

@@ -10,10 +10,11 @@ use std::process::ExitCode;
 use clap::Args;
 use fourtuple::cli::{Stop, positive, size, written};
 use fourtuple::error::Result;
-use fourtuple::evidence::packets::{Capture, Packet, SMALLEST_BUFFER};
-use fourtuple::evidence::pcapng::{self, Writer};
-use fourtuple::evidence::segment::{Link, Segment};
-use fourtuple::report::{Format, Line, Output, say};
+use fourtuple::report::{Output, say};
+use fourtuple::text::{Format, Line};
+use fourtuple::wire::capture::{Capture, Packet, SMALLEST_BUFFER};
+use fourtuple::wire::pcapng::{self, Writer};
+use fourtuple::wire::segment::{Link, Segment};
 
 use line::{Name, Printer, parse_name};
 

@@ -8,8 +8,8 @@ use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
 use fourtuple::error::Result;
-use fourtuple::evidence::ports::PortRange;
-use fourtuple::report::{Format, Line};
+use fourtuple::lab::ports::PortRange;
+use fourtuple::text::{Format, Line};
 
 use crate::columns;
 

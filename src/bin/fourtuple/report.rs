@@ -5,9 +5,9 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::Args;
+use fourtuple::bundle::page::{Bundle, Trouble, index, page, text};
 use fourtuple::cli::print;
 use fourtuple::error::{Error, Result};
-use fourtuple::evidence::report::{Bundle, Trouble, index, page, text};
 use fourtuple::report::say;
 
 const AFTER_HELP: &str = "\

@@ -9,11 +9,11 @@ use std::process::ExitCode;
 use clap::Args;
 use fourtuple::cli;
 use fourtuple::error::{Error, Result};
-use fourtuple::evidence::holders::Holder;
-use fourtuple::evidence::inet_diag::{SocketRow, shows_bound, sockets};
-use fourtuple::evidence::transitions::Transition;
+use fourtuple::kernel::holders::Holder;
+use fourtuple::kernel::inet_diag::{SocketRow, shows_bound, sockets};
+use fourtuple::kernel::watch::Transition;
 use fourtuple::net::TcpState;
-use fourtuple::report::{Format, Line};
+use fourtuple::text::{Format, Line};
 use nix::errno::Errno;
 
 use filter::{AddressFilter, parse_address, parse_state};

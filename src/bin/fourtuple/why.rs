@@ -10,9 +10,10 @@ use std::process::ExitCode;
 use clap::{Args, Subcommand};
 use fourtuple::cli::{self, Switch};
 use fourtuple::error::Result;
-use fourtuple::evidence::why::{Goal, Question, Verdict, why};
+use fourtuple::lab::why::{Goal, Question, Verdict, why};
 use fourtuple::net::SocketOptions;
-use fourtuple::report::{Format, say};
+use fourtuple::report::say;
+use fourtuple::text::Format;
 
 use parse::{parse_local, parse_remote};
 

@@ -9,7 +9,7 @@ use fourtuple::drive::{
     Ended, EventLoop, ForkPerClient, Front, Limits, Sequential, Settings, ThreadPerClient,
 };
 use fourtuple::error::{Error, Result};
-use fourtuple::evidence::holders::listeners_on;
+use fourtuple::kernel::holders::listeners_on;
 use fourtuple::report::{Event, Reporter, Totals};
 use fourtuple::service::{Reply, Replying, Signal as Asked};
 use nix::sys::signal::{Signal, raise};

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use clap::Parser;
 use fourtuple::cli::{self, Limit, OutputArgs, Parsed, Switch};
-use fourtuple::report::Escaped;
 use fourtuple::service::{Expect, NAME_RULE, Name, Speaker};
+use fourtuple::text::Escaped;
 
 /// A conversation over TCP: both sides speak at any time
 ///

@@ -12,10 +12,11 @@ use clap::error::ErrorKind;
 use fourtuple::cli;
 use fourtuple::drive::{Ended, EventLoop, Limits, Settings};
 use fourtuple::error::{Error, Result};
-use fourtuple::evidence::advice::explain;
+use fourtuple::lab::explain::explain;
 use fourtuple::net::{SocketOptions, any_local};
-use fourtuple::report::{Format, Output, Reporter};
+use fourtuple::report::{Output, Reporter};
 use fourtuple::service::{Script, Show, Signal, Speaker, Talk, TalkPlan};
+use fourtuple::text::Format;
 use nix::errno::Errno;
 
 fn main() -> ExitCode {

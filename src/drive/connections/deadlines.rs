@@ -9,8 +9,9 @@ use super::{Connections, parts};
 use crate::drive::clock::Time;
 use crate::drive::connection::{Connection, Deadline};
 use crate::drive::stream::Stream;
-use crate::report::{CloseReason, Short};
+use crate::report::CloseReason;
 use crate::service::{ConnectionId, Service, Timer};
+use crate::text::Short;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Alarm {

@@ -18,8 +18,9 @@ use super::{Connection, Connections, Limits, Settings, Time};
 use crate::drive::connection::Readiness;
 use crate::error::Error;
 use crate::net::FourTuple;
-use crate::report::{CloseReason, Format, Reporter, Verbosity};
+use crate::report::{CloseReason, Reporter, Verbosity};
 use crate::service::{Closed, ConnectionId, Io, Service, Signal, Timer};
+use crate::text::Format;
 
 /// What must hold of a connection, beside what its kernel checks by itself.
 struct Standing {

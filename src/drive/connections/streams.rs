@@ -1,9 +1,9 @@
 //! Standard input and output beside the connections.
 
 use super::Connections;
-use crate::drive::standard::Standard;
 use crate::drive::stream::Stream;
 use crate::service::{Input, Service};
+use crate::terminal::standard::Standard;
 
 impl<S: Stream> Connections<S> {
     /// Reads and writes standard input and output too, as the service asks.

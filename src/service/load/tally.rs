@@ -8,7 +8,8 @@ use nix::errno::Errno;
 
 use crate::error::Error;
 use crate::net::FourTuple;
-use crate::report::{CloseReason, Failures, Short};
+use crate::report::{CloseReason, Failures};
+use crate::text::Short;
 
 /// The longest time that is told from longer ones, in nanoseconds: an hour.
 const LONGEST: u64 = 3_600_000_000_000;

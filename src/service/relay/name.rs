@@ -1,6 +1,6 @@
 //! What a client may be called.
 
-use crate::report::Harmless;
+use crate::text::Harmless;
 
 /// The most characters of a name.
 const LONGEST: usize = 32;

@@ -6,8 +6,8 @@ use std::time::Duration;
 use super::Relay;
 use super::client::{Client, Standing};
 use crate::buffer::Buffer;
-use crate::report::Harmless;
 use crate::service::{ConnectionId, Io, Timer};
+use crate::text::Harmless;
 
 /// So many bytes of messages are sent at once.
 const BATCH: usize = 16 * 1024;

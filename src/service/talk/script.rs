@@ -9,8 +9,9 @@ use super::LEAVE;
 use super::calls::Calls;
 use crate::error::{Error, Result};
 use crate::net::FourTuple;
-use crate::report::{Escaped, Event, Short, Talk, TestOutcome};
+use crate::report::{Event, Talk, TestOutcome};
 use crate::service::{Ack, Closed, ConnectionId, Echo, Io, Prefix, Reply, Service, Signal, Timer};
+use crate::text::{Escaped, Short};
 
 /// How many foreign bytes a failure shows.
 const EXCERPT: usize = 40;

@@ -3,7 +3,8 @@
 use std::borrow::Cow;
 
 use super::lines::{LineSplitter, Piece};
-use crate::report::{Event, Harmless, Talk};
+use crate::report::{Event, Talk};
+use crate::text::Harmless;
 
 /// What is made of the bytes that arrive.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -6,8 +6,9 @@ use super::turns::Turns;
 use super::view::Show;
 use super::{Speaker, TURN, Talk};
 use crate::net::any_local;
-use crate::report::{self, Event, Short};
+use crate::report::{self, Event};
 use crate::service::Io;
+use crate::text::Short;
 
 impl Talk {
     pub(super) fn greet(&mut self, io: &mut dyn Io, remote: SocketAddr) {

@@ -14,8 +14,9 @@ use clap::{Args, ValueEnum};
 use fourtuple::cli::{self, Remote, Stop};
 use fourtuple::error::Result;
 use fourtuple::net::wildcard;
-use fourtuple::report::{Event, Format, Load, Reporter};
+use fourtuple::report::{Event, Load, Reporter};
 use fourtuple::service::load::Spread;
+use fourtuple::text::Format;
 
 use super::STATUS;
 use super::progress::Progress;

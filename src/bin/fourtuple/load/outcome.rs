@@ -5,8 +5,8 @@ use std::process::{ExitCode, id};
 use std::time::Duration;
 
 use fourtuple::error::Result;
-use fourtuple::evidence::advice::explain;
-use fourtuple::evidence::cpu::CpuTime;
+use fourtuple::kernel::cpu::CpuTime;
+use fourtuple::lab::explain::explain;
 use fourtuple::net::SocketOptions;
 use fourtuple::report::{Event, Load, Reporter};
 use fourtuple::service::load::Tally;

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use fourtuple::error::{Error, Result};
-use fourtuple::report::Short;
+use fourtuple::text::Short;
 use hdrhistogram::Histogram;
 use plotters::prelude::*;
 

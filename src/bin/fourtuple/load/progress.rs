@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use fourtuple::report::Short;
+use fourtuple::text::Short;
 use indicatif::{ProgressBar, ProgressStyle};
 
 /// A bar on standard error where that is a terminal; taken away again at the end.

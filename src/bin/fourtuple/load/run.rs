@@ -12,9 +12,10 @@ use fourtuple::cli::{self, Remote};
 use fourtuple::drive::{Ended, EventLoop, Limits, Settings};
 use fourtuple::error::{Error, Result};
 use fourtuple::net::{SocketOptions, any_local};
-use fourtuple::report::{Event, Format, Load, Reporter};
+use fourtuple::report::{Event, Load, Reporter};
 use fourtuple::service::Service;
 use fourtuple::service::load::{Course, LoadPlan, Tally};
+use fourtuple::text::Format;
 use nix::sys::signal::{Signal, raise};
 
 use super::outcome::Outcome;

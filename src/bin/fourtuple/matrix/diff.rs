@@ -8,9 +8,10 @@ use std::process::ExitCode;
 
 use fourtuple::cli;
 use fourtuple::error::{Error, Result};
-use fourtuple::evidence::bind_matrix::{self, Matrix};
-use fourtuple::evidence::namespace::Sysctl;
-use fourtuple::report::{Escaped, Format, Line, say};
+use fourtuple::lab::matrix::{self, Matrix};
+use fourtuple::report::say;
+use fourtuple::sandbox::namespace::Sysctl;
+use fourtuple::text::{Escaped, Format, Line};
 
 /// No matrix is as large.
 const LARGEST: u64 = 16 << 20;
@@ -24,7 +25,7 @@ pub fn run(path: &Path, sysctls: &[Sysctl], format: Format) -> Result<ExitCode> 
             return Ok(ExitCode::from(2));
         }
     };
-    let now = bind_matrix::measure(file.cells.iter().map(|(cell, _)| *cell).collect(), sysctls)?;
+    let now = matrix::measure(file.cells.iter().map(|(cell, _)| *cell).collect(), sysctls)?;
     let (lines, differing) = compare(&file, &now, format);
     let printed = cli::print(&lines)?;
     Ok(if differing == 0 { printed } else { ExitCode::FAILURE })
@@ -89,7 +90,7 @@ fn settings(file: &Matrix, now: &Matrix, format: Format) -> Vec<String> {
 mod tests {
     use std::collections::BTreeMap;
 
-    use fourtuple::evidence::bind_matrix::{Cell, Failing, Missing, Outcome, Pair, State, User};
+    use fourtuple::lab::matrix::{Cell, Failing, Missing, Outcome, Pair, State, User};
     use nix::errno::Errno;
 
     use super::*;

@@ -4,18 +4,16 @@ use std::process::ExitCode;
 
 use fourtuple::cli;
 use fourtuple::error::{Result, errno_name};
-use fourtuple::evidence::bind_matrix::{
-    self, Cell, Failing, Options, Outcome, Proof, Rule, State, Step, User,
-};
-use fourtuple::evidence::namespace::Sysctl;
-use fourtuple::report::Format;
+use fourtuple::lab::matrix::{self, Cell, Failing, Options, Outcome, Proof, Rule, State, Step, User};
+use fourtuple::sandbox::namespace::Sysctl;
+use fourtuple::text::Format;
 use serde_json::json;
 
 use super::{WIDTH, wrapped};
 
 /// Measures the cell and explains it.
 pub fn run(cell: Cell, sysctls: &[Sysctl], format: Format) -> Result<ExitCode> {
-    let proof = bind_matrix::prove(cell, sysctls)?;
+    let proof = matrix::prove(cell, sysctls)?;
     cli::print(&match format {
         Format::Json => object(cell, &proof),
         Format::Text => text(cell, &proof),
@@ -204,6 +202,6 @@ mod tests {
         };
         assert!(told(Outcome::Failed(Failing::Bind, Errno::EADDRINUSE)));
         assert!(!told(Outcome::Ok));
-        assert!(!told(Outcome::NotMeasured(bind_matrix::Missing::Ipv6)));
+        assert!(!told(Outcome::NotMeasured(matrix::Missing::Ipv6)));
     }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use fourtuple::evidence::bind_matrix::{Matrix, Outcome, Pair, State, User};
+use fourtuple::lab::matrix::{Matrix, Outcome, Pair, State, User};
 
 /// A grid of options, and where it holds.
 pub struct Fold {
@@ -107,7 +107,7 @@ fn listed<'a>(names: impl Iterator<Item = &'a str>) -> String {
 
 #[cfg(test)]
 mod tests {
-    use fourtuple::evidence::bind_matrix::{Cell, Rule};
+    use fourtuple::lab::matrix::{Cell, Rule};
 
     use super::*;
 

@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use anstyle::{AnsiColor, Style};
-use fourtuple::evidence::bind_matrix::{Failing, Matrix, Missing, Options, Outcome, Pair, Rule};
+use fourtuple::lab::matrix::{Failing, Matrix, Missing, Options, Outcome, Pair, Rule};
 use fourtuple::report::coloured;
 
 use super::fold::{Fold, fold};
@@ -154,7 +154,7 @@ fn obedience(matrix: &Matrix) -> String {
 mod tests {
     use std::collections::BTreeMap;
 
-    use fourtuple::evidence::bind_matrix::{Cell, State, User};
+    use fourtuple::lab::matrix::{Cell, State, User};
 
     use super::*;
 

@@ -3,9 +3,9 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use fourtuple::evidence::segment::Segment;
-use fourtuple::evidence::sequence::{Place, SequenceSpaces};
-use fourtuple::report::{Format, Line};
+use fourtuple::text::{Format, Line};
+use fourtuple::wire::segment::Segment;
+use fourtuple::wire::sequence::{Place, SequenceSpaces};
 
 /// What is shown in place of an address.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -7,7 +7,7 @@ use std::os::fd::AsRawFd;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use fourtuple::evidence::inet_diag;
+use fourtuple::kernel::inet_diag;
 use fourtuple::net::{self, TcpState};
 use nix::errno::Errno;
 use nix::libc::{POLLIN, POLLOUT, POLLPRI, POLLRDHUP};

@@ -5,7 +5,8 @@ use std::net::{Shutdown, SocketAddr};
 use std::time::Duration;
 
 use fourtuple::net::{NamedOption, OptionValue, TcpState};
-use fourtuple::report::{Short, quoted};
+use fourtuple::report::quoted;
+use fourtuple::text::Short;
 use nix::libc::{POLLERR, POLLHUP, POLLIN, POLLNVAL, POLLOUT, POLLPRI, POLLRDHUP};
 use nix::sys::socket::MsgFlags;
 

@@ -5,8 +5,8 @@ use std::process::ExitCode;
 use clap::Args;
 use fourtuple::cli;
 use fourtuple::error::Result;
-use fourtuple::evidence::ports::{Compared, Measure};
-use fourtuple::report::{Format, Line};
+use fourtuple::lab::ports::{Compared, Measure};
+use fourtuple::text::{Format, Line};
 
 use super::plan::between;
 use super::{blocks, table};

@@ -5,10 +5,10 @@ use std::process::ExitCode;
 use clap::Args;
 use fourtuple::cli;
 use fourtuple::error::Result;
-use fourtuple::evidence::inet_diag::{SocketRow, sockets};
-use fourtuple::evidence::ports::{PortRange, Usage, usage};
+use fourtuple::kernel::inet_diag::{SocketRow, sockets};
+use fourtuple::lab::ports::{PortRange, Usage, usage};
 use fourtuple::net::TcpState;
-use fourtuple::report::{Format, Line};
+use fourtuple::text::{Format, Line};
 
 use super::{blocks, range_line, table};
 

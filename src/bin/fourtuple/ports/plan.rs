@@ -8,10 +8,10 @@ use std::time::Duration;
 use clap::Args;
 use fourtuple::cli::{self, Remote};
 use fourtuple::error::{Error, Result};
-use fourtuple::evidence::advice::explain;
-use fourtuple::evidence::ports::{Asked, Destination, Forecast, Situation, plan};
+use fourtuple::lab::explain::explain;
+use fourtuple::lab::ports::{Asked, Destination, Forecast, Situation, plan};
 use fourtuple::net::SocketOptions;
-use fourtuple::report::{Format, Line, Short};
+use fourtuple::text::{Format, Line, Short};
 use nix::sys::resource::{Resource, getrlimit};
 
 use super::now::states;

@@ -1,8 +1,8 @@
 //! Rows as text: columns for a reader at a terminal, columns for a script.
 
-use fourtuple::evidence::holders::Holder;
-use fourtuple::evidence::sharing::Sharing;
-use fourtuple::report::Commas;
+use fourtuple::kernel::holders::Holder;
+use fourtuple::net::sharing_rule::Sharing;
+use fourtuple::text::Commas;
 
 use crate::columns;
 
@@ -63,9 +63,9 @@ fn reuse(sharing: &Sharing) -> &'static str {
 mod tests {
     use std::time::Duration;
 
-    use fourtuple::evidence::holders::Source;
-    use fourtuple::evidence::inet_diag::{SocketRow, Timer, TimerKind};
-    use fourtuple::evidence::owners::Process;
+    use fourtuple::kernel::holders::Source;
+    use fourtuple::kernel::inet_diag::{SocketRow, Timer, TimerKind};
+    use fourtuple::kernel::owners::Process;
     use fourtuple::net::TcpState;
 
     use super::*;

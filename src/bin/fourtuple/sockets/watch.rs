@@ -5,8 +5,9 @@ use std::time::{Duration, Instant};
 
 use fourtuple::cli::Stop;
 use fourtuple::error::Result;
-use fourtuple::evidence::transitions::{Transition, Watch};
-use fourtuple::report::{Format, Line, Output};
+use fourtuple::kernel::watch::{Transition, Watch};
+use fourtuple::report::Output;
+use fourtuple::text::{Format, Line};
 
 use super::SocketsArgs;
 

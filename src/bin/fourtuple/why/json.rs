@@ -1,9 +1,9 @@
 //! The answer as JSON Lines.
 
 use fourtuple::error::errno_name;
-use fourtuple::evidence::holders::{Holder, Source};
-use fourtuple::evidence::why::{Advice, Answer, Goal, Question, Step, Trial, Verdict};
-use fourtuple::report::{Format, Line};
+use fourtuple::kernel::holders::{Holder, Source};
+use fourtuple::lab::why::{Advice, Answer, Goal, Question, Step, Trial, Verdict};
+use fourtuple::text::{Format, Line};
 
 /// One object a line: the verdict, each socket in the way, each step, each other socket, each remark.
 pub fn json(question: &Question, answer: &Answer) -> String {

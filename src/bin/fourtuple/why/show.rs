@@ -3,9 +3,10 @@
 use std::io::stdout;
 
 use fourtuple::error::errno_name;
-use fourtuple::evidence::holders::{Holder, Source};
-use fourtuple::evidence::why::{Advice, Answer, Goal, InTheWay, Place, Question, Trial, Verdict};
-use fourtuple::report::{Escaped, coloured};
+use fourtuple::kernel::holders::{Holder, Source};
+use fourtuple::lab::why::{Advice, Answer, Goal, InTheWay, Place, Question, Trial, Verdict};
+use fourtuple::report::coloured;
+use fourtuple::text::Escaped;
 use nix::errno::Errno;
 use nix::unistd::{Uid, User};
 

@@ -1,7 +1,7 @@
 //! What the connections cost in memory.
 
 use fourtuple::error::Result;
-use fourtuple::evidence::memory::{KernelMemory, of_process};
+use fourtuple::kernel::memory::{KernelMemory, of_process};
 use fourtuple::report::{Event, Load, Reporter};
 
 /// What was used before they were opened.

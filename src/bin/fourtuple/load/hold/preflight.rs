@@ -7,10 +7,10 @@ use std::io;
 use std::net::{IpAddr, SocketAddr};
 
 use fourtuple::error::{Error, Result};
-use fourtuple::evidence::advice::explain;
-use fourtuple::evidence::holders::{Holder, listeners_at};
-use fourtuple::evidence::inet_diag::sockets;
-use fourtuple::evidence::memory::available;
+use fourtuple::kernel::holders::{Holder, listeners_at};
+use fourtuple::kernel::inet_diag::sockets;
+use fourtuple::kernel::memory::available;
+use fourtuple::lab::explain::explain;
 use fourtuple::net::{SocketOptions, TcpState, bind};
 use fourtuple::service::load::{MOST_OWNERS, Spread};
 use nix::sys::resource::{Resource, getrlimit};

@@ -10,10 +10,11 @@ use clap::Args;
 use fourtuple::cli;
 use fourtuple::drive::{EventLoop, Limits, Settings};
 use fourtuple::error::{Error, Result};
-use fourtuple::evidence::parent;
 use fourtuple::net::SocketOptions;
-use fourtuple::report::{Failures, Format, Reporter, Verbosity};
+use fourtuple::report::{Failures, Reporter, Verbosity};
+use fourtuple::sandbox::parent;
 use fourtuple::service::load::{Hold, HoldPlan, Holding};
+use fourtuple::text::Format;
 use nix::errno::Errno;
 use serde::{Deserialize, Serialize};
 

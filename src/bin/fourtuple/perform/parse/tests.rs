@@ -142,7 +142,7 @@ proptest::proptest! {
 
     #[test]
     fn sent_bytes_are_those_that_their_printed_form_says(bytes: Vec<u8>) {
-        let shown = fourtuple::report::Escaped(&bytes).to_string();
+        let shown = fourtuple::text::Escaped(&bytes).to_string();
         // Characters beyond ASCII that are hidden show as \u{…}, which `send` does not read.
         if !shown.contains("\\u{") {
             let steps = parse(&format!("socket; send \"{shown}\"")).unwrap();

@@ -94,7 +94,7 @@ impl Calls {
 
     fn in_vain(&self, step: &Step, seen: TcpState) -> Error {
         let subject = step.subject();
-        let patience = report::Short(self.patience);
+        let patience = fourtuple::text::Short(self.patience);
         Error::new("wait", subject, std::io::Error::other(format!("still {seen} after {patience}")))
     }
 }

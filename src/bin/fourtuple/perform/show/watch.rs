@@ -60,7 +60,7 @@ impl Watch<'_> {
     }
 
     fn blocked(&self) -> Error {
-        let why = format!("still blocked after {}", report::Short(self.patience));
+        let why = format!("still blocked after {}", fourtuple::text::Short(self.patience));
         let (call, subject) = match self.break_off(&format!("({why})")) {
             Some(step) => (step.call.name(), step.subject()),
             None => ("perform", String::new()),

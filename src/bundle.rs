@@ -1,0 +1,5 @@
+//! Evidence on disk: what an experiment left, put together, read again, and shown as a page.
+
+pub mod page;
+pub mod timeline;
+pub mod write;

@@ -1,0 +1,13 @@
+//! What the kernel says: its socket table, who has a socket and with which options, settings, routes, memory, time.
+
+pub mod borrow;
+pub mod cpu;
+pub mod holders;
+pub mod inet_diag;
+pub mod memory;
+pub mod owners;
+pub mod route;
+pub mod settings;
+pub mod sharing;
+pub mod users;
+pub mod watch;

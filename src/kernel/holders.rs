@@ -1,0 +1,218 @@
+//! Who stands in the way: the sockets that hold an address or a four-tuple.
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::net::SocketAddr;
+use std::num::NonZeroU16;
+
+use crate::error::Result;
+use crate::kernel::inet_diag::{SocketRow, TimerKind, listening_on, sockets};
+use crate::kernel::owners::{Descriptor, Owners, Process, descriptors, owners};
+use crate::kernel::sharing;
+use crate::net::sharing_rule::Sharing;
+use crate::net::sharing_rule::reaches;
+use crate::net::{FourTuple, TcpState};
+use crate::text::Escaped;
+
+/// A socket that has an address, what is known of its options, and the processes known to have it.
+///
+/// Displays as `LISTEN 127.0.0.1:3001 pid=4711 (listener)`, as
+/// `TIME-WAIT 127.0.0.1:3001 -> 127.0.0.1:50000 for another 58.2s`, or with `pid unknown (uid 1000)`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Holder {
+    /// The socket.
+    pub row: SocketRow,
+    /// Who has it open, as far as we may see.
+    pub processes: Vec<Process>,
+    /// The options that decide whether it shares its address.
+    pub sharing: Sharing,
+    /// How these are known.
+    pub source: Source,
+}
+
+/// How the options of another's socket are known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Source {
+    /// Its process let us ask: getsockopt(2).
+    Read,
+    /// bind(2) beside it answered as it does where they are so.
+    Inferred,
+    /// They are not.
+    Unknown,
+}
+
+impl Holder {
+    /// The sockets of these rows, with who has them and their options where we may look.
+    pub fn of(rows: Vec<SocketRow>) -> Vec<Self> {
+        let descriptors = descriptors(&rows.iter().map(|row| row.inode).collect());
+        let sharing = sharing::read(&descriptors);
+        let mut owners = Owners::new();
+        for Descriptor { inode, process, .. } in descriptors {
+            owners.entry(inode).or_default().push(process);
+        }
+        let holder = |row: SocketRow| Self {
+            processes: owners.get(&row.inode).cloned().unwrap_or_default(),
+            source: if sharing.contains_key(&row.inode) { Source::Read } else { Source::Unknown },
+            sharing: sharing
+                .get(&row.inode)
+                .copied()
+                .unwrap_or(Sharing { v6_only: row.v6_only, ..Sharing::default() }),
+            row,
+        };
+        rows.into_iter().map(holder).collect()
+    }
+
+    /// Whether a connection to this address would reach the socket if it listens.
+    pub fn covers(&self, address: SocketAddr) -> bool {
+        covers(&self.row, address)
+    }
+
+    /// The socket's four-tuple, where it has a remote end.
+    pub fn four_tuple(&self) -> Option<FourTuple> {
+        let SocketRow { state, local, remote, .. } = self.row;
+        let connected = !matches!(state, TcpState::Listen | TcpState::BoundInactive);
+        connected.then_some(FourTuple { local, remote })
+    }
+}
+
+impl fmt::Display for Holder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.four_tuple() {
+            Some(tuple) => write!(f, "{} {tuple}", self.row.state)?,
+            None => write!(f, "{} {}", self.row.state, self.row.local)?,
+        }
+        match self.row.timer.filter(|timer| timer.kind == TimerKind::TimeWait) {
+            Some(timer) => write!(f, " for another {:.1}s", timer.remaining.as_secs_f64())?,
+            None if self.row.inode == 0 => {
+                f.write_str(", which no process has: not accepted yet, or closed")?
+            }
+            None if self.processes.is_empty() => write!(f, " pid unknown (uid {})", self.row.uid)?,
+            None => self
+                .processes
+                .iter()
+                .try_for_each(|Process { pid, name }| write!(f, " pid={pid} ({})", Escaped(name)))?,
+        }
+        let inferred = if self.source == Source::Inferred { " (inferred)" } else { "" };
+        for (name, value) in
+            [("SO_REUSEADDR", self.sharing.reuse_address), ("SO_REUSEPORT", self.sharing.reuse_port)]
+        {
+            if let Some(on) = value {
+                write!(f, ", {name} {}{inferred}", if on { "on" } else { "off" })?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The processes besides this one that listen on exactly this address and port, sorted; `own` of the sockets are ours.
+///
+/// Those whose descriptors we may not see are missing. Where there are no other sockets, nobody's descriptors are looked at,
+/// which on a host with many processes takes longer than all else that a listener does before its first connection.
+///
+/// # Errors
+///
+/// As [`sockets`].
+pub fn listeners_on(local: SocketAddr, own: usize) -> Result<Vec<u32>> {
+    let Some(port) = NonZeroU16::new(local.port()) else { return Ok(Vec::new()) };
+    let mut rows = listening_on(port)?;
+    rows.retain(|row| same_address(local, row.local));
+    if rows.len() <= own {
+        return Ok(Vec::new());
+    }
+    let owners = owners(&rows.iter().map(|row| row.inode).collect());
+    let pids: BTreeSet<u32> = owners.values().flatten().map(|process| process.pid).collect();
+    Ok(pids.into_iter().filter(|&pid| pid != std::process::id()).collect())
+}
+
+/// The sockets that listen at any of these addresses, on the wildcard address too.
+///
+/// # Errors
+///
+/// As [`sockets`].
+pub fn listeners_at(addresses: &[SocketAddr]) -> Result<Vec<Holder>> {
+    let mut rows = sockets()?;
+    rows.retain(|row| row.state == TcpState::Listen && addresses.iter().any(|&address| covers(row, address)));
+    Ok(Holder::of(rows))
+}
+
+fn covers(row: &SocketRow, address: SocketAddr) -> bool {
+    row.local.port() == address.port() && reaches(address.ip(), row.local.ip(), row.v6_only)
+}
+
+/// Equal where an IPv4 address and the IPv6 address that it is mapped to are one, and scope 0 is any.
+pub(crate) fn same_address(one: SocketAddr, other: SocketAddr) -> bool {
+    let scope = |address| match address {
+        SocketAddr::V6(address) => address.scope_id(),
+        SocketAddr::V4(_) => 0,
+    };
+    let (first, second) = (scope(one), scope(other));
+    one.port() == other.port()
+        && one.ip().to_canonical() == other.ip().to_canonical()
+        && (first == 0 || second == 0 || first == second)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::kernel::inet_diag::Timer;
+    use crate::net::{SocketOptions, bind};
+
+    fn unknown(row: SocketRow) -> Holder {
+        Holder { row, processes: Vec::new(), sharing: Sharing::default(), source: Source::Unknown }
+    }
+
+    #[test]
+    fn a_holder_is_told_with_what_can_be_done_about_it() {
+        let mut holder = unknown(SocketRow::example(TcpState::Listen, "127.0.0.1:3001", "0.0.0.0:0"));
+        assert_eq!(holder.to_string(), "LISTEN 127.0.0.1:3001 pid unknown (uid 1000)");
+        holder.processes.push(Process { pid: 4711, name: b"listener".to_vec() });
+        assert_eq!(holder.to_string(), "LISTEN 127.0.0.1:3001 pid=4711 (listener)");
+        holder.processes.push(Process { pid: 4712, name: b"nc\n".to_vec() });
+        assert_eq!(holder.to_string(), r"LISTEN 127.0.0.1:3001 pid=4711 (listener) pid=4712 (nc\n)");
+
+        holder.sharing.reuse_port = Some(false);
+        assert!(holder.to_string().ends_with(r"pid=4712 (nc\n), SO_REUSEPORT off"), "{holder}");
+        holder.source = Source::Inferred;
+        assert!(holder.to_string().ends_with(", SO_REUSEPORT off (inferred)"), "{holder}");
+
+        let mut row = SocketRow::example(TcpState::TimeWait, "127.0.0.1:3001", "127.0.0.1:50000");
+        row.inode = 0;
+        let remaining = Duration::from_millis(58_231);
+        row.timer = Some(Timer { kind: TimerKind::TimeWait, remaining, retransmissions: 0 });
+        let mut holder = unknown(row);
+        assert_eq!(holder.to_string(), "TIME-WAIT 127.0.0.1:3001 -> 127.0.0.1:50000 for another 58.2s");
+        holder.row.timer = None;
+        holder.row.state = TcpState::LastAck;
+        assert!(
+            holder
+                .to_string()
+                .ends_with("127.0.0.1:50000, which no process has: not accepted yet, or closed")
+        );
+    }
+
+    #[test]
+    fn our_own_listening_socket_is_not_another_listener() {
+        let bound = bind("127.0.0.1:0".parse().unwrap(), &SocketOptions::default()).unwrap();
+        let local = bound.local();
+        let _listening = bound.listen(1).unwrap();
+        for own in [0, 1] {
+            assert!(listeners_on(local, own).unwrap().is_empty());
+        }
+    }
+
+    #[test]
+    fn among_the_sockets_of_a_port_those_that_listen_are_asked_for() {
+        let bound = bind("127.0.0.1:0".parse().unwrap(), &SocketOptions::default()).unwrap();
+        let local = bound.local();
+        let _listening = bound.listen(1).unwrap();
+        let _connection = std::net::TcpStream::connect(local).unwrap();
+        let states: Vec<_> = listening_on(NonZeroU16::new(local.port()).unwrap())
+            .unwrap()
+            .into_iter()
+            .map(|row| (row.state, row.local))
+            .collect();
+        assert_eq!(states, [(TcpState::Listen, local)]);
+    }
+}

@@ -1,0 +1,56 @@
+//! The options that decide whether sockets share an address, read from other processes' sockets.
+
+use std::collections::BTreeMap;
+
+use socket2::Socket;
+
+use crate::kernel::borrow::Lender;
+use crate::kernel::owners::Descriptor;
+use crate::net::sharing_rule::Sharing;
+
+/// Reads the options of sockets of other processes, through pidfd_getfd(2): by inode, those that we may trace.
+///
+/// Takes some microseconds a socket. The holder keeps its socket as it is.
+pub fn read(descriptors: &[Descriptor]) -> BTreeMap<u32, Sharing> {
+    let mut found = BTreeMap::new();
+    for of_one_process in descriptors.chunk_by(|one, other| one.process.pid == other.process.pid) {
+        let Some(first) = of_one_process.first() else { continue };
+        let Ok(lender) = Lender::open(first.process.pid.cast_signed()) else { continue };
+        for descriptor in of_one_process {
+            if found.contains_key(&descriptor.inode) {
+                continue;
+            }
+            let Ok(socket) = lender.socket(descriptor.number) else { continue };
+            if inode(&socket) == Some(descriptor.inode.into()) {
+                found.insert(descriptor.inode, Sharing::of(&socket));
+            }
+        }
+    }
+    found
+}
+
+/// Its number in sockfs: the descriptor may be another socket's by now.
+fn inode(socket: &Socket) -> Option<u64> {
+    nix::sys::stat::fstat(socket).ok().map(|found| found.st_ino)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+    use std::os::fd::AsRawFd;
+
+    use super::*;
+    use crate::kernel::owners::descriptors;
+    use crate::net::{SocketOptions, bind};
+
+    #[test]
+    fn our_own_socket_is_read_with_its_options() {
+        let options = SocketOptions { reuse_port: true, ..SocketOptions::default() };
+        let socket = bind("127.0.0.1:0".parse().unwrap(), &options).unwrap().listen(1).unwrap();
+        let number = inode(&socket).unwrap().try_into().unwrap();
+        let found = descriptors(&BTreeSet::from([number]));
+        assert!(found.iter().any(|found| found.number == socket.as_raw_fd()), "{found:?}");
+        let expected = Sharing { reuse_address: Some(false), reuse_port: Some(true), v6_only: None };
+        assert_eq!(read(&found).get(&number), Some(&expected));
+    }
+}

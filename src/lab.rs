@@ -1,0 +1,7 @@
+//! The instruments: a question in, an answer out.
+
+pub mod explain;
+pub mod matrix;
+pub mod ports;
+pub mod questions;
+pub mod why;

@@ -1,0 +1,139 @@
+//! The ports that one method has for one destination, or for all where they share them.
+
+use std::collections::BTreeMap;
+use std::net::{IpAddr, SocketAddr};
+use std::ops::RangeInclusive;
+use std::time::Duration;
+
+use nix::unistd::geteuid;
+
+use super::method::Choice;
+use super::situation::Situation;
+use super::time_wait::LENGTH;
+use crate::kernel::holders::same_address;
+use crate::kernel::inet_diag::SocketRow;
+use crate::lab::why::stage;
+use crate::net::TcpState;
+use crate::net::sharing_rule::Sharing;
+use crate::net::sharing_rule::{Claim, Newcomer, conflict};
+
+/// Ports, by what stands in their way.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Pool {
+    /// Nothing.
+    pub(super) free: usize,
+    /// Perhaps a socket of which the socket table does not tell enough.
+    pub(super) unknown: usize,
+    /// Of those, one may be overlooked by the kernel's search.
+    pub(super) overlooked: usize,
+    /// TIME-WAIT, for so long; the shortest first.
+    pub(super) waiting: Vec<Duration>,
+}
+
+/// What stands in the way of a port; the greater one counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Obstacle {
+    Nothing,
+    Unknown,
+    TimeWait(Duration),
+    Taken,
+}
+
+impl Pool {
+    /// The ports for connections from `local` to `remote`; where connect(2) does not choose, for all that are bound to
+    /// `local`.
+    ///
+    /// `hold` is how long TIME-WAIT is in the way of connect(2).
+    pub(super) fn new(
+        situation: &Situation,
+        choice: Choice,
+        local: IpAddr,
+        remote: SocketAddr,
+        hold: Duration,
+    ) -> Self {
+        let mut obstacles = match choice {
+            Choice::Connect => kept(situation),
+            Choice::Bind | Choice::Program => BTreeMap::new(),
+        };
+        let new = Newcomer {
+            ip: local,
+            reuse_address: false,
+            reuse_port: false,
+            v6_only: situation.v6_only,
+            uid: geteuid().as_raw(),
+        };
+        for row in &situation.rows {
+            let found = match choice {
+                Choice::Connect => towards(row, local, remote, hold),
+                Choice::Bind | Choice::Program => at(row, &new),
+            };
+            let obstacle = obstacles.entry(row.local.port()).or_insert(Obstacle::Nothing);
+            *obstacle = found.max(*obstacle);
+        }
+        Self::count(situation, choice, &obstacles)
+    }
+
+    fn count(situation: &Situation, choice: Choice, obstacles: &BTreeMap<u16, Obstacle>) -> Self {
+        let mut pool = Self::default();
+        let obstacle = |port| obstacles.get(&port).copied().unwrap_or(Obstacle::Nothing);
+        for port in situation.range.ports() {
+            match obstacle(port) {
+                Obstacle::Nothing => pool.free += 1,
+                Obstacle::Unknown => pool.unknown += 1,
+                Obstacle::TimeWait(left) => pool.waiting.push(left),
+                Obstacle::Taken => {}
+            }
+        }
+        pool.waiting.sort_unstable();
+        let ends = situation.range.overlooked().filter(|_| choice != Choice::Program);
+        let free = |port| situation.range.contains(port) && obstacle(port) == Obstacle::Nothing;
+        pool.overlooked = ends.is_some_and(|ends| ends.into_iter().any(free)).into();
+        pool
+    }
+
+    /// How many connections it allows: at least and at most.
+    pub(super) fn capacity(&self) -> RangeInclusive<usize> {
+        self.free - self.overlooked..=self.free + self.unknown
+    }
+
+    /// How many ports it has once TIME-WAIT is over, at least.
+    pub(super) fn lasting(&self) -> usize {
+        self.free - self.overlooked + self.waiting.len()
+    }
+}
+
+/// What bind(2) keeps from connect(2).
+fn kept(situation: &Situation) -> BTreeMap<u16, Obstacle> {
+    let obstacle = |kept: &Option<bool>| match kept {
+        Some(true) => Obstacle::Taken,
+        Some(false) => Obstacle::Nothing,
+        None => Obstacle::Unknown,
+    };
+    situation.kept.iter().map(|(port, kept)| (*port, obstacle(kept))).collect()
+}
+
+/// What `row` means for a port from which connect(2) is to go from `source` to `remote`.
+fn towards(row: &SocketRow, source: IpAddr, remote: SocketAddr, hold: Duration) -> Obstacle {
+    let local = SocketAddr::new(source, row.local.port());
+    let same = same_address(row.local, local) && same_address(row.remote, remote);
+    if same { until_closed(row, hold) } else { Obstacle::Nothing }
+}
+
+/// What `row` means for a port that is bound at `new`, without an option that would share it.
+fn at(row: &SocketRow, new: &Newcomer) -> Obstacle {
+    let sharing = Sharing { v6_only: row.v6_only, ..Sharing::default() };
+    let old = Claim { ip: row.local.ip(), sharing, uid: row.uid, stage: stage(row) };
+    match conflict(new, &old) {
+        None => Obstacle::Nothing,
+        Some(conflict) if conflict.is_certain() => until_closed(row, LENGTH),
+        Some(_) => Obstacle::Unknown,
+    }
+}
+
+fn until_closed(row: &SocketRow, hold: Duration) -> Obstacle {
+    let Some(timer) = row.timer.filter(|_| row.state == TcpState::TimeWait) else { return Obstacle::Taken };
+    match (timer.remaining + hold).saturating_sub(LENGTH) {
+        Duration::ZERO => Obstacle::Nothing,
+        left => Obstacle::TimeWait(left),
+    }
+}

@@ -1,0 +1,12 @@
+//! Every question that an instrument asks in a scratch network.
+
+use super::{matrix, ports, why};
+use crate::sandbox::scratch::{Known, known};
+
+/// What a program that starts with [`attend`](crate::sandbox::scratch::attend) answers.
+pub const ALL: &[Known] = &[
+    known::<matrix::Measure>(),
+    known::<matrix::Prove>(),
+    known::<ports::Measure>(),
+    known::<why::Rehearsal>(),
+];

@@ -1,0 +1,50 @@
+//! Whether a bind, listen or connect would succeed here and now; who is in the way, by which rule, and what helps.
+//!
+//! The sockets of the port, their options and the kernel's rules say whether bind(2) and listen(2) would succeed; routes
+//! and settings, whether connect(2) would. Nothing listens, connects or is sent, and no later bind(2) answers otherwise
+//! than it would have: what the kernel itself is asked leaves no trace in it (`memory`).
+
+mod advice;
+mod answer;
+mod connect;
+mod elsewhere;
+mod free;
+mod held;
+mod holding;
+mod memory;
+mod ports;
+mod question;
+mod rehearsal;
+mod remarks;
+mod scene;
+mod situation;
+mod step;
+mod trial;
+mod unknown;
+
+pub use answer::{Advice, Answer, Because, InTheWay, Trial, Verdict};
+pub use elsewhere::Place;
+pub use holding::{claim, on_port, stage};
+pub use question::{Goal, Question};
+pub(super) use rehearsal::Rehearsal;
+pub use step::{Leftover, Set, Step};
+
+use crate::error::Result;
+use crate::kernel::settings::Settings;
+
+/// Answers the question from this network namespace and as this user; what helps is what the rules say.
+///
+/// # Errors
+///
+/// As [`sockets`](crate::kernel::inet_diag::sockets); what `socket` and `setsockopt` answer, such as `EMFILE`.
+pub fn why(question: &Question) -> Result<Answer> {
+    let settings = Settings::read();
+    let mut answer = match question.goal {
+        Goal::Bind(local) | Goal::Listen(local) => holding::answer(local, &question.options, &settings),
+        Goal::Connect { local, remote } => connect::answer(local, remote, &question.options, &settings),
+    }?;
+    let not_made = |step| Advice { step, trial: Trial::NotMade("not tried".to_owned()) };
+    answer.remarks.extend(remarks::remarks(question, &answer, &settings));
+    answer.advice = advice::steps(question, &answer, &settings).into_iter().map(not_made).collect();
+    Ok(answer)
+}

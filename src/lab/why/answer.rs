@@ -1,0 +1,218 @@
+//! What is answered: the verdict, who is in the way, what helps.
+
+use std::fmt;
+
+use nix::errno::Errno;
+
+use super::elsewhere::Place;
+use super::step::Step;
+use crate::kernel::holders::Holder;
+use crate::net::sharing_rule::Conflict;
+
+/// What is known about the question.
+#[derive(Debug)]
+pub struct Answer {
+    /// Whether it would work.
+    pub verdict: Verdict,
+    /// Whether the verdict is about this host alone, and another one has its say.
+    pub is_half: bool,
+    /// The sockets because of which it fails.
+    pub in_the_way: Vec<InTheWay>,
+    /// The other sockets of the port.
+    pub beside: Vec<Holder>,
+    /// Who has the port in other network namespaces.
+    pub elsewhere: Vec<(Place, Holder)>,
+    /// What helps, cheapest first.
+    pub advice: Vec<Advice>,
+    /// What else is worth knowing, a sentence each.
+    pub remarks: Vec<String>,
+}
+
+/// A step that makes the call work.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Advice {
+    /// What to do.
+    pub step: Step,
+    /// Whether that was seen.
+    pub trial: Trial,
+}
+
+/// Whether a step was taken somewhere to see that it helps.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Trial {
+    /// The situation was made again in a scratch network, and the call worked.
+    Works,
+    /// It was not, for this reason.
+    NotMade(String),
+}
+
+/// Whether a call would succeed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// All calls up to the one in question would.
+    Works,
+    /// bind(2) may fail with `EADDRINUSE`: sockets are in the way unless they have options that nobody can read.
+    MayFail,
+    /// This call fails, with this errno.
+    Fails {
+        /// As its man page is named.
+        call: &'static str,
+        /// What the kernel answers.
+        errno: Errno,
+        /// What it means.
+        because: Because,
+    },
+}
+
+/// What an errno means.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Because {
+    /// Other sockets have the address.
+    Held,
+    /// A connection with this four-tuple exists.
+    FourTuple,
+    /// The kernel may pick from so many ports, and each is taken.
+    NoPortLeft(usize),
+    /// Ports below this one take CAP_NET_BIND_SERVICE.
+    Privileged(u16),
+    /// The address is not this host's.
+    NotLocal,
+    /// A security policy forbids it.
+    Forbidden,
+    /// The address is being checked for a duplicate (RFC 4862 §5.4), or was found to be one.
+    Tentative,
+    /// An IPv6 socket with IPV6_V6ONLY and an address of IPv4.
+    V6Only,
+    /// The socket is of the other address family.
+    OtherFamily,
+    /// A link-local address without the interface that it is on.
+    NoScope,
+    /// IPv6 is switched off in this network.
+    Ipv6Off,
+    /// A broadcast or multicast address.
+    NotUnicast,
+    /// No route leads there, or one that forbids it.
+    NoRoute,
+    /// The socket is bound to loopback, and the remote address is elsewhere.
+    FromLoopback,
+    /// The remote address is this host's, and nobody listens there.
+    NobodyListens,
+    /// Somebody listens there, and accepts none of the connections that wait already.
+    QueueFull,
+    /// The kernel refuses it, and nothing that is seen here tells why.
+    Unexplained,
+}
+
+/// A socket because of which the call fails.
+#[derive(Debug)]
+pub struct InTheWay {
+    /// The socket.
+    pub holder: Holder,
+    /// The rule, where it is one about addresses; else the four-tuple is the same.
+    pub conflict: Option<Conflict>,
+}
+
+impl Because {
+    /// One word.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Held => "held",
+            Self::FourTuple => "four-tuple",
+            Self::NoPortLeft(_) => "no-port-left",
+            Self::Privileged(_) => "privileged",
+            Self::NotLocal => "not-local",
+            Self::Forbidden => "forbidden",
+            Self::Tentative => "tentative",
+            Self::V6Only => "v6-only",
+            Self::OtherFamily => "other-family",
+            Self::NoScope => "no-scope",
+            Self::Ipv6Off => "ipv6-off",
+            Self::NotUnicast => "not-unicast",
+            Self::NoRoute => "no-route",
+            Self::FromLoopback => "from-loopback",
+            Self::NobodyListens => "nobody-listens",
+            Self::QueueFull => "queue-full",
+            Self::Unexplained => "unexplained",
+        }
+    }
+}
+
+impl fmt::Display for Because {
+    /// A sentence.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Held => "another socket has the address",
+            Self::FourTuple => "a four-tuple exists once, and this one does already",
+            Self::NoPortLeft(ports) => {
+                return write!(
+                    f,
+                    "the kernel may pick from {ports} ports (net.ipv4.ip_local_port_range), and each is taken"
+                );
+            }
+            Self::Privileged(start) => {
+                return write!(
+                    f,
+                    "ports below {start} (net.ipv4.ip_unprivileged_port_start) take CAP_NET_BIND_SERVICE"
+                );
+            }
+            Self::NotLocal => "the address is none of this host's, as seen from this network namespace",
+            Self::Forbidden => {
+                "a security policy forbids it: SELinux, AppArmor, or a BPF program of the cgroup"
+            }
+            Self::Tentative => {
+                "duplicate address detection has not ended for this address, or found a duplicate"
+            }
+            Self::V6Only => "a socket with IPV6_V6ONLY has no IPv4 address",
+            Self::OtherFamily => {
+                "an IPv4 socket has no IPv6 address, and an IPv6 socket takes IPv4 ones as ::ffff:1.2.3.4"
+            }
+            Self::NoScope => "a link-local address is one only together with its interface",
+            Self::Ipv6Off => "IPv6 is switched off (net.ipv6.conf.all.disable_ipv6)",
+            Self::NotUnicast => "it is a broadcast or multicast address",
+            Self::NoRoute => "no route leads there",
+            Self::FromLoopback => "a socket bound to loopback reaches loopback alone",
+            Self::NobodyListens => "the address is this host's, and nobody listens there",
+            Self::QueueFull => {
+                "who listens there does not accept: its queue is full, and further connections get no answer"
+            }
+            Self::Unexplained => "nothing that is seen from here tells why",
+        })
+    }
+}
+
+impl InTheWay {
+    /// Whether all is known that it takes to say that it is in the way.
+    pub(super) fn is_certain(&self) -> bool {
+        self.conflict.is_none_or(|conflict| conflict.is_certain())
+    }
+
+    /// Whether it is in the way only if an option is off of which that is not known.
+    pub(super) fn is_by_guess(&self) -> bool {
+        self.conflict.is_some_and(|conflict| conflict.is_by_guess)
+    }
+}
+
+impl Verdict {
+    pub(super) fn fails(call: &'static str, errno: Errno, because: Because) -> Self {
+        Self::Fails { call, errno, because }
+    }
+}
+
+impl Answer {
+    pub(super) fn new(verdict: Verdict) -> Self {
+        Self {
+            verdict,
+            is_half: false,
+            in_the_way: Vec::new(),
+            beside: Vec::new(),
+            elsewhere: Vec::new(),
+            advice: Vec::new(),
+            remarks: Vec::new(),
+        }
+    }
+
+    pub(super) fn remark(mut self, sentence: impl fmt::Display) -> Self {
+        self.remarks.push(sentence.to_string());
+        self
+    }
+}

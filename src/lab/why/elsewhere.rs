@@ -1,0 +1,156 @@
+//! The other network namespaces of this host: what is a puzzle here may be plain there.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::fs::{self, File};
+use std::net::{IpAddr, SocketAddr};
+use std::num::NonZeroU16;
+use std::path::{Path, PathBuf};
+use std::thread;
+
+use nix::sched::{CloneFlags, setns};
+
+use super::holding::on_port;
+use super::{Answer, Because, Goal, Question, Verdict};
+use crate::error::{Error, Result};
+use crate::kernel::holders::Holder;
+use crate::kernel::owners::pids;
+use crate::net::{self, SocketOptions, TcpState};
+use crate::sandbox::namespace;
+use crate::text::Escaped;
+
+/// How many namespaces are looked into at most.
+const MOST: usize = 64;
+
+/// Another network namespace.
+///
+/// Displays as `the network namespace of pid 4711 (nginx)`, or of the name that ip-netns(8) gave it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Place {
+    path: PathBuf,
+    member: Member,
+}
+
+/// By what a namespace is found again.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Member {
+    Process(u32, Vec<u8>),
+    Name(Vec<u8>),
+}
+
+impl Place {
+    /// The command before which a command runs there.
+    pub fn command(&self) -> String {
+        match &self.member {
+            Member::Process(pid, _) => format!("nsenter -t {pid} -n"),
+            Member::Name(name) => format!("ip netns exec {}", Escaped(name)),
+        }
+    }
+
+    /// The same, by a process that has the socket where one is known.
+    fn of(&self, holder: &Holder) -> Self {
+        let own = holder.processes.first();
+        let member = own.map(|process| Member::Process(process.pid, process.name.clone()));
+        Self { member: member.unwrap_or_else(|| self.member.clone()), ..self.clone() }
+    }
+
+    /// What `look` sees there: this thread stays where it is, another one goes.
+    ///
+    /// # Errors
+    ///
+    /// `EPERM` from `setns` without CAP_SYS_ADMIN here and there; `EAGAIN` from `clone`.
+    fn visit<T: Send>(&self, look: impl FnOnce() -> T + Send) -> Result<T> {
+        let failed = |call| move |error| Error::new(call, self.path.display(), error);
+        let namespace = File::open(&self.path).map_err(failed("open"))?;
+        thread::scope(|scope| {
+            let visit = || {
+                setns(&namespace, CloneFlags::CLONE_NEWNET).map_err(|errno| failed("setns")(errno.into()))?;
+                Ok(look())
+            };
+            let visitor = thread::Builder::new().spawn_scoped(scope, visit).map_err(failed("clone"))?;
+            visitor.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+        })
+    }
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.member {
+            Member::Process(pid, name) => {
+                write!(f, "the network namespace of pid {pid} ({})", Escaped(name))
+            }
+            Member::Name(name) => write!(f, "the network namespace {}", Escaped(name)),
+        }
+    }
+}
+
+impl Answer {
+    /// Looks into the other network namespaces of this host where this one does not have the whole answer.
+    ///
+    /// A namespace may not be entered without CAP_SYS_ADMIN; where that leaves the answer open, it is said.
+    pub fn look_elsewhere(&mut self, question: &Question) {
+        let because = match &self.verdict {
+            Verdict::Works if self.is_half => return,
+            Verdict::Works | Verdict::MayFail => None,
+            Verdict::Fails { because, .. } => Some(because),
+        };
+        let open = matches!(because, Some(Because::NobodyListens | Because::NotLocal | Because::Unexplained));
+        let port = match question.goal {
+            Goal::Bind(local) | Goal::Listen(local) if open || because.is_none() => local.port(),
+            Goal::Connect { remote, .. } if open => remote.port(),
+            _ => return,
+        };
+        let wanted = question.goal.local().filter(|_| because == Some(&Because::NotLocal));
+        let (places, mut hidden) = places();
+        for place in places.into_iter().take(MOST) {
+            let Ok((holders, has_address)) = place.visit(|| seen(port, wanted.map(|local| local.ip())))
+            else {
+                hidden = true;
+                continue;
+            };
+            if has_address {
+                let ip = wanted.map_or(IpAddr::from([0; 4]), |local| local.ip());
+                self.remarks.push(format!(
+                    "{ip} is an address of {place}: `{} …` runs a program there",
+                    place.command()
+                ));
+            }
+            self.elsewhere.extend(holders.into_iter().map(|holder| (place.of(&holder), holder)));
+        }
+        if hidden && open && self.elsewhere.is_empty() {
+            let words = "into network namespaces of other users, such as containers, this user may not look: root may";
+            self.remarks.push(words.to_owned());
+        }
+    }
+}
+
+/// Who has the port where this thread is, and whether the address is one of that network.
+fn seen(port: u16, ip: Option<IpAddr>) -> (Vec<Holder>, bool) {
+    let mut holders = NonZeroU16::new(port).and_then(|port| on_port(port).ok()).unwrap_or_default();
+    holders.retain(|holder| matches!(holder.row.state, TcpState::Listen | TcpState::BoundInactive));
+    let refused = |ip| net::refused(SocketAddr::new(ip, 0), &SocketOptions::default(), 0);
+    (holders, ip.is_some_and(|ip| refused(ip).is_ok_and(|errno| errno.is_none())))
+}
+
+/// The namespaces besides this one, by the first process that is in each or by name; and whether there may be more.
+fn places() -> (Vec<Place>, bool) {
+    let identity = |path: &Path| namespace::identity(&File::open(path).ok()?).ok();
+    let Some(own) = identity(Path::new("/proc/thread-self/ns/net")) else { return (Vec::new(), true) };
+    let mut found = BTreeMap::new();
+    let mut hidden = false;
+    let mut add = |path: PathBuf, member: &dyn Fn() -> Member| match identity(&path) {
+        Some(identity) if identity == own => {}
+        Some(identity) => {
+            found.entry(identity).or_insert_with(|| Place { path, member: member() });
+        }
+        None => hidden = true,
+    };
+    for pid in pids() {
+        let comm = || fs::read(format!("/proc/{pid}/comm")).unwrap_or_default().trim_ascii_end().to_owned();
+        add(PathBuf::from(format!("/proc/{pid}/ns/net")), &|| Member::Process(pid, comm()));
+    }
+    for entry in fs::read_dir("/run/netns").into_iter().flatten().flatten() {
+        add(entry.path(), &|| Member::Name(entry.file_name().as_encoded_bytes().to_owned()));
+    }
+    (found.into_values().collect(), hidden)
+}

@@ -1,0 +1,166 @@
+//! bind(2) and listen(2): whether the address can be had.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::net::{IpAddr, SocketAddr};
+use std::num::NonZeroU16;
+
+use nix::errno::Errno;
+
+use super::{Answer, Because, InTheWay, Verdict, free, memory, ports, unknown};
+use crate::error::Result;
+use crate::kernel::holders::{Holder, Source};
+use crate::kernel::inet_diag::{SocketRow, TimerKind, shows_bound, sockets_on};
+use crate::kernel::settings::Settings;
+use crate::net::sharing_rule::{Claim, Newcomer, Stage, conflict};
+use crate::net::{self, SocketOptions, TcpState};
+
+/// Whether bind(2) and then listen(2) would succeed; whoever may bind may listen.
+pub(super) fn answer(local: SocketAddr, options: &SocketOptions, settings: &Settings) -> Result<Answer> {
+    let refused = net::refused(local, options, settings.unprivileged_port_start)?;
+    let verdict =
+        refused.map(|errno| Verdict::fails("bind", errno, because(errno, local, options, settings)));
+    let Some(port) = NonZeroU16::new(local.port()) else {
+        return verdict
+            .map_or_else(|| any_port(local, options, settings), |verdict| Ok(Answer::new(verdict)));
+    };
+    let mut holders = on_port(port)?;
+    if let Some(verdict) = verdict {
+        return Ok(Answer { beside: holders, ..Answer::new(verdict) });
+    }
+    unknown::infer(&mut holders, settings);
+    let (in_the_way, beside) = divide(holders, &settings.newcomer(local.ip(), options));
+    let verdict = match outcome(&in_the_way, options) {
+        // Where a socket that is only bound shows in no table, bind(2) alone knows of it.
+        Outcome::Bound if shows_bound() || memory::succeeds(local, options)? => Verdict::Works,
+        Outcome::Bound => Verdict::fails("bind", Errno::EADDRINUSE, Because::Unexplained),
+        Outcome::Refused if options.reuse_port && memory::lets_in(local, options)? => Verdict::Works,
+        Outcome::Refused => Verdict::fails("bind", Errno::EADDRINUSE, Because::Held),
+        Outcome::Unknown => Verdict::MayFail,
+    };
+    Ok(match verdict {
+        Verdict::Works => {
+            let beside = in_the_way.into_iter().map(|found| found.holder).chain(beside).collect();
+            Answer { beside, ..Answer::new(verdict) }
+        }
+        _ => Answer { in_the_way, beside, ..Answer::new(verdict) },
+    })
+}
+
+/// What the rules say of a newcomer.
+enum Outcome {
+    Bound,
+    Refused,
+    Unknown,
+}
+
+fn outcome(in_the_way: &[InTheWay], options: &SocketOptions) -> Outcome {
+    let certain: Vec<&InTheWay> = in_the_way.iter().filter(|found| found.is_certain()).collect();
+    // Of several sockets it is known that not all share by one option, nor all by the other; each may share by one.
+    let may_be_mixed = |found: &&InTheWay| {
+        options.reuse_address && options.reuse_port && found.holder.source == Source::Inferred
+    };
+    match certain.len() {
+        0 if in_the_way.is_empty() => Outcome::Bound,
+        0 => Outcome::Unknown,
+        1 => Outcome::Refused,
+        _ if certain.iter().all(may_be_mixed) => Outcome::Unknown,
+        _ => Outcome::Refused,
+    }
+}
+
+/// Who is in the way by the rules, and who is not.
+fn divide(holders: Vec<Holder>, new: &Newcomer) -> (Vec<InTheWay>, Vec<Holder>) {
+    let (mut in_the_way, mut beside) = (Vec::new(), Vec::new());
+    for holder in holders {
+        match conflict(new, &claim(&holder)) {
+            None => beside.push(holder),
+            conflict => in_the_way.push(InTheWay { holder, conflict }),
+        }
+    }
+    if in_the_way.iter().any(InTheWay::is_certain) {
+        let doubtful = in_the_way.extract_if(.., |found| found.is_by_guess());
+        beside.extend(doubtful.map(|found| found.holder));
+    }
+    (in_the_way, beside)
+}
+
+/// Port 0: the kernel looks for a port on which no socket has the address, whatever its options.
+fn any_port(local: SocketAddr, options: &SocketOptions, settings: &Settings) -> Result<Answer> {
+    let new = settings.newcomer(local.ip(), options);
+    let choices: BTreeSet<u16> = ports::choices(options, settings).collect();
+    let finds_one = options.bind_address_no_port || free::first(&new, choices.iter().copied())?.is_some();
+    Ok(Answer::new(match finds_one {
+        true => Verdict::Works,
+        false => Verdict::fails("bind", Errno::EADDRINUSE, Because::NoPortLeft(choices.len())),
+    }))
+}
+
+/// What bind(2) means by another errno than EADDRINUSE, ip(7) and ipv6(7).
+fn because(errno: Errno, local: SocketAddr, options: &SocketOptions, settings: &Settings) -> Because {
+    let start = settings.unprivileged_port_start;
+    match (errno, local.ip()) {
+        (Errno::EACCES, _) if local.port() < start => Because::Privileged(start),
+        (Errno::EACCES | Errno::EPERM, _) => Because::Forbidden,
+        (Errno::EADDRNOTAVAIL, ip) if is_tentative(ip) => Because::Tentative,
+        (Errno::EADDRNOTAVAIL, IpAddr::V6(_)) if settings.ipv6_off => Because::Ipv6Off,
+        (Errno::EADDRNOTAVAIL, _) => Because::NotLocal,
+        (Errno::EINVAL, IpAddr::V6(ip)) if ip.is_multicast() => Because::NotUnicast,
+        (Errno::EINVAL, IpAddr::V6(ip)) if ip.is_unicast_link_local() => Because::NoScope,
+        (Errno::EINVAL, IpAddr::V6(ip))
+            if ip.to_ipv4_mapped().is_some() && options.v6_only.unwrap_or(settings.v6_only) =>
+        {
+            Because::V6Only
+        }
+        _ => Because::Unexplained,
+    }
+}
+
+/// Whether an interface has the address and may not use it yet, or never: /proc/net/if_inet6.
+fn is_tentative(ip: IpAddr) -> bool {
+    const TENTATIVE: u8 = 0x40;
+    const FAILED: u8 = 0x08;
+    let IpAddr::V6(ip) = ip else { return false };
+    let wanted = format!("{:032x}", u128::from(ip));
+    let table = fs::read_to_string("/proc/net/if_inet6").unwrap_or_default();
+    table.lines().map(|line| line.split_whitespace().collect::<Vec<_>>()).any(|columns| {
+        let flags = columns.get(4).and_then(|flags| u8::from_str_radix(flags, 16).ok()).unwrap_or(0);
+        columns.first() == Some(&wanted.as_str()) && flags & (TENTATIVE | FAILED) != 0
+    })
+}
+
+/// The sockets that hold this local port, with what is known of each.
+///
+/// # Errors
+///
+/// As [`sockets_on`].
+pub fn on_port(port: NonZeroU16) -> Result<Vec<Holder>> {
+    let mut rows = sockets_on(port)?;
+    rows.retain(|row| !is_request(row));
+    Ok(Holder::of(rows))
+}
+
+/// A connection request is no socket yet, and holds no address (`struct request_sock`).
+fn is_request(row: &SocketRow) -> bool {
+    row.state == TcpState::SynReceived && row.inode == 0
+}
+
+/// What a socket holds by the rules.
+pub fn claim(holder: &Holder) -> Claim {
+    Claim {
+        ip: holder.row.local.ip(),
+        sharing: holder.sharing,
+        uid: holder.row.uid,
+        stage: stage(&holder.row),
+    }
+}
+
+/// What counts of a socket's state.
+pub fn stage(row: &SocketRow) -> Stage {
+    match (row.state, row.timer) {
+        (TcpState::Listen, _) => Stage::Listening,
+        // FIN-WAIT-2 has this timer where no process has the socket, and is then kept as TIME-WAIT is.
+        (_, Some(timer)) if timer.kind == TimerKind::TimeWait => Stage::Waiting,
+        _ => Stage::Open,
+    }
+}

@@ -1,0 +1,120 @@
+//! The situation made again in a scratch network, and the call made there.
+
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+use nix::errno::Errno;
+use nix::libc::POLLOUT;
+use serde::{Deserialize, Serialize};
+use socket2::Socket;
+
+use super::Goal;
+use super::scene::{Part, Scene};
+use crate::error::{Error, Result};
+use crate::net::{self, BoundSocket, SocketOptions};
+use crate::sandbox::as_user::as_user;
+use crate::sandbox::namespace::{self, Sysctl};
+use crate::sandbox::scratch;
+
+/// How long a handshake may take; on lo it takes microseconds.
+pub(super) const PATIENCE: Duration = Duration::from_millis(500);
+pub(super) const BACKLOG: i32 = 128;
+
+/// Several acts, each in a network of its own.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Rehearsal {
+    /// The settings that decide about addresses and ports.
+    pub(super) sysctls: Vec<Sysctl>,
+    pub(super) acts: Vec<Act>,
+}
+
+/// Who is there, and the call that is then made.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(super) struct Act {
+    pub(super) cast: Vec<Part>,
+    pub(super) goal: Goal,
+    pub(super) reuse_address: bool,
+    pub(super) reuse_port: bool,
+    pub(super) v6_only: bool,
+    /// Who makes the call, where it is another.
+    pub(super) uid: Option<u32>,
+    /// Whether CAP_NET_BIND_SERVICE is given up before.
+    pub(super) unprivileged: bool,
+    /// What this host has beside loopback.
+    pub(super) addresses: Vec<IpAddr>,
+}
+
+/// How an act ended.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Played {
+    Works,
+    /// The call that failed and its errno.
+    Fails(String, i32),
+    /// The situation could not be made.
+    NotMade(String),
+}
+
+impl scratch::Question for Rehearsal {
+    type Answer = Vec<Played>;
+    const NAME: &str = "why";
+
+    fn answer(self) -> Result<Vec<Played>> {
+        let play = |act: &Act| {
+            namespace::enter_network(&self.sysctls)?;
+            act.addresses.iter().try_for_each(|&ip| namespace::add_address(ip))?;
+            Ok(act.play().unwrap_or_else(|error| Played::NotMade(error.to_string())))
+        };
+        self.acts.iter().map(play).collect()
+    }
+}
+
+impl Act {
+    fn play(&self) -> Result<Played> {
+        let mut scene = Scene::set(&self.cast)?;
+        scene.end();
+        if self.unprivileged {
+            namespace::enter_user_namespace()?;
+        }
+        Ok(match as_user(self.uid, || self.call())? {
+            Ok(()) => Played::Works,
+            Err(error) => match error.errno() {
+                Some(errno) => Played::Fails(error.call().to_owned(), errno as i32),
+                None => Played::NotMade(error.to_string()),
+            },
+        })
+    }
+
+    /// Makes the call.
+    fn call(&self) -> Result<()> {
+        let options = SocketOptions {
+            reuse_address: self.reuse_address,
+            reuse_port: self.reuse_port,
+            v6_only: Some(self.v6_only),
+            ..SocketOptions::default()
+        };
+        match self.goal {
+            Goal::Bind(local) => net::bind(local, &options).map(drop),
+            Goal::Listen(local) => net::bind(local, &options)?.listen(BACKLOG).map(drop),
+            Goal::Connect { local: Some(local), remote } => {
+                connect(net::bind(local, &options)?, remote).map(drop)
+            }
+            Goal::Connect { local: None, remote } => {
+                let options = SocketOptions { bind_address_no_port: true, ..options };
+                connect(net::bind(net::any_local(remote), &options)?, remote).map(drop)
+            }
+        }
+    }
+}
+
+/// Connects and waits for the outcome.
+pub(super) fn connect(bound: BoundSocket, remote: SocketAddr) -> Result<Socket> {
+    let socket = bound.connect(remote)?;
+    let failed = |error| Error::new("connect", remote, error);
+    match net::poll(&socket, POLLOUT, PATIENCE).map_err(failed)? {
+        (0, _) => Err(failed(Errno::ETIMEDOUT.into())),
+        _ => match socket.take_error().map_err(failed)? {
+            Some(error) => Err(failed(error)),
+            None => Ok(socket),
+        },
+    }
+}

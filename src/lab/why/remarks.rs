@@ -1,0 +1,182 @@
+//! What else is worth knowing about a port: who may come by it, and what is not seen.
+
+use std::collections::BTreeSet;
+use std::net::SocketAddr;
+
+use nix::errno::Errno;
+use nix::unistd::geteuid;
+
+use super::free::own_addresses;
+use super::{Answer, Because, Goal, Question, Verdict};
+use crate::kernel::holders::Holder;
+use crate::kernel::inet_diag::shows_bound;
+use crate::kernel::settings::Settings;
+use crate::net::{TcpState, wildcard};
+use crate::text::Escaped;
+
+/// Sentences about the answer.
+pub(super) fn remarks(question: &Question, answer: &Answer, settings: &Settings) -> Vec<String> {
+    let local = question.goal.local().filter(|local| local.port() != 0);
+    let holders = || answer.in_the_way.iter().map(|found| &found.holder);
+    let of_port = local.map(|local| match &answer.verdict {
+        Verdict::Works => [picked_some_day(question, local, settings), reserved(local, settings)],
+        Verdict::MayFail | Verdict::Fails { because: Because::Held, .. } => {
+            [connection(local, answer, settings), None]
+        }
+        Verdict::Fails { .. } => [None, None],
+    });
+    let unseen = match &answer.verdict {
+        Verdict::Fails { errno: Errno::EADDRINUSE, because: Because::Unexplained, .. } if !shows_bound() => {
+            Some("a socket that is only bound may have it: before Linux 6.8 no table shows those".to_owned())
+        }
+        _ => None,
+    };
+    let nonlocal =
+        local.filter(|_| answer.verdict == Verdict::Works).and_then(|local| nonlocal(local, settings));
+    let down = down(question, answer);
+    let group = group(question, answer);
+    let shared = holders().find_map(shared);
+    let hidden = hidden(holders());
+    of_port
+        .into_iter()
+        .flatten()
+        .flatten()
+        .chain(unseen)
+        .chain(down)
+        .chain(group)
+        .chain(nonlocal)
+        .chain(shared)
+        .chain(hidden)
+        .collect()
+}
+
+fn range(settings: &Settings) -> String {
+    format!("net.ipv4.ip_local_port_range, {}-{}", settings.port_range.start(), settings.port_range.end())
+}
+
+/// How a port is kept from being picked: the setting takes the whole list.
+fn reserve(port: u16, settings: &Settings) -> String {
+    let list: Vec<String> = settings
+        .reserved_ports
+        .iter()
+        .map(|range| match range.start() == range.end() {
+            true => range.start().to_string(),
+            false => format!("{}-{}", range.start(), range.end()),
+        })
+        .chain([port.to_string()])
+        .collect();
+    format!("`sudo sysctl net.ipv4.ip_local_reserved_ports={}`", list.join(","))
+}
+
+/// A free port that an outgoing connection may have some other day.
+fn picked_some_day(question: &Question, local: SocketAddr, settings: &Settings) -> Option<String> {
+    let is_server = matches!(question.goal, Goal::Bind(_) | Goal::Listen(_));
+    (is_server && settings.picks(local.port())).then(|| {
+        format!(
+            "an outgoing connection may be given port {} some day ({}): {} keeps it free",
+            local.port(),
+            range(settings),
+            reserve(local.port(), settings)
+        )
+    })
+}
+
+fn reserved(local: SocketAddr, settings: &Settings) -> Option<String> {
+    let port = local.port();
+    (settings.port_range.contains(&port) && settings.reserves(port)).then(|| {
+        format!(
+            "port {port} is in net.ipv4.ip_local_reserved_ports: the kernel never picks it, whoever names it gets it"
+        )
+    })
+}
+
+/// Where only connections are in the way: how they came to have the port.
+fn connection(local: SocketAddr, answer: &Answer, settings: &Settings) -> Option<String> {
+    let all = || answer.in_the_way.iter().map(|found| &found.holder).chain(&answer.beside);
+    let listens = all().any(|holder| holder.row.state == TcpState::Listen);
+    let is_connection = |holder: &Holder| holder.four_tuple().is_some();
+    if listens || !answer.in_the_way.iter().all(|found| is_connection(&found.holder)) {
+        return None;
+    }
+    let port = local.port();
+    if settings.picks(port) {
+        return Some(format!(
+            "nobody listens on port {port}: the kernel may have picked it for an outgoing connection ({}); {} keeps it \
+             free from now on",
+            range(settings),
+            reserve(port, settings)
+        ));
+    }
+    Some(format!(
+        "nobody listens on port {port}: its connections were accepted by a listener that is gone, or bound to it \
+         before they connected"
+    ))
+}
+
+fn nonlocal(local: SocketAddr, settings: &Settings) -> Option<String> {
+    let ip = local.ip().to_canonical();
+    let [ipv4, ipv6] = settings.nonlocal_bind;
+    let (allowed, family) = if ip.is_ipv4() { (ipv4, "ipv4") } else { (ipv6, "ipv6") };
+    if !allowed {
+        return None;
+    }
+    let is_own = ip.is_loopback() || ip.is_unspecified() || own_addresses(wildcard(ip)).contains(&ip);
+    (!is_own).then(|| {
+        format!(
+            "{ip} is no address of this host: net.{family}.ip_nonlocal_bind lets it be bound all the same"
+        )
+    })
+}
+
+/// Where no address is local that always is.
+fn down(question: &Question, answer: &Answer) -> Option<String> {
+    let Verdict::Fails { because: Because::NotLocal | Because::NoRoute, .. } = &answer.verdict else {
+        return None;
+    };
+    let remote = match question.goal {
+        Goal::Connect { remote, .. } => Some(remote),
+        _ => None,
+    };
+    let ips = || [question.goal.local(), remote].into_iter().flatten().map(|address| address.ip());
+    let is_loopback = ips().any(|ip| ip.to_canonical().is_loopback());
+    is_loopback.then(|| "lo is down in this network namespace: `ip link set lo up`".to_owned())
+}
+
+/// Connections that come are shared among those who listen on one address.
+fn group(question: &Question, answer: &Answer) -> Option<String> {
+    let Goal::Listen(local) = question.goal else { return None };
+    let is_one = |holder: &&Holder| holder.row.state == TcpState::Listen && holder.row.local == local;
+    let count = answer.beside.iter().filter(is_one).count();
+    (answer.verdict == Verdict::Works && count > 0).then(|| {
+        format!("by SO_REUSEPORT it would share the connections that come with {count} that listen already")
+    })
+}
+
+/// A socket that several processes have is free when the last of them has closed it.
+fn shared(holder: &Holder) -> Option<String> {
+    let names: Vec<String> = holder
+        .processes
+        .iter()
+        .map(|process| format!("{} ({})", process.pid, Escaped(&process.name)))
+        .collect();
+    (names.len() > 1).then(|| {
+        format!("{} processes share one socket, and each has to close it: {}", names.len(), names.join(", "))
+    })
+}
+
+/// Sockets whose processes may not be looked into.
+fn hidden<'a>(holders: impl Iterator<Item = &'a Holder>) -> Option<String> {
+    let users: BTreeSet<u32> = holders
+        .filter(|holder| holder.row.inode != 0 && holder.processes.is_empty())
+        .map(|holder| holder.row.uid)
+        .collect();
+    let users: Vec<String> = users.iter().map(u32::to_string).collect();
+    let users = Some(users.join(" and ")).filter(|users| !users.is_empty())?;
+    Some(if geteuid().is_root() {
+        format!("no process in this /proc has it: it is one of uid {users} outside this PID namespace")
+    } else {
+        format!(
+            "which process of uid {users} has it, and with which options, this user may not see: root may"
+        )
+    })
+}

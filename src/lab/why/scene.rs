@@ -1,0 +1,209 @@
+//! Sockets in the states and with the options that others have, made on this side of a network and the other.
+
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+
+use nix::errno::Errno;
+use nix::libc::POLLIN;
+use serde::{Deserialize, Serialize};
+use socket2::Socket;
+
+use super::rehearsal::{BACKLOG, PATIENCE, connect};
+use crate::error::{Error, Result};
+use crate::net::sharing_rule::reaches;
+use crate::net::{self, BoundSocket, SocketOptions};
+use crate::sandbox::as_user::as_user;
+
+/// A socket that is there already.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(super) struct Part {
+    pub(super) kind: Kind,
+    pub(super) local: SocketAddr,
+    pub(super) remote: Option<SocketAddr>,
+    pub(super) reuse_address: bool,
+    pub(super) reuse_port: bool,
+    pub(super) v6_only: Option<bool>,
+    /// Who has it, where it is another.
+    pub(super) uid: Option<u32>,
+    /// Whether its processes end before the call.
+    pub(super) ends: bool,
+    /// Whether it stands for one on another host.
+    pub(super) is_far_away: bool,
+}
+
+/// What a socket has gone through.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) enum Kind {
+    Bound,
+    Listening,
+    /// Connected, whichever side began.
+    Open,
+    /// Connected, and its listener has not accepted it.
+    Pending,
+    /// Connected, and the other side has closed.
+    RemoteClosed,
+    /// Closed before the other side.
+    Waiting,
+}
+
+/// The sockets that are there when the call is made.
+#[derive(Default)]
+pub(super) struct Scene<'a> {
+    bound: Vec<(&'a Part, BoundSocket)>,
+    listening: Vec<(&'a Part, Socket)>,
+    connected: Vec<(&'a Part, Socket)>,
+    /// The other ends, and what has not been accepted.
+    remotes: Vec<Socket>,
+}
+
+impl<'a> Scene<'a> {
+    /// Makes all of them: connections whose listeners are gone, then what is bound, what listens, and its connections.
+    pub(super) fn set(cast: &'a [Part]) -> Result<Self> {
+        let mut scene = Self::default();
+        let (connections, others): (Vec<&Part>, Vec<&Part>) =
+            cast.iter().partition(|part| part.remote.is_some());
+        let listens =
+            |part: &Part| cast.iter().any(|other| other.kind == Kind::Listening && other.answers_for(part));
+        let (served, orphaned): (Vec<&Part>, Vec<&Part>) =
+            connections.into_iter().partition(|part| listens(part));
+        scene.open_orphaned(&orphaned)?;
+        for part in others {
+            scene.bound.push((part, part.opened()?));
+        }
+        for (part, bound) in std::mem::take(&mut scene.bound) {
+            match part.kind {
+                Kind::Listening => scene.listening.push((part, listen(bound)?)),
+                _ => scene.bound.push((part, bound)),
+            }
+        }
+        for part in served {
+            let listening = scene.listening.iter().find(|(found, _)| found.answers_for(part));
+            let Some((found, socket)) = listening else { continue };
+            let (first, remote) = part.connected(found.accepts(part), socket)?;
+            scene.hold(part, first, remote);
+        }
+        Ok(scene)
+    }
+
+    /// Connections are accepted by listeners that are closed when all are there.
+    fn open_orphaned(&mut self, parts: &[&'a Part]) -> Result<()> {
+        let mut listeners: Vec<(&Part, Socket)> = Vec::new();
+        for part in parts {
+            if !listeners.iter().any(|(other, _)| other.listens_as(part)) {
+                listeners.push((part, listen(part.opened()?)?));
+            }
+            let Some((_, listening)) = listeners.iter().find(|(other, _)| other.listens_as(part)) else {
+                continue;
+            };
+            let (first, remote) = part.connected(true, listening)?;
+            self.hold(part, first, remote);
+        }
+        Ok(())
+    }
+
+    /// Brings a connection to where it is, by closing what is closed.
+    fn hold(&mut self, part: &'a Part, first: Option<Socket>, remote: Socket) {
+        match part.kind {
+            Kind::Waiting => {
+                drop(first);
+                drop(remote);
+            }
+            Kind::RemoteClosed => {
+                drop(remote);
+                self.connected.extend(first.map(|first| (part, first)));
+            }
+            _ => {
+                self.remotes.push(remote);
+                self.connected.extend(first.map(|first| (part, first)));
+            }
+        }
+    }
+
+    /// The processes end that do so before the call.
+    pub(super) fn end(&mut self) {
+        self.connected.retain(|(part, _)| !part.ends);
+        self.listening.retain(|(part, _)| !part.ends);
+        self.bound.retain(|(part, _)| !part.ends);
+    }
+}
+
+impl Part {
+    fn options(&self) -> SocketOptions {
+        SocketOptions {
+            reuse_address: self.reuse_address,
+            reuse_port: self.reuse_port,
+            v6_only: self.v6_only,
+            ..SocketOptions::default()
+        }
+    }
+
+    /// A socket at its address; for a connection the one that accepts it.
+    fn opened(&self) -> Result<BoundSocket> {
+        let mut local = self.local;
+        // bind(2) sets IPV6_V6ONLY with an address of IPv6 alone; accepted on the wildcard a connection lacks it.
+        let is_ipv6 = matches!(local.ip().to_canonical(), IpAddr::V6(_));
+        if self.remote.is_some() && is_ipv6 && self.v6_only == Some(false) {
+            local.set_ip(Ipv6Addr::UNSPECIFIED.into());
+        }
+        as_user(self.uid, || net::bind(local, &self.options()))?
+    }
+
+    /// Whether one listener serves both.
+    fn listens_as(&self, other: &Self) -> bool {
+        self.local == other.local && self.has_options_of(other)
+    }
+
+    fn has_options_of(&self, other: &Self) -> bool {
+        (self.reuse_address, self.reuse_port, self.uid) == (other.reuse_address, other.reuse_port, other.uid)
+    }
+
+    /// Whether the connection may have been accepted by this listener.
+    fn accepts(&self, part: &Self) -> bool {
+        self.local.port() == part.local.port()
+            && self.has_options_of(part)
+            && reaches(part.local.ip(), self.local.ip(), self.v6_only)
+    }
+
+    /// Whether this listener is at either end of the connection.
+    fn answers_for(&self, part: &Self) -> bool {
+        let is_called = part.remote.is_some_and(|remote| {
+            remote.port() == self.local.port() && reaches(remote.ip(), self.local.ip(), self.v6_only)
+        });
+        self.accepts(part) || is_called
+    }
+
+    /// Connects to or from a listener: this end, unless nobody has accepted it, and the other one.
+    fn connected(&self, is_accepted: bool, listening: &Socket) -> Result<(Option<Socket>, Socket)> {
+        let Some(remote) = self.remote else {
+            return Err(Error::new("connect", self.local, Errno::ENOTCONN));
+        };
+        if !is_accepted {
+            let first = connect(self.opened()?, remote)?;
+            return Ok((Some(first), accept(listening)?));
+        }
+        let [local, remote] = [self.local, remote].map(canonical);
+        let shared = SocketOptions { reuse_address: true, reuse_port: true, ..SocketOptions::default() };
+        let other = connect(net::bind(remote, &shared)?, local)?;
+        let first = match self.kind {
+            Kind::Pending => None,
+            _ => Some(as_user(self.uid, || accept(listening))??),
+        };
+        Ok((first, other))
+    }
+}
+
+/// An IPv4 address as such and not as a mapped one.
+fn canonical(address: SocketAddr) -> SocketAddr {
+    match (address, address.ip().to_canonical()) {
+        (SocketAddr::V6(_), IpAddr::V4(ip)) => (ip, address.port()).into(),
+        _ => address,
+    }
+}
+
+fn listen(bound: BoundSocket) -> Result<Socket> {
+    bound.listen(BACKLOG)
+}
+
+fn accept(listening: &Socket) -> Result<Socket> {
+    let accepted = net::poll(listening, POLLIN, PATIENCE).and_then(|_| listening.accept());
+    accepted.map(|(socket, _)| socket).map_err(|error| Error::new("accept", "", error))
+}

@@ -1,0 +1,195 @@
+//! A change that unblocks a call, and what is left of the question then.
+
+use std::fmt;
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+use super::{Goal, Question};
+use crate::kernel::owners::Process;
+use crate::net::SocketOptions;
+use crate::text::Escaped;
+
+/// A change after which the call works.
+///
+/// Displays in words that go on from `what helps: `.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// Options on the new socket.
+    Set(Vec<Set>),
+    /// Options on both sockets: these processes, which have the old ones, start again with them.
+    Restart(Vec<Process>, Vec<Set>),
+    /// Until the last socket in the way is gone: when its time is over, and when at the latest.
+    Wait(Duration, Duration),
+    /// Another local address.
+    Address(IpAddr),
+    /// Another local port; 0 leaves it to the kernel.
+    Port(u16),
+    /// Another remote address, where somebody listens.
+    Remote(SocketAddr),
+    /// The new socket made by the user who has the old one.
+    User(u32),
+    /// These processes end, and what their connections leave behind is taken care of.
+    Stop(Vec<Process>, Leftover),
+    /// Options on both sockets, the next time: of the old one nothing is left that could be restarted.
+    NextTime(Vec<Set>),
+    /// Something to do elsewhere, in words.
+    Elsewhere(String),
+}
+
+/// An option to set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Set {
+    /// SO_REUSEADDR, on.
+    ReuseAddress,
+    /// SO_REUSEPORT, on.
+    ReusePort,
+    /// IPV6_V6ONLY, on or off.
+    V6Only(bool),
+}
+
+/// What is left where a process with connections ends: TIME-WAIT, for a minute.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Leftover {
+    /// Nothing that is in the way.
+    Nothing,
+    /// What SO_REUSEADDR on the new socket passes over.
+    ReuseAddress,
+    /// What must be waited for.
+    Wait,
+}
+
+impl Step {
+    /// The kind of step, one word.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Set(_) => "set",
+            Self::Restart(..) => "restart",
+            Self::Wait(..) => "wait",
+            Self::Address(_) => "address",
+            Self::Port(_) => "port",
+            Self::Remote(_) => "remote",
+            Self::User(_) => "user",
+            Self::Stop(..) => "stop",
+            Self::NextTime(_) => "next-time",
+            Self::Elsewhere(_) => "elsewhere",
+        }
+    }
+
+    /// What is to be asked, or called, after this step.
+    pub fn applied_to(&self, question: &Question) -> Question {
+        let Question { mut goal, mut options } = question.clone();
+        match self {
+            Self::Set(sets) | Self::Restart(_, sets) | Self::NextTime(sets) => {
+                sets.iter().for_each(|set| set.apply_to(&mut options));
+            }
+            Self::User(_) => options.reuse_port = true,
+            Self::Stop(_, Leftover::ReuseAddress) => options.reuse_address = true,
+            Self::Address(ip) => goal = goal.with_local(|local| local.set_ip(*ip)),
+            Self::Port(port) => goal = goal.with_local(|local| local.set_port(*port)),
+            Self::Remote(to) => {
+                if let Goal::Connect { remote, .. } = &mut goal {
+                    *remote = *to;
+                }
+            }
+            Self::Wait(..) | Self::Stop(..) | Self::Elsewhere(_) => {}
+        }
+        Question { goal, options }
+    }
+}
+
+impl Goal {
+    fn with_local(mut self, change: impl Fn(&mut SocketAddr)) -> Self {
+        match &mut self {
+            Self::Bind(local) | Self::Listen(local) | Self::Connect { local: Some(local), .. } => {
+                change(local)
+            }
+            Self::Connect { local: None, .. } => {}
+        }
+        self
+    }
+}
+
+impl Set {
+    pub(super) fn apply_to(self, options: &mut SocketOptions) {
+        match self {
+            Self::ReuseAddress => options.reuse_address = true,
+            Self::ReusePort => options.reuse_port = true,
+            Self::V6Only(on) => options.v6_only = Some(on),
+        }
+    }
+}
+
+impl fmt::Display for Step {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Set(sets) => write!(f, "{} on the new socket", Options(sets)),
+            Self::Restart(processes, sets) if sets.iter().all(|set| matches!(set, Set::V6Only(_))) => {
+                write!(f, "restart {} with {}", Pids(processes), Options(sets))
+            }
+            Self::Restart(processes, sets) => {
+                write!(f, "{} on both sockets: restart {} with it", Options(sets), Pids(processes))
+            }
+            Self::Wait(time, latest) => {
+                let [time, latest] = [time, latest].map(Duration::as_secs_f64);
+                write!(f, "wait {time:.1}s, {latest:.1}s at the most")
+            }
+            Self::Address(ip) => write!(f, "another address: {ip}"),
+            Self::Port(0) => f.write_str("port 0: the kernel picks a free one"),
+            Self::Port(port) => write!(f, "another port: {port}"),
+            Self::Remote(remote) => write!(f, "connect to {remote}"),
+            Self::User(uid) => write!(f, "SO_REUSEPORT on the new socket, and uid {uid} to make it"),
+            Self::Stop(processes, leftover) => write!(f, "stop {}{leftover}", Pids(processes)),
+            Self::NextTime(sets) => write!(
+                f,
+                "the next time {} on the old socket and on the new one: at once then",
+                Options(sets)
+            ),
+            Self::Elsewhere(words) => f.write_str(words),
+        }
+    }
+}
+
+impl fmt::Display for Leftover {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Nothing => "",
+            Self::ReuseAddress => ", and SO_REUSEADDR on the new socket: connections leave TIME-WAIT",
+            Self::Wait => ", and wait a minute: its connections leave TIME-WAIT",
+        })
+    }
+}
+
+struct Options<'a>(&'a [Set]);
+
+impl fmt::Display for Options<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, set) in self.0.iter().enumerate() {
+            let and = if index == 0 { "" } else { " and " };
+            let name = match set {
+                Set::ReuseAddress => "SO_REUSEADDR",
+                Set::ReusePort => "SO_REUSEPORT",
+                Set::V6Only(true) => "IPV6_V6ONLY",
+                Set::V6Only(false) => "IPV6_V6ONLY off",
+            };
+            write!(f, "{and}{name}")?;
+        }
+        Ok(())
+    }
+}
+
+/// `pid 4711 (nginx)`, or several.
+struct Pids<'a>(&'a [Process]);
+
+impl fmt::Display for Pids<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, Process { pid, name }) in self.0.iter().enumerate() {
+            let lead = match index {
+                0 => "",
+                _ if index + 1 == self.0.len() => " and ",
+                _ => ", ",
+            };
+            write!(f, "{lead}pid {pid} ({})", Escaped(name))?;
+        }
+        Ok(())
+    }
+}

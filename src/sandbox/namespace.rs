@@ -1,0 +1,99 @@
+//! A command in network and PID namespaces of its own, or in those of a process that runs.
+//!
+//! Three processes take part. The one that calls stays outside and passes signals and the exit status. Its child is
+//! the first process (pid 1) of the new PID namespace, and dies with it: the kernel then ends every other process
+//! inside, and with the last of them the network is gone. The child of that one becomes the command.
+
+mod enter;
+mod fork;
+mod furnish;
+mod inside;
+mod loopback;
+mod outside;
+mod refusal;
+mod signals;
+mod sysctl;
+
+use std::ffi::OsString;
+use std::os::unix::net::UnixStream;
+use std::process::exit;
+
+use nix::sys::signal::Signal;
+use nix::unistd::{ForkResult, Pid};
+
+use crate::error::{Error, Result};
+use crate::sandbox::parent::die_with_parent;
+
+pub use enter::{enter_user_namespace, identity};
+pub use loopback::add_address;
+pub use sysctl::{PINNED, Sysctl};
+
+/// The namespaces a command runs in.
+#[derive(Debug)]
+pub enum Place {
+    /// New ones: lo up, the sysctls that decide what an experiment sees pinned, and then these written.
+    Own(Vec<Sysctl>),
+    /// Those of a process that runs.
+    Of(Pid),
+}
+
+/// What runs there.
+pub struct Command {
+    /// The program, searched in `PATH`, and its arguments.
+    pub words: Vec<OsString>,
+    /// Tells of a failure and chooses the exit status it has; called in the child process that it befell.
+    ///
+    /// Where the program could not be started, the call that failed is `execve`.
+    pub failed: fn(&Error) -> u8,
+}
+
+/// How a command ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ended {
+    /// It exited with this status.
+    Exited(u8),
+    /// This signal ended it.
+    Signaled(Signal),
+}
+
+/// Moves this process, which has one thread, into a network of its own: lo up, the pinned sysctls, then these written.
+///
+/// The kernel ends it with its parent. Its pids and its files stay those of the caller.
+///
+/// # Errors
+///
+/// As [`run`], for a place of its own.
+pub fn enter_network(sysctls: &[Sysctl]) -> Result<()> {
+    die_with_parent()?;
+    enter::enter_network()?;
+    furnish::furnish_network(sysctls)
+}
+
+/// Runs `command` in `place` and waits for its end; the calling process stays in that network.
+///
+/// SIGHUP, SIGINT, SIGQUIT, SIGALRM, SIGTERM, SIGUSR1, SIGUSR2 and SIGWINCH that arrive meanwhile are passed on to the
+/// command, unless it has them already as a member of the same process group. When the calling process ends, by
+/// SIGKILL too, the kernel ends everything in a place of its own; in another's, the command.
+///
+/// Where the caller may not administer the network, root of a user namespace of its own is mapped to it.
+///
+/// # Errors
+///
+/// `EINVAL` from `unshare` where another thread runs. `EPERM`, `EACCES` and `ENOSPC` where the system refuses
+/// namespaces; the error then says what stands in the way and which command allows it (namespaces(7)).
+pub fn run(place: &Place, command: &Command) -> Result<Ended> {
+    let ground = enter::enter(place)?;
+    let signals = signals::Signals::block()?;
+    let (outside, inside) = UnixStream::pair().map_err(|error| Error::new("socketpair", "AF_UNIX", error))?;
+    match fork::fork()? {
+        ForkResult::Parent { child } => {
+            drop(inside);
+            outside::attend(child, &outside, &signals)
+        }
+        ForkResult::Child => {
+            drop(outside);
+            let outcome = inside::attend(ground, command, &inside, &signals);
+            exit(outcome.map_or_else(|error| (command.failed)(&error).into(), |()| 0))
+        }
+    }
+}
