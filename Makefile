@@ -2,7 +2,8 @@
 
 CARGO  ?= cargo
 PREFIX ?= /usr/local
-PROGRAMS = listener connector talk relay fourtuple
+# What `make install` links to fourtuple; Debian has a talk(1) of its own. `all`: every name.
+LINKS  ?= listener connector
 
 .PHONY: all build build-bench help test test-browser lint soak stress bench experiments report million compare-models install clean
 
@@ -17,7 +18,7 @@ all: build
 	@echo 'make help lists the rest.'
 
 help:
-	@echo 'make                 build the programs: $(PROGRAMS:%=out/%)'
+	@echo 'make                 build out/fourtuple, and its links out/listener, out/connector, out/talk, out/relay'
 	@echo 'make experiment-N    run one experiment; STEP=1 pauses before each step, PREDICT=1 asks you first'
 	@echo 'make experiments     run all of them in parallel'
 	@echo 'make report          a page that lists what all of them left: out/evidence/index.html'
@@ -30,14 +31,15 @@ help:
 	@echo 'make bench           measure the listener beside other servers; ROW=echo for one row: out/bench'
 	@echo '                     BEFORE=PATH measures another listener in the same rounds'
 	@echo 'make compare-models  the four models of the listener under 1 to 1,000 clients: out/bench/models.md'
-	@echo 'make install         programs, man pages and completions: PREFIX=$(PREFIX), DESTDIR for packagers'
+	@echo 'make install         programs, man pages and completions: PREFIX=$(PREFIX), DESTDIR for packagers;'
+	@echo '                     LINKS="$(LINKS)", LINKS=all for talk and relay too'
 	@echo 'make clean           remove target/ and out/'
 	@echo
 	@echo 'NAMESPACE=host ADDRESSES="127.0.0.1 192.168.1.20" make experiment-1    in your own network'
 
 build:
 	$(CARGO) build --release --bins
-	@scripts/link-programs $(PROGRAMS)
+	@scripts/link-programs
 
 experiment-%: build
 	@scripts/run-experiments --show $*
@@ -87,8 +89,10 @@ build-bench:
 
 install: build
 	install -d '$(DESTDIR)$(PREFIX)/bin'
-	install -m 755 $(PROGRAMS:%=out/%) '$(DESTDIR)$(PREFIX)/bin'
-	@for program in $(PROGRAMS); do "out/$$program" --generate '$(DESTDIR)$(PREFIX)' || exit; done
+	install -m 755 out/fourtuple '$(DESTDIR)$(PREFIX)/bin'
+	@out/fourtuple --generate '$(DESTDIR)$(PREFIX)'
+	@for name in $(if $(filter all,$(LINKS)),$$(out/fourtuple programs),$(LINKS)); do \
+		ln -sf fourtuple '$(DESTDIR)$(PREFIX)'/bin/"$$name" && "out/$$name" --generate '$(DESTDIR)$(PREFIX)' || exit; done
 
 clean:
 	$(CARGO) clean

@@ -7,6 +7,7 @@ mod socket_args;
 mod stop;
 mod values;
 
+use std::ffi::OsString;
 use std::fs::File;
 use std::io::{self, ErrorKind, Write};
 use std::net::{SocketAddr, ToSocketAddrs};
@@ -32,17 +33,19 @@ pub use values::{
     positive_size, rate, remote_port, size,
 };
 
-/// Reads the command line; or prints what was asked for, or what is wrong with it, and ends the program.
+/// Answers a [question](scratch) of an instrument, and ends, where this process was started to.
+pub fn attend() {
+    scratch::attend(questions::ALL);
+}
+
+/// Reads the command line, the program's name first; or prints what was asked for, or what is wrong with it, and ends the program.
 ///
 /// clap repeats a wrong argument as it is, and so do the parsers it calls. So the command line is read once more with
 /// every argument escaped, and whatever is said of it then is safe to show.
 ///
 /// `--generate PREFIX` alone asks every program for its man pages and shell completions, at their places below PREFIX.
-///
-/// A program that was started to answer a [question](scratch) of one of its kind does that instead.
-pub fn parse<P: Parser>() -> P {
-    scratch::attend(questions::ALL);
-    if let [_, option, prefix] = &*std::env::args_os().collect::<Vec<_>>()
+pub fn parse<P: Parser>(arguments: &[OsString]) -> P {
+    if let [_, option, prefix] = arguments
         && option == "--generate"
     {
         let installed = pages::install(P::command(), Path::new(prefix));
@@ -50,13 +53,13 @@ pub fn parse<P: Parser>() -> P {
         exit(P::command().get_name(), installed.map(|()| ExitCode::SUCCESS));
         process::exit(failed.into())
     }
-    let kind = match P::try_parse() {
+    let kind = match P::try_parse_from(arguments) {
         Ok(args) => return args,
         Err(error) => error.kind(),
     };
-    let arguments = std::env::args_os().map(|argument| Escaped(argument.as_encoded_bytes()).to_string());
+    let escaped = arguments.iter().map(|argument| Escaped(argument.as_encoded_bytes()).to_string());
     // Escaped, bytes that are not UTF-8 are nothing wrong any more.
-    let error = P::try_parse_from(arguments).err().unwrap_or_else(|| P::command().error(kind, kind));
+    let error = P::try_parse_from(escaped).err().unwrap_or_else(|| P::command().error(kind, kind));
     let printed = written(error.print());
     match error.exit_code() {
         0 if printed.is_err() => {

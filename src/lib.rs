@@ -14,6 +14,9 @@
 //! | [`report`], [`text`], [`error`] | the events we print; one grammar and its escaping; the failure we return |
 //! | `buffer` | bytes that the kernel copies in bulk |
 
+#[cfg(not(target_os = "linux"))]
+compile_error!("fourtuple is about Linux: it asks that kernel over netlink, and says what it answers");
+
 mod buffer;
 pub mod bundle;
 pub mod cli;

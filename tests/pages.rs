@@ -9,7 +9,7 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-use program::{PROGRAMS, path};
+use program::{path, programs};
 use tempfile::TempDir;
 
 /// The pages and completions of `program`, below a directory of their own.
@@ -53,7 +53,7 @@ fn assert_page_says_all_of_help(page: &Path, help: &str) {
 
 #[test]
 fn the_page_of_each_program_and_subcommand_says_every_option_of_its_help() {
-    for program in PROGRAMS {
+    for program in programs() {
         let prefix = generated(program);
         let pages = prefix.path().join("share/man/man1");
         let help = printed(Command::new(path(program)).arg("--help"));
@@ -69,7 +69,7 @@ fn the_page_of_each_program_and_subcommand_says_every_option_of_its_help() {
 fn bash_completes_an_option_of_each_program() {
     let typed = "source \"$1\"; COMP_WORDS=(\"$2\" --hel) COMP_CWORD=1; \
                  \"_$2\" \"$2\" --hel \"$2\"; printf '%s\\n' \"${COMPREPLY[@]}\"";
-    for program in PROGRAMS {
+    for program in programs() {
         let prefix = generated(program);
         let completions = prefix.path().join("share/bash-completion/completions").join(program);
         let mut bash = Command::new("bash");

@@ -15,7 +15,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use nix::sys::signal::Signal;
-use program::{PROGRAMS, Program, has, path, until};
+use program::{Program, has, path, programs, until};
 use snapbox::assert_data_eq;
 use tempfile::TempDir;
 
@@ -68,7 +68,7 @@ fn checkout() -> TempDir {
     let folder = tempfile::tempdir().unwrap();
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     fs::create_dir(folder.path().join("out")).unwrap();
-    for program in PROGRAMS {
+    for program in programs() {
         symlink(path(program), folder.path().join("out").join(program)).unwrap();
     }
     for part in ["experiments", "scripts"] {

@@ -3,7 +3,6 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-#[cfg(target_os = "linux")]
 use nix::{getsockopt_impl, libc, setsockopt_impl, sockopt_impl};
 use socket2::{Socket, TcpKeepalive};
 
@@ -79,7 +78,6 @@ impl SocketOptions {
         self.apply_linux(socket, &checked)
     }
 
-    #[cfg(target_os = "linux")]
     fn apply_linux(
         &self,
         socket: &Socket,
@@ -107,10 +105,8 @@ impl SocketOptions {
 }
 
 /// From linux/in.h, since Linux 6.3.
-#[cfg(target_os = "linux")]
 const IP_LOCAL_PORT_RANGE: i32 = 51;
 
-#[cfg(target_os = "linux")]
 sockopt_impl!(
     /// The lowest port in the low 16 bits, the highest in the high ones (linux/in.h).
     IpLocalPortRange,

@@ -9,14 +9,9 @@ use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
+use crate::program::{path, programs};
+
 pub const ROOT: &str = env!("CARGO_MANIFEST_DIR");
-pub const PROGRAMS: [(&str, &str); 5] = [
-    ("listener", env!("CARGO_BIN_EXE_listener")),
-    ("connector", env!("CARGO_BIN_EXE_connector")),
-    ("talk", env!("CARGO_BIN_EXE_talk")),
-    ("relay", env!("CARGO_BIN_EXE_relay")),
-    ("fourtuple", env!("CARGO_BIN_EXE_fourtuple")),
-];
 
 /// The programs, the scripts and the evidence of one test.
 pub struct Lab {
@@ -27,8 +22,8 @@ impl Lab {
     pub fn new() -> Self {
         let lab = Self { directory: tempfile::tempdir().unwrap() };
         fs::create_dir(lab.programs()).unwrap();
-        for (name, path) in PROGRAMS {
-            symlink(path, lab.programs().join(name)).unwrap();
+        for name in programs() {
+            symlink(path(name), lab.programs().join(name)).unwrap();
         }
         lab
     }

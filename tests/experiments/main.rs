@@ -7,6 +7,8 @@ mod lab;
 mod lessons;
 mod packets;
 mod predict;
+#[path = "../program/mod.rs"]
+mod program;
 mod states;
 
 use std::fs;
@@ -17,7 +19,7 @@ use std::thread;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::{Pid, geteuid};
 
-use lab::{CONNECTED, Lab, PROGRAMS, ROOT, Verdict, can_isolate, experiment, wait_until};
+use lab::{CONNECTED, Lab, ROOT, Verdict, can_isolate, experiment, wait_until};
 
 #[test]
 fn every_experiment_holds() {
@@ -324,7 +326,7 @@ fn a_program_that_fails_to_start_ends_the_experiment_with_what_it_said() {
 
 #[test]
 fn a_missing_program_fails() {
-    for (name, _) in PROGRAMS {
+    for name in program::programs() {
         let lab = Lab::new();
         fs::remove_file(lab.programs().join(name)).unwrap();
         lab.run("conclude").fails_with(&format!("{name} is not there: make build"));

@@ -10,11 +10,14 @@ pub mod tool;
 pub mod usage;
 
 use std::fmt::Display;
+use std::fs;
 use std::io::Read;
 use std::net::{SocketAddr, TcpStream};
 use std::ops::{Deref, DerefMut};
+use std::os::unix::fs::symlink;
+use std::path::Path;
 use std::process::{Child, ChildStdin, Command, Stdio};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -26,19 +29,37 @@ use socket2::{Domain, Socket, Type};
 /// and more. Whoever limits a program that must not take its own limit for the end gives it an hour.
 pub const PATIENCE: Duration = Duration::from_secs(100);
 
-/// This package's programs.
-pub const PROGRAMS: [&str; 5] = ["listener", "connector", "talk", "relay", "fourtuple"];
+const FOURTUPLE: &str = env!("CARGO_BIN_EXE_fourtuple");
+
+/// The names of this package's programs, `fourtuple` last: what it says itself.
+pub fn programs() -> impl Iterator<Item = &'static str> {
+    paths().iter().map(|(name, _)| name.as_str())
+}
 
 /// The path of one of this package's programs.
+#[track_caller]
 pub fn path(program: &str) -> &'static str {
-    match program {
-        "listener" => env!("CARGO_BIN_EXE_listener"),
-        "connector" => env!("CARGO_BIN_EXE_connector"),
-        "talk" => env!("CARGO_BIN_EXE_talk"),
-        "relay" => env!("CARGO_BIN_EXE_relay"),
-        "fourtuple" => env!("CARGO_BIN_EXE_fourtuple"),
-        _ => panic!("no program {program}"),
-    }
+    let found = paths().iter().find(|(name, _)| name == program);
+    &found.unwrap_or_else(|| panic!("no program {program}")).1
+}
+
+/// Each program and a link of its name, made once for all tests.
+fn paths() -> &'static [(String, String)] {
+    static PATHS: OnceLock<Vec<(String, String)>> = OnceLock::new();
+    PATHS.get_or_init(|| {
+        let directory = Path::new(env!("CARGO_TARGET_TMPDIR")).join("programs");
+        fs::create_dir_all(&directory).unwrap();
+        let said = Command::new(FOURTUPLE).arg("programs").output().unwrap().stdout;
+        let link = |name: &str| {
+            let link = directory.join(name);
+            // Other test programs may be at it too: a rename(2) is whole.
+            let mine = directory.join(format!("{name}.{}", std::process::id()));
+            symlink(FOURTUPLE, &mine).and_then(|()| fs::rename(&mine, &link)).unwrap();
+            (name.to_owned(), link.to_str().unwrap().to_owned())
+        };
+        let named = String::from_utf8(said).unwrap();
+        named.lines().map(link).chain([("fourtuple".to_owned(), FOURTUPLE.to_owned())]).collect()
+    })
 }
 
 /// A program as a shell starts it with these redirections, such as `>/dev/full`; its arguments are still to come.

@@ -14,6 +14,14 @@ use nix::unistd::Pid;
 
 use super::clients::eventually;
 
+const FOURTUPLE: &str = env!("CARGO_BIN_EXE_fourtuple");
+
+fn program(name: &str) -> Command {
+    let mut command = Command::new(FOURTUPLE);
+    command.arg(name);
+    command
+}
+
 pub struct Server {
     process: Child,
     pub address: SocketAddr,
@@ -29,25 +37,25 @@ impl Server {
     }
 
     pub fn start_on(ip: &str, options: &[&str]) -> Self {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_listener"));
+        let mut command = program("listener");
         Self::spawn(command.args(["0", ip, "--quiet"]).args(options))
     }
 
     /// Starts `relay 0 127.0.0.1 --quiet` and the given options.
     pub fn relay(options: &[&str]) -> Self {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_relay"));
+        let mut command = program("relay");
         Self::spawn(command.args(["0", "127.0.0.1", "--quiet"]).args(options))
     }
 
     /// The same with a line for each client and each room.
     pub fn relay_that_tells_all() -> Self {
-        Self::spawn(Command::new(env!("CARGO_BIN_EXE_relay")).args(["0", "127.0.0.1"]))
+        Self::spawn(program("relay").args(["0", "127.0.0.1"]))
     }
 
     /// With so many descriptors at most.
     pub fn start_with_descriptors(most: usize) -> Self {
-        let script = format!("ulimit -n {most} && exec \"$0\" 0 127.0.0.1 --quiet");
-        Self::spawn(Command::new("sh").args(["-c", &script, env!("CARGO_BIN_EXE_listener")]))
+        let script = format!("ulimit -n {most} && exec \"$0\" listener 0 127.0.0.1 --quiet");
+        Self::spawn(Command::new("sh").args(["-c", &script, FOURTUPLE]))
     }
 
     fn spawn(command: &mut Command) -> Self {

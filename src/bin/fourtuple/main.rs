@@ -1,4 +1,4 @@
-//! `fourtuple`: the lab bench.
+//! `fourtuple`: the lab bench, and the programs of the lab under names of their own.
 
 mod bundle;
 mod columns;
@@ -9,10 +9,12 @@ mod matrix;
 mod packets;
 mod perform;
 mod ports;
+mod programs;
 mod report;
 mod sockets;
 mod why;
 
+use std::ffi::OsString;
 use std::process::ExitCode;
 
 use clap::Parser;
@@ -20,6 +22,7 @@ use fourtuple::cli;
 
 const AFTER_HELP: &str = "\
 A subcommand's options and examples: fourtuple SUBCOMMAND --help
+Programs, also as links of these names: listener, connector, talk, relay
 
 Examples:
   fourtuple sockets --port 3000         who has this port
@@ -41,13 +44,24 @@ enum Command {
     Packets(packets::PacketsArgs),
     Perform(perform::PerformArgs),
     Ports(ports::PortsArgs),
+    /// The names that links to this program may have, a line each
+    #[command(hide = true)]
+    Programs,
     Report(report::ReportArgs),
     Sockets(sockets::SocketsArgs),
     Why(why::WhyArgs),
 }
 
 fn main() -> ExitCode {
-    let outcome = match cli::parse() {
+    cli::attend();
+    match programs::called() {
+        Some((program, arguments)) => (program.main)(&arguments),
+        None => bench(&std::env::args_os().collect::<Vec<_>>()),
+    }
+}
+
+fn bench(arguments: &[OsString]) -> ExitCode {
+    let outcome = match cli::parse(arguments) {
         Command::Bundle(args) => bundle::run(&args),
         Command::Hide(args) => hide::run(&args),
         Command::Isolate(args) => Ok(isolate::run(args)),
@@ -56,9 +70,14 @@ fn main() -> ExitCode {
         Command::Packets(args) => packets::run(&args),
         Command::Perform(args) => Ok(perform::run(&args)),
         Command::Ports(args) => ports::run(&args),
+        Command::Programs => cli::print(&names()),
         Command::Report(args) => report::run(&args),
         Command::Sockets(args) => sockets::run(&args),
         Command::Why(args) => why::run(&args),
     };
     cli::exit("fourtuple", outcome)
+}
+
+fn names() -> String {
+    programs::ALL.iter().map(|program| format!("{}\n", program.name)).collect()
 }

@@ -1,5 +1,6 @@
 //! `connector`: a connection from a fixed local address, and a heartbeat over it.
 
+use std::ffi::OsString;
 use std::net::{IpAddr, SocketAddr};
 use std::process::ExitCode;
 use std::time::Duration;
@@ -85,11 +86,12 @@ Signals:
 Exit status: 0 ended by a signal, by the remote side's FIN, or with --count when all were answered;
 1 the network or the kernel said no; 2 wrong usage; 130 or 143 after a second SIGINT or SIGTERM.";
 
-fn main() -> ExitCode {
-    if std::env::args_os().len() == 1 {
+/// Runs it with this command line.
+pub fn main(arguments: &[OsString]) -> ExitCode {
+    if arguments.len() == 1 {
         return cli::exit("connector", cli::print_help(&mut Args::command()));
     }
-    let args: Args = cli::parse();
+    let args: Args = cli::parse(arguments);
     cli::run("connector", &args.output, |reporter| run(&args, reporter))
 }
 

@@ -2,6 +2,7 @@
 
 mod args;
 
+use std::ffi::OsString;
 use std::io::{IsTerminal, stderr, stdin, stdout};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::process::ExitCode;
@@ -19,8 +20,9 @@ use fourtuple::service::{Script, Show, Signal, Speaker, Talk, TalkPlan};
 use fourtuple::text::Format;
 use nix::errno::Errno;
 
-fn main() -> ExitCode {
-    let args: Args = cli::parse();
+/// Runs it with this command line.
+pub fn main(arguments: &[OsString]) -> ExitCode {
+    let args: Args = cli::parse(arguments);
     let place = args.place().unwrap_or_else(|words| {
         Args::command().error(ErrorKind::ValueValidation, words).exit();
     });

@@ -1,5 +1,6 @@
 //! `relay`: pairs callers, and passes lines between the two of a pair.
 
+use std::ffi::OsString;
 use std::net::{IpAddr, SocketAddr};
 use std::process::ExitCode;
 use std::time::Duration;
@@ -91,8 +92,9 @@ second SIGINT or SIGTERM.
 There is no authentication and no encryption: the relay reads all that it
 passes on.";
 
-fn main() -> ExitCode {
-    let args: Args = cli::parse();
+/// Runs it with this command line.
+pub fn main(arguments: &[OsString]) -> ExitCode {
+    let args: Args = cli::parse(arguments);
     cli::run("relay", &args.output, |reporter| run(&args, reporter))
 }
 

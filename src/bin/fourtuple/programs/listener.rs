@@ -2,6 +2,7 @@
 
 mod serve;
 
+use std::ffi::OsString;
 use std::net::IpAddr;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -142,8 +143,9 @@ Signals:
 Exit status: 0 done, 1 the kernel said no, 2 wrong usage; 130 or 143 after a second SIGINT or SIGTERM.
 There is no authentication and no encryption: on 0.0.0.0 everybody who reaches this host is served.";
 
-fn main() -> ExitCode {
-    let args: Args = cli::parse();
+/// Runs it with this command line.
+pub fn main(arguments: &[OsString]) -> ExitCode {
+    let args: Args = cli::parse(arguments);
     if let Some(words) = args.conflict() {
         Args::command().error(ErrorKind::ArgumentConflict, words).exit();
     }
