@@ -62,19 +62,40 @@ pub struct Connection<S> {
     read_to_end: bool,
     /// The kernel has an error to tell.
     pub errored: bool,
-    pub paused: bool,
-    /// What arrives is thrown away.
-    pub discarding: bool,
-    pub remote_finished: bool,
+    arriving: Arriving,
     ending: Ending,
-    finishing: bool,
-    local_finished: bool,
-    closing: bool,
+    leaving: Leaving,
     /// Seldom there, so it costs the others a pointer only.
     failed: Option<Box<CloseReason>>,
     /// Its turn in the loop is booked.
     pub queued: bool,
     armed: [bool; 3],
+}
+
+/// What becomes of what the remote side sends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Arriving {
+    /// It is read, for the service.
+    Read,
+    /// It waits in the kernel until the service resumes.
+    Paused,
+    /// It is read and thrown away.
+    Discarded,
+    /// There is no more: its FIN has been read.
+    Finished,
+}
+
+/// How far our side has come to its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Leaving {
+    /// The service may send.
+    Open,
+    /// FIN follows the last unsent byte.
+    Finishing,
+    /// FIN was sent.
+    Finished,
+    /// close(2) follows the last unsent byte.
+    Closing,
 }
 
 /// Whether the remote side has sent FIN, however much of what it sent before is unread.
@@ -102,13 +123,9 @@ impl<S: Stream> Connection<S> {
             writable: true,
             read_to_end: false,
             errored: false,
-            paused: false,
-            discarding: false,
-            remote_finished: false,
+            arriving: Arriving::Read,
             ending: Ending::Unknown,
-            finishing: false,
-            local_finished: false,
-            closing: false,
+            leaving: Leaving::Open,
             failed: None,
             queued: false,
             armed: [false; 3],
@@ -166,13 +183,14 @@ impl<S: Stream> Connection<S> {
         if known {
             self.ending = Ending::Told;
         }
-        known && !self.remote_finished && !self.discarding && self.failed.is_none()
+        known && matches!(self.arriving, Arriving::Read | Arriving::Paused) && self.failed.is_none()
     }
 
     /// Whether a read is due.
     pub fn wants_read(&self) -> bool {
-        let ended = self.connecting || self.remote_finished || self.closing || self.failed.is_some();
-        self.readable && !self.paused && !ended
+        let is_read = matches!(self.arriving, Arriving::Read | Arriving::Discarded);
+        let ended = self.connecting || self.leaving == Leaving::Closing || self.failed.is_some();
+        self.readable && is_read && !ended
     }
 
     /// Reads once.
@@ -181,7 +199,7 @@ impl<S: Stream> Connection<S> {
             match self.stream.receive(buffer) {
                 Ok(0) => {
                     self.readable = false;
-                    self.remote_finished = true;
+                    self.arriving = Arriving::Finished;
                     return ReadOutcome::Finished;
                 }
                 Ok(length) => {
@@ -204,7 +222,7 @@ impl<S: Stream> Connection<S> {
 
     /// Writes what the kernel takes and keeps the rest; bytes after [`finish`](Self::finish) are dropped.
     pub fn send(&mut self, bytes: &[u8], now: Time) {
-        if self.finishing || self.closing || self.failed.is_some() {
+        if self.leaving != Leaving::Open || self.failed.is_some() {
             return;
         }
         if let Some(unsent) = &mut self.unsent {
@@ -276,12 +294,14 @@ impl<S: Stream> Connection<S> {
 
     /// Sends FIN once nothing is unsent.
     pub fn finish(&mut self) {
-        self.finishing = true;
+        if self.leaving == Leaving::Open {
+            self.leaving = Leaving::Finishing;
+        }
     }
 
     /// Closes once nothing is unsent.
     pub fn close(&mut self) {
-        self.closing = true;
+        self.leaving = Leaving::Closing;
     }
 
     /// Closes now, with RST; what is unsent is lost.
@@ -294,31 +314,58 @@ impl<S: Stream> Connection<S> {
         if self.failed.is_some() || self.unsent.is_some() || self.connecting {
             return self.failed.as_deref().copied();
         }
-        if self.closing {
-            return Some(CloseReason::Local);
-        }
-        if self.finishing && !self.local_finished && !self.remote_finished {
-            self.local_finished = true;
-            if let Err(error) = self.stream.finish() {
-                // After RST shutdown(2) says ENOTCONN, and SO_ERROR still says why.
-                self.check_error();
-                self.fail(reason_of("shutdown", &error));
+        match (self.leaving, self.arriving) {
+            (Leaving::Closing, _) => Some(CloseReason::Local),
+            // Where the remote side finished first, close(2) sends our FIN and shutdown(2) is saved.
+            (Leaving::Finishing | Leaving::Finished, Arriving::Finished) => Some(CloseReason::Fin),
+            (Leaving::Finishing, _) => {
+                self.send_fin();
+                self.failed.as_deref().copied()
             }
-        }
-        // Where the remote side finished first, close(2) sends our FIN and shutdown(2) is saved.
-        match self.finishing && self.remote_finished {
-            true => Some(CloseReason::Fin),
-            false => self.failed.as_deref().copied(),
+            (Leaving::Open | Leaving::Finished, _) => None,
         }
     }
 
+    fn send_fin(&mut self) {
+        self.leaving = Leaving::Finished;
+        if let Err(error) = self.stream.finish() {
+            // After RST shutdown(2) says ENOTCONN, and SO_ERROR still says why.
+            self.check_error();
+            self.fail(reason_of("shutdown", &error));
+        }
+    }
+
+    /// Whether the deadline for a byte to arrive runs.
+    fn awaits_bytes(&self) -> bool {
+        !self.connecting && matches!(self.arriving, Arriving::Read | Arriving::Discarded)
+    }
+
+    /// Leaves what arrives in the kernel; what is thrown away or has ended cannot wait.
     pub fn pause(&mut self) {
-        self.paused = true;
+        if self.arriving == Arriving::Read {
+            self.arriving = Arriving::Paused;
+        }
     }
 
     pub fn resume(&mut self, now: Time) {
-        self.paused = false;
+        if self.arriving == Arriving::Paused {
+            self.arriving = Arriving::Read;
+        }
         self.last_received = now;
+    }
+
+    /// Throws away what arrives from now on, for its end alone is waited for.
+    pub fn discard(&mut self, now: Time) {
+        if self.arriving == Arriving::Paused {
+            self.last_received = now;
+        }
+        if self.arriving != Arriving::Finished {
+            self.arriving = Arriving::Discarded;
+        }
+    }
+
+    pub fn is_discarding(&self) -> bool {
+        self.arriving == Arriving::Discarded
     }
 }
 

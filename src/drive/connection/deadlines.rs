@@ -34,11 +34,7 @@ impl<S: Stream> Connection<S> {
     pub fn due(&self, deadline: Deadline, limits: &Limits) -> Option<Time> {
         let (runs, since, limit) = match deadline {
             Deadline::Connect => (self.connecting, self.opened, limits.connect),
-            Deadline::Receive => (
-                !self.connecting && !self.paused && !self.remote_finished,
-                self.last_received,
-                limits.receive,
-            ),
+            Deadline::Receive => (self.awaits_bytes(), self.last_received, limits.receive),
             Deadline::Send => {
                 let last_sent = self.unsent.as_ref().map(|unsent| unsent.last_sent);
                 (!self.connecting && last_sent.is_some(), last_sent.unwrap_or_default(), limits.send)

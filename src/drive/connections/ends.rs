@@ -57,10 +57,7 @@ impl<S: Stream> Connections<S> {
         let now = self.now;
         for id in self.ids() {
             if let Some(connection) = self.get(id) {
-                connection.discarding = true;
-                if connection.paused {
-                    connection.resume(now);
-                }
+                connection.discard(now);
                 connection.finish();
                 self.enqueue(id);
             }

@@ -232,8 +232,9 @@ impl Scripted {
 
     fn pause(&mut self, io: &mut dyn Io, id: ConnectionId) {
         io.pause(id);
-        if let Some(kernel) = self.kernel(id) {
-            kernel.borrow_mut().paused = true;
+        // What is thrown away cannot wait.
+        if let Some(standing) = self.standing.get_mut(&id).filter(|standing| !standing.discarding) {
+            standing.kernel.borrow_mut().paused = true;
         }
     }
 

@@ -89,8 +89,8 @@ impl<S: Stream> Connections<S> {
             && connection.wants_read()
             && let Some(space) = buffer.get_mut(..size)
         {
+            let discarding = connection.is_discarding();
             let outcome = connection.read(space, now);
-            let discarding = connection.discarding;
             let tuple = verbose.then(|| connection.tuple());
             match outcome {
                 ReadOutcome::Bytes(length) if !discarding => {
