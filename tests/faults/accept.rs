@@ -99,6 +99,9 @@ fn a_stop_accepts_those_who_wait_and_nobody_who_comes_after_it() {
         let later = keep_connecting(listener.address);
         let accepted = listener.end().well().lines("accepted ").len();
         assert!(accepted >= waiting.len(), "{model}: {accepted} accepted");
-        assert!(accepted < 10 * waiting.len(), "{model}: {accepted} accepted, {} came later", later.len());
+        // Some come before it has heard the signal, on a busy machine very many. Were those who come after it accepted
+        // too, it would be all of them: they are faster.
+        let came = waiting.len() + later.len();
+        assert!(accepted < came || later.len() < 10, "{model}: {accepted} accepted of {came}");
     }
 }
