@@ -1,4 +1,4 @@
-//! LineSplitter out of a stream that keeps no boundaries, each in bounded pieces.
+//! Lines out of a stream that keeps no boundaries, each in bounded pieces.
 
 /// A line of so many bytes without an end is not waited for any longer: what there is of it is a piece.
 const LONGEST: usize = 64 * 1024;
