@@ -17,7 +17,7 @@ use std::process::{self, ExitCode};
 use clap::{Args, Parser};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
-use crate::drive::Ended;
+use crate::drive::{Ended, map_large_blocks};
 use crate::error::{Error, Result};
 use crate::lab::questions;
 use crate::report::{Event, Output, Reporter, Verbosity, say};
@@ -33,9 +33,11 @@ pub use values::{
     positive_size, rate, remote_port, size,
 };
 
-/// Answers a [question](scratch) of an instrument, and ends, where this process was started to.
-pub fn attend() {
+/// What each of the programs does first: it answers a [question](scratch) of an instrument, and ends, where it was
+/// started to; else it has malloc give back what a crowd of slow readers cost.
+pub fn start() {
     scratch::attend(questions::ALL);
+    map_large_blocks();
 }
 
 /// Reads the command line, the program's name first; or prints what was asked for, or what is wrong with it, and ends the program.

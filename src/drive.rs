@@ -24,5 +24,6 @@ pub use connections::Settings;
 pub use event_loop::{Ended, EventLoop};
 pub use fork_per_client::ForkPerClient;
 pub use gauge::Gauge;
+pub use memory::map_large_blocks;
 pub use sequential::Sequential;
 pub use thread_per_client::ThreadPerClient;

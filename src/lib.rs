@@ -1,5 +1,30 @@
 //! A lab for TCP connections: sockets opened exactly as told, and what the kernel says about them.
 //!
+//! ```
+//! use fourtuple::{SocketOptions, bind};
+//!
+//! // Opened exactly as told: no option is set that is not named.
+//! let options = SocketOptions { reuse_port: true, ..SocketOptions::default() };
+//! let one = bind("127.0.0.1:0".parse().unwrap(), &options)?;
+//! let other = bind(one.local(), &options)?;
+//! assert_eq!(one.local(), other.local());
+//! # Ok::<(), fourtuple::Error>(())
+//! ```
+//!
+//! # What to begin with
+//!
+//! - [`bind`], [`SocketOptions`], [`BoundSocket`]: open a socket exactly as told.
+//! - [`sockets`], [`connection`], [`Holder`], [`Watch`]: what the kernel says of them, and who has one.
+//! - [`why`]: why a call would fail, who is in the way, what helps.
+//! - [`EventLoop`], [`Service`], [`Io`]: who waits, and what to do with a connection.
+//! - [`Capture`], [`Segment`]: what passed on the wire.
+//! - [`attend`], [`ask`]: a question answered in a network of its own.
+//!
+//! A program that uses the crate is not changed by it: signals are caught only where an [`EventLoop`] is asked for them,
+//! and nothing is started but by a program that [attends](attend).
+//!
+//! # How it is built
+//!
 //! The crate is built in floors, and `use` only ever points down (`scripts/check-floors`):
 //!
 //! | floor | what it knows |
@@ -31,3 +56,15 @@ pub mod service;
 mod terminal;
 pub mod text;
 pub mod wire;
+
+pub use drive::{EventLoop, Settings};
+pub use error::{Error, Result};
+pub use kernel::holders::Holder;
+pub use kernel::inet_diag::{SocketRow, connection, sockets};
+pub use kernel::watch::Watch;
+pub use lab::why::{Answer, Goal, Question, Verdict, why};
+pub use net::{BoundSocket, FourTuple, SocketOptions, TcpState, bind};
+pub use sandbox::scratch::{ask, attend};
+pub use service::{ConnectionId, Io, Service, Signal};
+pub use wire::capture::Capture;
+pub use wire::segment::Segment;

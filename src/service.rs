@@ -129,7 +129,7 @@ pub trait Service {
     }
 
     /// The connection is ESTABLISHED.
-    fn opened(&mut self, io: &mut dyn Io, id: ConnectionId, tuple: FourTuple);
+    fn opened(&mut self, _io: &mut dyn Io, _id: ConnectionId, _tuple: FourTuple) {}
 
     /// Bytes arrived, in order; never none.
     fn received(&mut self, io: &mut dyn Io, id: ConnectionId, bytes: &[u8]);
@@ -161,10 +161,14 @@ pub trait Service {
     fn written(&mut self, _io: &mut dyn Io, _outcome: Result<()>) {}
 
     /// Somebody outside asks for something.
-    fn signal(&mut self, io: &mut dyn Io, signal: Signal);
+    fn signal(&mut self, io: &mut dyn Io, signal: Signal) {
+        if signal != Signal::Status {
+            io.stop();
+        }
+    }
 
     /// The connection is no more; the id is void.
-    fn closed(&mut self, io: &mut dyn Io, id: ConnectionId, account: Closed);
+    fn closed(&mut self, _io: &mut dyn Io, _id: ConnectionId, _account: Closed) {}
 
     /// The most bytes sent for one that was received: reads are so much shorter, so that what is unsent stays bounded.
     fn growth(&self) -> usize {

@@ -399,7 +399,8 @@ fn a_hostile_process_name_is_escaped_where_a_holder_is_named() {
     // The kernel cuts a name after 15 bytes.
     let name = directory.path().join(OsStr::from_bytes(b"a\x1b[3m\xff\r\nheld"));
     std::os::unix::fs::symlink(path("listener"), &name).unwrap();
-    let holder = Program::spawn(Command::new(&name).arg0("listener").args(["0", "127.0.0.1", "--reuse-port", "off"]));
+    let holder =
+        Program::spawn(Command::new(&name).arg0("listener").args(["0", "127.0.0.1", "--reuse-port", "off"]));
     let port = field(&holder.line("listening "), "local").rsplit(':').next().unwrap().to_owned();
     let end = Program::run("listener", &[&port, "127.0.0.1", "--reuse-port", "off"]).with_status(1);
     assert_harmless(&end);

@@ -16,7 +16,6 @@ use super::clock::{Clock, Time};
 use super::connections::{Settings, errno_of};
 use super::event_loop::Ended;
 use super::exhaustion::{Exhaustion, Refused};
-use super::memory::map_large_blocks;
 use super::signals::{Heard, Signals};
 use crate::error::{Error, Result};
 use crate::net::{FourTuple, accept_queue, local_address};
@@ -88,13 +87,12 @@ impl Front {
     ///
     /// `EMFILE` and `ENFILE` from `socketpair`.
     pub fn new(listener: Socket, reporter: Reporter, settings: Settings) -> Result<Self> {
-        map_large_blocks();
         let local = local_address(&listener)?;
         Ok(Self {
             listener: Some(listener),
             local,
             exhaustion: Exhaustion::default(),
-            signals: Signals::catch(&[Signal::Status])?,
+            signals: Signals::catch(&[Signal::Stop, Signal::Status])?,
             clock: Clock::start(),
             reporter,
             settings,

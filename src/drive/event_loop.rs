@@ -13,7 +13,6 @@ use socket2::Socket;
 use super::accept::Acceptor;
 use super::clock::Time;
 use super::connections::{Connections, Settings};
-use super::memory::map_large_blocks;
 use super::signals::{Heard, Signals};
 use crate::error::{Error, Result};
 use crate::report::{Event, Output, Reporter};
@@ -57,14 +56,38 @@ pub struct EventLoop {
 
 impl EventLoop {
     /// A loop without connections, which hears of SIGINT and SIGTERM from now on, and of what else is
-    /// `asked` of it.
+    /// `asked` of it; no other signal is caught.
+    ///
+    /// ```
+    /// use fourtuple::report::{Reporter, Verbosity};
+    /// use fourtuple::{ConnectionId, EventLoop, Io, Service, Settings, SocketOptions, bind};
+    ///
+    /// struct Echo;
+    ///
+    /// impl Service for Echo {
+    ///     fn start(&mut self, io: &mut dyn Io) -> fourtuple::Result<()> {
+    ///         io.stop(); // A server does not.
+    ///         Ok(())
+    ///     }
+    ///
+    ///     fn received(&mut self, io: &mut dyn Io, id: ConnectionId, bytes: &[u8]) {
+    ///         io.send(id, bytes);
+    ///     }
+    /// }
+    ///
+    /// let reporter = Reporter::to(None, Default::default(), Verbosity::Normal);
+    /// let mut event_loop = EventLoop::new(reporter, Settings::default(), &[])?;
+    /// let listening = bind("127.0.0.1:0".parse().unwrap(), &SocketOptions::default())?.listen(128)?;
+    /// event_loop.accept_from(listening)?;
+    /// event_loop.run(&mut Echo)?;
+    /// # Ok::<(), fourtuple::Error>(())
+    /// ```
     ///
     /// # Errors
     ///
     /// `EMFILE`, `ENFILE` and `ENOMEM` from `epoll_create`, `EMFILE` from `fcntl`; as for signals, `EMFILE` and
     /// `ENFILE` from `socketpair`, `ENOMEM` and `ENOSPC` from `epoll_ctl`.
     pub fn new(reporter: Reporter, settings: Settings, asked: &[Signal]) -> Result<Self> {
-        map_large_blocks();
         let poll = Poll::new().map_err(|error| Error::new("epoll_create", "", error))?;
         let copy = poll.registry().try_clone();
         let registry = copy.map_err(|error| Error::new("fcntl", "F_DUPFD_CLOEXEC of epoll", error))?;

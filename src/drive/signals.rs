@@ -38,7 +38,7 @@ pub enum Heard {
 }
 
 impl Signals {
-    /// Catches SIGINT and SIGTERM from now on, and what stands for each of `asked`.
+    /// Catches what stands for each of `asked` from now on, and nothing else.
     ///
     /// # Errors
     ///
@@ -50,8 +50,7 @@ impl Signals {
         let delivery = SignalDelivery::with_pipe::<[i32; 0], i32, _>(read, copy, SignalOnly, [])
             .map_err(failed("sigaction"))?;
         let signals = Self { delivery, came: Arc::default(), write, stopping: false };
-        let numbers = asked.iter().copied().flat_map(numbers_of);
-        signals.add(numbers_of(Signal::Stop).iter().chain(numbers))?;
+        signals.add(asked.iter().copied().flat_map(numbers_of))?;
         Ok(signals)
     }
 

@@ -112,6 +112,16 @@ impl fmt::Display for Timer {
 /// The kernel walks its table while sockets come and go, so a socket that changes state meanwhile
 /// may show twice or not at all. Before Linux 6.8 the table has no row for a socket in BOUND.
 ///
+/// ```
+/// # fn main() -> fourtuple::Result<()> {
+/// let listening = fourtuple::bind("127.0.0.1:0".parse().unwrap(), &Default::default())?;
+/// let local = listening.local();
+/// let _listening = listening.listen(1)?;
+/// assert!(fourtuple::sockets()?.iter().any(|row| row.local == local && row.state == fourtuple::TcpState::Listen));
+/// # Ok(())
+/// # }
+/// ```
+///
 /// # Errors
 ///
 /// `ENOENT` where the kernel has no `tcp_diag`; `EINTR` and `ENOBUFS` where the table changed or
@@ -150,6 +160,12 @@ fn sorted(mut rows: Vec<SocketRow>) -> Vec<SocketRow> {
 /// The connection with this four-tuple, in whatever state; the kernel looks it up in a few microseconds.
 ///
 /// Where there is none, the kernel gives the listener that a segment of it would reach, if there is one.
+///
+/// ```
+/// let nobody = fourtuple::FourTuple { local: ([127, 0, 0, 1], 1).into(), remote: ([127, 0, 0, 1], 2).into() };
+/// assert!(fourtuple::connection(nobody)?.is_none());
+/// # Ok::<(), fourtuple::Error>(())
+/// ```
 ///
 /// # Errors
 ///

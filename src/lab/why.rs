@@ -34,6 +34,16 @@ use crate::kernel::settings::Settings;
 
 /// Answers the question from this network namespace and as this user; what helps is what the rules say.
 ///
+/// ```
+/// use fourtuple::{Goal, Question, SocketOptions, Verdict, bind, why};
+///
+/// let holder = bind("127.0.0.1:0".parse().unwrap(), &SocketOptions::default())?;
+/// let question = Question { goal: Goal::Listen(holder.local()), options: SocketOptions::default() };
+/// let answer = why(&question)?;
+/// assert!(matches!(answer.verdict, Verdict::Fails { call: "bind", .. }));
+/// # Ok::<(), fourtuple::Error>(())
+/// ```
+///
 /// # Errors
 ///
 /// As [`sockets`](crate::kernel::inet_diag::sockets); what `socket` and `setsockopt` answer, such as `EMFILE`.

@@ -7,6 +7,7 @@ use std::ffi::OsStr;
 use std::io::{self, ErrorKind, Read, Write, stdin, stdout};
 use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, Stdio, exit};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -14,6 +15,9 @@ use serde::{Deserialize, Serialize};
 use crate::error::{Error, Result};
 use crate::report::say;
 use crate::sandbox::namespace::{self, Sysctl};
+
+/// Whether this program answers where it is started to: another one would begin its own work once more.
+static ATTENDS: AtomicBool = AtomicBool::new(false);
 
 /// The first argument of a process that answers.
 const MARK: &str = "--scratch";
@@ -41,8 +45,13 @@ pub trait Question: Serialize + DeserializeOwned {
 /// # Errors
 ///
 /// What the system answers where it refuses namespaces, with what stands in the way and which command allows it;
-/// and what the question's own answering fails with. A failure there is told as it is here.
+/// and what the question's own answering fails with. A failure there is told as it is here. A program that has not called
+/// [`attend`] asks nothing.
 pub fn ask<Q: Question>(question: &Q, sysctls: &[Sysctl]) -> Result<Q::Answer> {
+    if !ATTENDS.load(Ordering::Relaxed) {
+        let reason = io::Error::other("this program does not answer questions");
+        return Err(Error::new("scratch", Q::NAME, reason).hint("call `attend` first in its main function"));
+    }
     let failed = |call| move |error| Error::new(call, PROGRAM, error);
     let request =
         serde_json::to_vec(&Request { sysctls, question }).map_err(|error| malformed::<Q>(&error))?;
@@ -78,6 +87,7 @@ fn exchange(child: &mut Child, request: &[u8]) -> io::Result<Vec<u8>> {
 ///
 /// A program calls it before it starts a thread: a process with threads may enter no user namespace.
 pub fn attend(known: &[Known]) {
+    ATTENDS.store(true, Ordering::Relaxed);
     let mut arguments = std::env::args_os().skip(1);
     if arguments.next().as_deref() != Some(OsStr::new(MARK)) {
         return;

@@ -53,7 +53,7 @@ enum Command {
 }
 
 fn main() -> ExitCode {
-    cli::attend();
+    cli::start();
     match programs::called() {
         Some((program, arguments)) => (program.main)(&arguments),
         None => bench(&std::env::args_os().collect::<Vec<_>>()),

@@ -134,7 +134,14 @@ impl Run<'_> {
         let mut outcome = Outcome::new(self.common.server_pid, self.common.plot.as_deref())?;
         let mut ended = Ended::Stopped;
         let loops = services.into_iter().map(|service| {
-            Ok((EventLoop::new(self.reporter.silent(), self.common.settings(&self.options), &[])?, service))
+            Ok((
+                EventLoop::new(
+                    self.reporter.silent(),
+                    self.common.settings(&self.options),
+                    &[fourtuple::service::Signal::Stop],
+                )?,
+                service,
+            ))
         });
         let loops: Vec<(EventLoop, S)> = loops.collect::<Result<_>>()?;
         thread::scope(|scope| -> Result<()> {

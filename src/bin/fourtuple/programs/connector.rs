@@ -116,7 +116,8 @@ fn run(args: &Args, reporter: &Reporter) -> Result<ExitCode> {
         count: args.count,
         receive_timeout: args.receive_timeout.0,
     });
-    let ended = EventLoop::new(reporter.clone(), settings, &[Signal::Status])?.run(&mut heartbeat);
+    let ended =
+        EventLoop::new(reporter.clone(), settings, &[Signal::Stop, Signal::Status])?.run(&mut heartbeat);
     if let Some(summary) = heartbeat.summary() {
         reporter.report(&summary);
     }

@@ -106,7 +106,8 @@ fn run(args: &Args, reporter: &Reporter) -> Result<ExitCode> {
         max_connections: args.max_connections,
         ..Settings::default()
     };
-    let mut event_loop = EventLoop::new(reporter.clone(), settings, &[Signal::Status, Signal::Goodbye])?;
+    let mut event_loop =
+        EventLoop::new(reporter.clone(), settings, &[Signal::Stop, Signal::Status, Signal::Goodbye])?;
     let local = SocketAddr::new(args.ip, args.port);
     cli::accept_on(&mut event_loop, local, &options, args.backlog, reporter)?;
     let mut relay =

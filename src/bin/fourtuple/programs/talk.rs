@@ -74,7 +74,7 @@ fn run(
     conversation: Output,
 ) -> Result<ExitCode> {
     let mut event_loop =
-        EventLoop::new(reporter.clone(), settings(args), &[Signal::Goodbye, Signal::Status])?;
+        EventLoop::new(reporter.clone(), settings(args), &[Signal::Stop, Signal::Goodbye, Signal::Status])?;
     let (remotes, listening) = match place {
         Place::Call { host, port } => (cli::addresses_of(host, *port)?, None),
         Place::Listen(local) => (Vec::new(), Some(listen(args, *local, &mut event_loop, reporter)?)),
@@ -98,7 +98,7 @@ fn run(
 fn test(args: &Args, host: &str, port: u16, reporter: &Reporter) -> Result<ExitCode> {
     let remotes = cli::addresses_of(host, port)?;
     let mut script = Script::new(remotes, args.expect.clone(), args.reply_timeout);
-    let ended = EventLoop::new(reporter.clone(), settings(args), &[])?.run(&mut script);
+    let ended = EventLoop::new(reporter.clone(), settings(args), &[Signal::Stop])?.run(&mut script);
     let remote = script.remote();
     status(ended.and_then(|ended| script.outcome().map(|()| ended)), remote)
 }

@@ -60,7 +60,7 @@ pub fn run() -> Result<ExitCode> {
         ..Settings::default()
     };
     let silent = Reporter::stdout(Format::Json, Verbosity::Nothing);
-    let event_loop = EventLoop::new(silent, settings, &[])?;
+    let event_loop = EventLoop::new(silent, settings, &[fourtuple::service::Signal::Stop])?;
     let holding = Arc::new(Holding::default());
     let mut hold = Hold::new(plan, Arc::clone(&holding));
     thread::scope(|scope| {

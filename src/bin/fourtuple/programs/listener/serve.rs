@@ -42,7 +42,7 @@ fn serve_by_loops<R: Reply + Sync>(args: &Args, reporter: &Reporter, reply: &R) 
     let mut loops = Vec::new();
     for worker in 0..args.workers {
         // One answers for all.
-        let asked: &[_] = if worker == 0 { &[Asked::Status] } else { &[] };
+        let asked: &[_] = if worker == 0 { &[Asked::Stop, Asked::Status] } else { &[Asked::Stop] };
         let mut event_loop = EventLoop::new(reporter.clone(), settings.clone(), asked)?;
         // The first may have been given a port.
         local = event_loop.accept_from(listen(args, local)?)?;
