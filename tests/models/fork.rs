@@ -192,12 +192,15 @@ fn listening(port: u16) -> String {
 fn a_child_does_not_hold_the_listening_socket_nor_the_parent_those_of_its_clients() {
     let listener = start(&[]);
     let (streams, pids) = served(&listener, 3);
-    let (parent, listening) = (sockets(listener.pid().cast_signed()), listening(listener.address.port()));
-    assert!(parent.contains(&listening));
+    let (parent, listening) = (listener.pid().cast_signed(), listening(listener.address.port()));
+    assert!(sockets(parent).contains(&listening));
     for &pid in &pids {
-        let own: Vec<String> = sockets(pid).difference(&parent).cloned().collect();
-        assert_eq!(own.len(), 1, "{own:?}");
-        assert!(!sockets(pid).contains(&listening));
+        // Either closes its copies soon after the fork; the child answers meanwhile.
+        until("each has its own sockets alone", || {
+            let own = sockets(pid);
+            let is_apart = own.difference(&sockets(parent)).count() == 1 && !own.contains(&listening);
+            is_apart.then_some(())
+        });
     }
     drop(streams);
 }
