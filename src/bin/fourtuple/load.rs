@@ -15,18 +15,14 @@ use fourtuple::cli::{self, OutputArgs};
 use fourtuple::error::Result;
 use fourtuple::report::Reporter;
 
+use outcome::STATUS;
+
 const EXAMPLES: &str = "\
 Examples:
   fourtuple load rr 127.0.0.1:3000 --size 64B --server-pid $(pidof listener)
   fourtuple load rr 127.0.0.1:3000 --rate 20k/s --plot latency.svg
   fourtuple load bulk 127.0.0.1:3000 --verify
   fourtuple load hold --count 20k --remote 127.0.0.1:3000-3001 --verify";
-
-/// What all modes end with.
-const STATUS: &str = "\
-SIGINT or SIGTERM ends the run early, and it is told as it is; again: at once.
-Exit status: 0 every connection did its part; 1 one of them did not, or the run
-could not begin; 2 wrong usage; 130 or 143 after a second SIGINT or SIGTERM.";
 
 /// Make work for an echo server, and measure how it does it
 #[derive(Args)]

@@ -4,6 +4,7 @@ mod diff;
 mod explain;
 mod fold;
 mod table;
+mod wrap;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -92,9 +93,6 @@ pub struct MatrixArgs {
 const STATES: [State; 4] = [State::Bound, State::Listen, State::Established, State::TimeWait];
 const PAIRS: [Pair; 4] = [Pair::Same, Pair::WildcardSpecific, Pair::SpecificWildcard, Pair::Wildcards];
 
-/// How wide a text is at most.
-const WIDTH: usize = 80;
-
 /// Measures what was asked for, and prints it.
 pub fn run(args: &MatrixArgs) -> Result<ExitCode> {
     if let Some(cell) = args.explain {
@@ -135,20 +133,4 @@ fn plain(matrix: &Matrix) -> String {
         text += &(line.finish() + "\n");
     }
     text
-}
-
-/// The words in lines no wider than that.
-fn wrapped(words: &str, width: usize) -> Vec<String> {
-    let mut lines = vec![String::new()];
-    for word in words.split(' ') {
-        match lines.last_mut() {
-            Some(line) if line.is_empty() => line.push_str(word),
-            Some(line) if line.len() + 1 + word.len() <= width => {
-                line.push(' ');
-                line.push_str(word);
-            }
-            _ => lines.push(word.to_owned()),
-        }
-    }
-    lines
 }

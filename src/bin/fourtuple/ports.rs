@@ -1,5 +1,6 @@
 //! `fourtuple ports`: how many connections this host can have open at once.
 
+mod layout;
 mod measure;
 mod now;
 mod plan;
@@ -8,10 +9,6 @@ use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
 use fourtuple::error::Result;
-use fourtuple::lab::ports::PortRange;
-use fourtuple::text::{Format, Line};
-
-use crate::columns;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -55,31 +52,4 @@ pub fn run(args: &PortsArgs) -> Result<ExitCode> {
         Command::Measure(args) => measure::run(args),
         Command::Now(args) => now::run(args),
     }
-}
-
-/// The line of the range, begun.
-fn range_line(format: Format, range: &PortRange) -> Line {
-    let mut line = Line::new(format, "range");
-    line.field("ports", range)
-        .number("count", range.ports().count() as u64)
-        .number("reserved", range.reserved() as u64);
-    line
-}
-
-/// A table under its column names; none where it would be empty.
-fn table<const COLUMNS: usize>(header: [&str; COLUMNS], rows: Vec<[String; COLUMNS]>) -> String {
-    if rows.is_empty() {
-        return String::new();
-    }
-    let header = header.map(str::to_owned);
-    // The longest method goes over two lines before any column is cut.
-    let break_cells =
-        |line: [String; COLUMNS]| line.map(|cell| cell.replace("ADDRESS_NO_PORT", "ADDRESS_\nNO_PORT"));
-    columns::shown([header].into_iter().chain(rows).collect(), break_cells)
-}
-
-/// Blocks of lines with a blank line between them; those that are empty are left out.
-fn blocks(blocks: &[String]) -> String {
-    let blocks: Vec<&str> = blocks.iter().map(String::as_str).filter(|block| !block.is_empty()).collect();
-    blocks.join("\n")
 }

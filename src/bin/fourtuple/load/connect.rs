@@ -10,7 +10,7 @@ use fourtuple::net::SocketOptions;
 use fourtuple::report::{Load, Reporter};
 use fourtuple::service::load::{Connects, Course, LoadPlan, SourcePorts};
 
-use super::STATUS;
+use super::outcome::STATUS;
 use super::run::{Common, LINES, Run};
 
 const EXAMPLES: &str = "\

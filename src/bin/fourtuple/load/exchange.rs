@@ -11,7 +11,7 @@ use fourtuple::net::SocketOptions;
 use fourtuple::report::{Load, Reporter};
 use fourtuple::service::load::{Course, Exchange, LoadPlan, Rate};
 
-use super::STATUS;
+use super::outcome::STATUS;
 use super::run::{Common, LINES, Run};
 
 const RR_EXAMPLES: &str = "\

@@ -13,6 +13,12 @@ use fourtuple::service::load::Tally;
 
 use super::plot::Plot;
 
+/// What all modes end with.
+pub const STATUS: &str = "\
+SIGINT or SIGTERM ends the run early, and it is told as it is; again: at once.
+Exit status: 0 every connection did its part; 1 one of them did not, or the run
+could not begin; 2 wrong usage; 130 or 143 after a second SIGINT or SIGTERM.";
+
 /// The account of a run.
 pub struct Outcome {
     /// What its threads brought together.

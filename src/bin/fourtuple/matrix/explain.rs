@@ -9,7 +9,7 @@ use fourtuple::sandbox::namespace::Sysctl;
 use fourtuple::text::Format;
 use serde_json::json;
 
-use super::{WIDTH, wrapped};
+use super::wrap::{WIDTH, wrapped};
 
 /// Measures the cell and explains it.
 pub fn run(cell: Cell, sysctls: &[Sysctl], format: Format) -> Result<ExitCode> {

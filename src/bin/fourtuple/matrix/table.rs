@@ -7,7 +7,7 @@ use fourtuple::lab::matrix::{Failing, Matrix, Missing, Options, Outcome, Pair, R
 use fourtuple::report::coloured;
 
 use super::fold::{Fold, fold};
-use super::{WIDTH, wrapped};
+use super::wrap::{WIDTH, wrapped};
 
 /// The widths of the columns: where a grid holds, the first one's options, each of the second one's.
 const PLACE: usize = 26;

@@ -7,20 +7,16 @@ mod sockets;
 mod tests;
 mod values;
 
-use std::ops::Range;
-
 use super::steps::Step;
-use super::words::{self, Mistake, Word};
+use super::words::{self, Checked, Mistake, Word};
 use cursor::Cursor;
-use sockets::Sockets;
-
-type Parsed<T> = Result<T, Mistake>;
+use sockets::{Sockets, socket_name};
 
 /// Reads `text`, and checks that each step is about a socket that is open by then.
 ///
 /// A step without a name is about the socket that was named last, or, before any was named, about the one
 /// socket without a name.
-pub fn parse(text: &str) -> Parsed<Vec<Step>> {
+pub fn parse(text: &str) -> Checked<Vec<Step>> {
     let words = words::steps(text)?;
     if words.is_empty() {
         return Err(Mistake::new(text.len()..text.len(), "expected a step, such as `socket`"));
@@ -34,7 +30,7 @@ pub fn parse(text: &str) -> Parsed<Vec<Step>> {
         .collect()
 }
 
-fn step(mut words: Cursor, sockets: &mut Sockets) -> Parsed<Step> {
+fn step(mut words: Cursor, sockets: &mut Sockets) -> Checked<Step> {
     let (mut word, mut at) = words.plain("a call")?;
     let prefix = word.split_once(':').map(|(name, rest)| (name.to_owned(), rest.to_owned()));
     let named = prefix.is_some();
@@ -53,13 +49,4 @@ fn step(mut words: Cursor, sockets: &mut Sockets) -> Parsed<Step> {
     sockets.account(&call, at)?;
     sockets.account_for_argument(&call, words.last())?;
     Ok(Step { socket, call })
-}
-
-fn socket_name(name: &str, at: Range<usize>) -> Parsed<String> {
-    let mut characters = name.chars();
-    let begins = characters.next().is_some_and(|first| first.is_ascii_alphabetic());
-    if begins && characters.all(|next| next.is_ascii_alphanumeric() || matches!(next, '-' | '_')) {
-        return Ok(name.to_owned());
-    }
-    Err(Mistake::new(at, "not a name; expected a letter, then letters, digits, `-` and `_`"))
 }

@@ -4,6 +4,7 @@
 //! could interrupt it instead, but then the call would answer EINTR, which the steps have not asked for.
 
 mod calls;
+mod news;
 mod transcript;
 mod watch;
 
@@ -23,17 +24,9 @@ use signal_hook::iterator::Signals;
 use super::stage::Stage;
 use super::steps::{Call, Step};
 use calls::Calls;
+use news::{News, Tell};
 use transcript::Transcript;
 use watch::Watch;
-
-/// What the watching thread hears.
-enum News {
-    /// The step of this index begins.
-    Began(usize),
-    /// The thread of the calls has come to its end.
-    Ended,
-    Signal(i32),
-}
 
 /// Performs `steps`; no call may block longer than `patience`.
 pub fn perform(steps: Vec<Step>, patience: Duration, reporter: &Reporter) -> Result<ExitCode> {
@@ -72,13 +65,4 @@ fn watch_signals(tell: Sender<News>) -> Result<()> {
     };
     thread::Builder::new().name("signals".to_owned()).spawn(watch).map_err(failed)?;
     Ok(())
-}
-
-/// Says that its thread has ended, however it did.
-struct Tell(Sender<News>);
-
-impl Drop for Tell {
-    fn drop(&mut self) {
-        let _ = self.0.send(News::Ended);
-    }
 }

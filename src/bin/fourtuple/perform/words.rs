@@ -23,6 +23,9 @@ impl Mistake {
     }
 }
 
+/// What was read, or the mistake in it.
+pub type Checked<T> = Result<T, Mistake>;
+
 /// A word or a quoted text, and its place.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Word {

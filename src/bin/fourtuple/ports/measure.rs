@@ -8,8 +8,8 @@ use fourtuple::error::Result;
 use fourtuple::lab::ports::{Compared, Measure};
 use fourtuple::text::{Format, Line};
 
+use super::layout::{blocks, table};
 use super::plan::between;
-use super::{blocks, table};
 
 const AFTER_LONG_HELP: &str = "\
 Columns:

@@ -10,7 +10,7 @@ use fourtuple::lab::ports::{PortRange, Usage, usage};
 use fourtuple::net::TcpState;
 use fourtuple::text::{Format, Line};
 
-use super::{blocks, range_line, table};
+use super::layout::{blocks, range_line, table};
 
 const AFTER_LONG_HELP: &str = "\
 Columns:

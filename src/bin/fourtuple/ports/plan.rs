@@ -14,8 +14,8 @@ use fourtuple::net::SocketOptions;
 use fourtuple::text::{Format, Line, Short};
 use nix::sys::resource::{Resource, getrlimit};
 
+use super::layout::{blocks, range_line, table};
 use super::now::states;
-use super::{blocks, range_line, table};
 
 const AFTER_LONG_HELP: &str = "\
 Columns:

@@ -1,147 +1,19 @@
 //! `listener`: an echo server that opens its socket exactly as told.
 
+mod args;
 mod serve;
 
 use std::ffi::OsString;
-use std::net::IpAddr;
 use std::process::ExitCode;
-use std::time::Duration;
 
+use clap::CommandFactory;
 use clap::error::ErrorKind;
-use clap::{CommandFactory, Parser, ValueEnum};
-use fourtuple::cli::{self, Limit, OutputArgs, SocketArgs};
+use fourtuple::cli;
 use fourtuple::error::Result;
 use fourtuple::report::{Event, Reporter};
 use fourtuple::service::{Ack, Echo, Prefix};
 
-/// TCP echo server that opens its socket exactly as told
-///
-/// Sends back every byte it receives (RFC 862) or answers in another way (--reply), serves any number of
-/// connections on one event loop or in another way (--model), and prints a line for each that opens or ends.
-#[derive(Parser)]
-#[command(name = "listener", version, after_help = EXAMPLES, after_long_help = LONG_EXAMPLES)]
-struct Args {
-    /// Port to listen on; 0 lets the kernel pick
-    #[arg(default_value = "3000", value_parser = cli::port)]
-    port: u16,
-    /// Address to bind; 0.0.0.0 and :: are wildcards
-    #[arg(default_value = "0.0.0.0", value_parser = cli::local_ip)]
-    ip: IpAddr,
-    /// Length of the accept queue, listen(2)
-    #[arg(
-        long,
-        hide_short_help = true,
-        default_value_t = 4096,
-        value_parser = clap::value_parser!(i32).range(0..),
-        value_name = "N"
-    )]
-    backlog: i32,
-    /// Most connections open at once; one more is closed [default: no limit]
-    #[arg(long, value_parser = cli::positive, value_name = "N")]
-    max_connections: Option<usize>,
-    /// Wait by event-loop, sequential, thread, or fork
-    ///
-    /// event-loop: one loop for all; sequential: one client after the other, the next waits in the accept queue;
-    /// thread: a thread for each; fork: a process for each
-    #[arg(long, value_enum, default_value_t, hide_possible_values = true, value_name = "MODEL")]
-    model: Model,
-    /// Threads, each with its own loop and listening socket
-    #[arg(long, hide_short_help = true, default_value_t = 1, value_parser = cli::positive, value_name = "N")]
-    workers: usize,
-    /// The same bytes, or `Ack!` for each line
-    #[arg(long, value_enum, default_value_t, value_name = "echo|ack", hide_possible_values = true)]
-    reply: Answer,
-    /// Echo, with TEXT in front of each line
-    #[arg(long, value_parser = prefix, value_name = "TEXT")]
-    reply_prefix: Option<String>,
-    /// Longest time without a byte, or none; SO_RCVTIMEO too
-    #[arg(long, default_value = "5m", value_parser = cli::limit, value_name = "DURATION")]
-    receive_timeout: Limit,
-    /// Wait without sleeping for so long after each event
-    ///
-    /// Saves a client the time that it takes to wake this program, on an idle machine most of a round trip; costs a
-    /// whole processor for each worker while clients are that busy. Only sensible with a processor to spare.
-    #[arg(long, hide_short_help = true, default_value = "0s", value_parser = cli::duration, value_name = "DURATION")]
-    spin: Duration,
-    /// Time for connections to end after SIGINT or SIGTERM
-    #[arg(long, default_value = "5s", value_parser = cli::duration, value_name = "DURATION")]
-    drain: Duration,
-    #[command(flatten)]
-    socket: SocketArgs,
-    #[command(flatten)]
-    output: OutputArgs,
-}
-
-/// How to wait for many clients.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
-enum Model {
-    /// One loop for all of them
-    #[default]
-    EventLoop,
-    /// One after the other; the next waits in the accept queue
-    Sequential,
-    /// A thread for each
-    Thread,
-    /// A process for each
-    Fork,
-}
-
-impl Model {
-    /// Its name on the command line.
-    fn name(self) -> &'static str {
-        match self {
-            Self::EventLoop => "event-loop",
-            Self::Sequential => "sequential",
-            Self::Thread => "thread",
-            Self::Fork => "fork",
-        }
-    }
-}
-
-/// What a client is answered.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
-enum Answer {
-    /// The same bytes.
-    #[default]
-    Echo,
-    /// For each line, `Ack!` and a newline.
-    Ack,
-}
-
-/// The longest text before a line, in bytes: a read is shorter by so much, lest its answer be too long to keep.
-const LONGEST_PREFIX: usize = 1024;
-
-fn prefix(text: &str) -> cli::Parsed<String> {
-    match text.len() {
-        0..=LONGEST_PREFIX => Ok(text.to_owned()),
-        length => Err(format!("{length} bytes, and {LONGEST_PREFIX} is the most")),
-    }
-}
-
-const EXAMPLES: &str = "\
-All options, signals and exit status: listener --help
-
-Examples:
-  listener                     echo on 0.0.0.0:3000
-  listener 4545 127.0.0.1      on one address
-  listener 4545 ::1            on IPv6
-  listener 3737 --model fork   a process for each client";
-
-const LONG_EXAMPLES: &str = "\
-Examples:
-  listener                     echo on 0.0.0.0:3000
-  listener 4545 127.0.0.1      on one address
-  listener 4545 ::1            on IPv6
-  listener 0 --reuse-port off  on any free port, shared with nobody
-  listener 3737 --model fork --reply ack --max-connections 3
-                               a process for each client, three at most; each answers line by line
-
-Signals:
-  SIGINT, SIGTERM  stop accepting, echo what was read, send FIN, end within --drain; again: end at once
-  SIGUSR2          print the number of open connections
-
-Exit status: 0 done, 1 the kernel said no, 2 wrong usage; 130 or 143 after a second SIGINT or SIGTERM.
-There is no authentication and no encryption: on 0.0.0.0 everybody who reaches this host is served.";
+use args::{Answer, Args, Model};
 
 /// Runs it with this command line.
 pub fn main(arguments: &[OsString]) -> ExitCode {
@@ -150,30 +22,6 @@ pub fn main(arguments: &[OsString]) -> ExitCode {
         Args::command().error(ErrorKind::ArgumentConflict, words).exit();
     }
     cli::run("listener", &args.output, |reporter| run(&args, reporter))
-}
-
-impl Args {
-    /// What does not go together.
-    fn conflict(&self) -> Option<&'static str> {
-        if self.model == Model::EventLoop && self.workers > 1 && !self.socket.reuse_port.is_on() {
-            return Some(
-                "--workers beyond 1 needs --reuse-port on: each worker has a listening socket of its own",
-            );
-        }
-        if self.workers > 1 && self.model != Model::EventLoop {
-            return Some("--workers goes with --model event-loop: the others accept in one place");
-        }
-        if !self.spin.is_zero() && self.model != Model::EventLoop {
-            return Some("--spin goes with --model event-loop: the others wait in blocking calls");
-        }
-        if self.max_connections.is_some() && self.model == Model::Sequential {
-            return Some("--max-connections does not go with --model sequential, which serves one at a time");
-        }
-        if self.reply == Answer::Ack && self.reply_prefix.is_some() {
-            return Some("--reply-prefix goes with --reply echo: ack answers each line with `Ack!` alone");
-        }
-        None
-    }
 }
 
 fn run(args: &Args, reporter: &Reporter) -> Result<ExitCode> {

@@ -9,7 +9,7 @@ use fourtuple::kernel::watch::{Transition, Watch};
 use fourtuple::report::Output;
 use fourtuple::text::{Format, Line};
 
-use super::SocketsArgs;
+use super::args::SocketsArgs;
 
 /// Between two samples.
 const EVERY: Duration = Duration::from_millis(5);

@@ -15,8 +15,8 @@ use fourtuple::service::load::{HoldPlan, Spread};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
+use super::args::{Close, HoldArgs};
 use super::share::{Order, Progress};
-use super::{Close, HoldArgs};
 
 /// How long the holders have to end: on a busy machine a million connections take more than a minute.
 const PATIENCE: Duration = Duration::from_secs(300);

@@ -7,12 +7,12 @@ use fourtuple::net::{NamedOption, OptionValue, Takes, TcpState};
 use nix::sys::socket::MsgFlags;
 
 use super::cursor::Cursor;
+use super::sockets::socket_name;
 use super::values::{
     self, direction, duration, family, flags, on_or_off, ports, received_size, segment_flags, size, user,
 };
-use super::{Parsed, socket_name};
 use crate::perform::steps::{Address, Call, Family, MESSAGE_FLAGS, POLL_FLAGS, Payload};
-use crate::perform::words::Mistake;
+use crate::perform::words::{Checked, Mistake};
 
 const CALLS: [&str; 20] = [
     "socket",
@@ -38,7 +38,7 @@ const CALLS: [&str; 20] = [
 ];
 
 /// The call that `word`, which stands at `at`, and the words behind it are.
-pub fn call(word: &str, at: Range<usize>, words: &mut Cursor) -> Parsed<Call> {
+pub fn call(word: &str, at: Range<usize>, words: &mut Cursor) -> Checked<Call> {
     Ok(match word {
         "socket" if words.is_at_end() => Call::Socket(Family::Inet),
         "socket" => Call::Socket(words.read("inet or inet6", family)?),
@@ -68,7 +68,7 @@ pub fn call(word: &str, at: Range<usize>, words: &mut Cursor) -> Parsed<Call> {
     })
 }
 
-fn option(words: &mut Cursor) -> Parsed<(&'static NamedOption, Range<usize>)> {
+fn option(words: &mut Cursor) -> Checked<(&'static NamedOption, Range<usize>)> {
     let (name, at) = words.plain("a socket option, such as SO_REUSEADDR")?;
     let found = NamedOption::find(&name);
     let all = || NamedOption::ALL.iter().map(|option| option.name).collect::<Vec<_>>().join(", ");
@@ -78,7 +78,7 @@ fn option(words: &mut Cursor) -> Parsed<(&'static NamedOption, Range<usize>)> {
     Ok((option, at))
 }
 
-fn set_option(words: &mut Cursor) -> Parsed<Call> {
+fn set_option(words: &mut Cursor) -> Checked<Call> {
     let (option, at) = option(words)?;
     let number = |word: &str| word.parse::<i32>().ok();
     let value = match option.takes {
@@ -104,18 +104,18 @@ fn set_option(words: &mut Cursor) -> Parsed<Call> {
 
 const DURATION: &str = "a duration with its unit, such as 100ms";
 
-fn address(words: &mut Cursor) -> Parsed<Address> {
+fn address(words: &mut Cursor) -> Checked<Address> {
     let expected = "an address and a port, such as 127.0.0.1:3001 or [::1]:3001, or @NAME for that socket's";
     words.read(expected, values::address)
 }
 
-fn accepted_name(words: &mut Cursor) -> Parsed<String> {
+fn accepted_name(words: &mut Cursor) -> Checked<String> {
     words.read("`as` and a name for the new socket", |word| (word == "as").then_some(()))?;
     let (name, at) = words.plain("a name for the new socket")?;
     socket_name(&name, at)
 }
 
-fn payload(words: &mut Cursor) -> Parsed<Payload> {
+fn payload(words: &mut Cursor) -> Checked<Payload> {
     let expected = "a text in double quotes, or a size with its unit, such as 64KiB";
     match words.quoted() {
         Some(text) => Ok(Payload::Text(text)),
@@ -123,7 +123,7 @@ fn payload(words: &mut Cursor) -> Parsed<Payload> {
     }
 }
 
-fn message_flags(words: &mut Cursor) -> Parsed<MsgFlags> {
+fn message_flags(words: &mut Cursor) -> Checked<MsgFlags> {
     if words.is_at_end() {
         return Ok(MsgFlags::empty());
     }
@@ -131,7 +131,7 @@ fn message_flags(words: &mut Cursor) -> Parsed<MsgFlags> {
     words.read(&format!("one of {names}, or several with | between them"), |word| flags(&MESSAGE_FLAGS, word))
 }
 
-fn poll(words: &mut Cursor) -> Parsed<Call> {
+fn poll(words: &mut Cursor) -> Checked<Call> {
     let events = words.optional(|word| flags(&POLL_FLAGS, word));
     if words.is_at_end() {
         return Ok(Call::Poll(events, Duration::ZERO));
@@ -141,11 +141,11 @@ fn poll(words: &mut Cursor) -> Parsed<Call> {
     Ok(Call::Poll(events, time))
 }
 
-fn segments(words: &mut Cursor) -> Parsed<()> {
+fn segments(words: &mut Cursor) -> Checked<()> {
     words.read("`segments`", |word| (word == "segments").then_some(()))
 }
 
-fn hide(words: &mut Cursor) -> Parsed<Call> {
+fn hide(words: &mut Cursor) -> Checked<Call> {
     segments(words)?;
     if words.is_at_end() {
         return Ok(Call::Hide(None));
@@ -154,7 +154,7 @@ fn hide(words: &mut Cursor) -> Parsed<Call> {
     Ok(Call::Hide(Some(flags)))
 }
 
-fn state(words: &mut Cursor) -> Parsed<TcpState> {
+fn state(words: &mut Cursor) -> Checked<TcpState> {
     let linux = [TcpState::NewSynReceived, TcpState::BoundInactive];
     let states = TcpState::ALL.iter().filter(|state| !linux.contains(state));
     let names: Vec<&str> = states.map(|state| state.name()).collect();
@@ -162,7 +162,7 @@ fn state(words: &mut Cursor) -> Parsed<TcpState> {
     words.read(&expected, |word| word.parse().ok().filter(|state| !linux.contains(state)))
 }
 
-fn pause(words: &mut Cursor) -> Parsed<Call> {
+fn pause(words: &mut Cursor) -> Checked<Call> {
     if words.is_at_end() {
         return Ok(Call::Pause(None));
     }

@@ -3,8 +3,7 @@
 use std::ops::Range;
 use std::slice::Iter;
 
-use super::Parsed;
-use crate::perform::words::{Kind, Mistake, Word};
+use crate::perform::words::{Checked, Kind, Mistake, Word};
 
 /// The words that are still to be read.
 pub struct Cursor<'a> {
@@ -28,7 +27,7 @@ impl<'a> Cursor<'a> {
     }
 
     /// The next word, or a mistake that says `expected` was.
-    pub fn plain(&mut self, expected: &str) -> Parsed<(String, Range<usize>)> {
+    pub fn plain(&mut self, expected: &str) -> Checked<(String, Range<usize>)> {
         match self.next() {
             Some(Word { at, kind: Kind::Plain(word) }) => Ok((word, at)),
             Some(Word { at, .. }) => Err(Mistake::new(at, format!("expected {expected}, not a text"))),
@@ -37,7 +36,7 @@ impl<'a> Cursor<'a> {
     }
 
     /// The next word as `read` reads it, or a mistake at that word.
-    pub fn read<T>(&mut self, expected: &str, read: impl FnOnce(&str) -> Option<T>) -> Parsed<T> {
+    pub fn read<T>(&mut self, expected: &str, read: impl FnOnce(&str) -> Option<T>) -> Checked<T> {
         let (word, at) = self.plain(expected)?;
         read(&word).ok_or_else(|| Mistake::new(at, format!("expected {expected}")))
     }
@@ -57,7 +56,7 @@ impl<'a> Cursor<'a> {
         Some(bytes.clone())
     }
 
-    pub fn nothing_more(&self) -> Parsed<()> {
+    pub fn nothing_more(&self) -> Checked<()> {
         match self.peek() {
             Some(word) => Err(Mistake::new(word.at.clone(), "expected `;` or the end")),
             None => Ok(()),

@@ -3,9 +3,8 @@
 use std::collections::HashMap;
 use std::ops::Range;
 
-use super::Parsed;
 use crate::perform::steps::{Address, Call};
-use crate::perform::words::Mistake;
+use crate::perform::words::{Checked, Mistake};
 
 /// The sockets that the steps so far have named or opened.
 #[derive(Default)]
@@ -18,7 +17,7 @@ pub struct Sockets {
 
 impl Sockets {
     /// Fails where the socket that `call` is about is not there, or is there already.
-    pub fn account(&mut self, call: &Call, at: Range<usize>) -> Parsed<()> {
+    pub fn account(&mut self, call: &Call, at: Range<usize>) -> Checked<()> {
         let wrong = match (call, self.open.get(&self.named)) {
             (Call::Socket(_), Some(true)) => {
                 "is open already; expected another name before it, as in `b: socket`"
@@ -44,7 +43,7 @@ impl Sockets {
     }
 
     /// The same for a socket that an argument names, which stands at `at`.
-    pub fn account_for_argument(&mut self, call: &Call, at: Range<usize>) -> Parsed<()> {
+    pub fn account_for_argument(&mut self, call: &Call, at: Range<usize>) -> Checked<()> {
         match call {
             Call::Accept(name) => {
                 if self.open.insert(Some(name.clone()), true) == Some(true) {
@@ -61,4 +60,14 @@ impl Sockets {
         }
         Ok(())
     }
+}
+
+/// `name`, where it is one that a socket may have.
+pub fn socket_name(name: &str, at: Range<usize>) -> Checked<String> {
+    let mut characters = name.chars();
+    let begins = characters.next().is_some_and(|first| first.is_ascii_alphabetic());
+    if begins && characters.all(|next| next.is_ascii_alphanumeric() || matches!(next, '-' | '_')) {
+        return Ok(name.to_owned());
+    }
+    Err(Mistake::new(at, "not a name; expected a letter, then letters, digits, `-` and `_`"))
 }

@@ -4,7 +4,7 @@ use std::net::Shutdown;
 use std::ops::BitOr;
 use std::time::Duration;
 
-use super::socket_name;
+use super::sockets::socket_name;
 use crate::perform::steps::{Address, Family, SegmentFlags};
 
 /// The most that one `send` or `recv` may move.

@@ -11,8 +11,8 @@ use nix::sched::{CpuSet, sched_getcpu, sched_setaffinity};
 use nix::sys::signal::{SigSet, Signal};
 use nix::unistd::Pid;
 
+use super::news::{News, Tell};
 use super::transcript::Transcript;
-use super::{News, Tell};
 use crate::perform::stage::{Outcome, Stage};
 use crate::perform::steps::{Address, Call, Step};
 

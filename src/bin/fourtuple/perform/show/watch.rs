@@ -7,7 +7,7 @@ use fourtuple::error::{Error, Result};
 use fourtuple::report::{self, Event, Returned};
 use nix::sys::signal::Signal;
 
-use super::News;
+use super::news::News;
 use super::transcript::Transcript;
 use crate::perform::steps::{Call, Step};
 

@@ -15,7 +15,7 @@ use fourtuple::service::{Reply, Replying, Signal as Asked};
 use nix::sys::signal::{Signal, raise};
 use socket2::Socket;
 
-use super::{Args, Model};
+use super::args::{Args, Model};
 
 /// Serves until a signal ends it.
 pub fn serve<R>(args: &Args, reporter: &Reporter, reply: R) -> Result<(Ended, Totals)>
