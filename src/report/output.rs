@@ -13,7 +13,6 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::SigSet;
 use nix::sys::stat::fstat;
 
-use super::coloured;
 use crate::buffer::Buffer;
 use crate::text::{Format, Line};
 
@@ -269,6 +268,11 @@ fn write_batch(mut file: &File, bytes: &[u8]) -> (usize, Option<Errno>) {
 /// Writes `text` and a newline to standard error; where that fails there is nobody left to tell.
 pub fn say(text: &str) {
     let _ = writeln!(io::stderr().lock(), "{text}");
+}
+
+/// Whether `stream` is a terminal that is to be coloured (`NO_COLOR` is not set).
+pub fn coloured(stream: &impl IsTerminal) -> bool {
+    stream.is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|v| v.is_empty())
 }
 
 #[cfg(test)]

@@ -3,23 +3,14 @@
 mod sink;
 
 use std::fs::File;
-use std::io::IsTerminal;
+use std::os::unix::net::UnixDatagram;
+use std::sync::Arc;
 
-use super::{Event, Format, Output};
-use sink::Sink;
-
-/// How much a program tells.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Verbosity {
-    /// Nothing at all.
-    Nothing,
-    /// The program's own events, none of its connections'.
-    Quiet,
-    /// A line when a connection opens or closes, a heartbeat leaves or is answered.
-    Normal,
-    /// Every read too.
-    Verbose,
-}
+use super::event::Event;
+use super::output::Output;
+use super::values::Verbosity;
+use crate::text::Format;
+use sink::{OUTPUT, RECORD, Sink};
 
 /// Writes events as a program was asked to.
 ///
@@ -78,15 +69,35 @@ impl Reporter {
         self.format == Format::Json || !matches!(event, Event::Failed { .. })
     }
 
+    /// The reporter of a child process: it sends each line as a message, for the parent to [`pass_on`](Self::pass_on).
+    ///
+    /// fork(2) copies no other thread, so the child has no writer; and a line is not cut by others in a message.
+    #[must_use]
+    pub fn through(&self, socket: &Arc<UnixDatagram>) -> Self {
+        let parent = |output| Sink::Parent { socket: Arc::clone(socket), output };
+        let output = self.output.as_ref().map(|_| parent(OUTPUT));
+        let record = self.record.as_ref().map(|_| parent(RECORD));
+        Self { output, record, ..*self }
+    }
+
+    /// Writes the line of a child process; whether `message` was one.
+    pub fn pass_on(&self, message: &[u8]) -> bool {
+        let Some((output, line)) = message.split_first() else { return false };
+        let sink = match *output {
+            OUTPUT => &self.output,
+            RECORD => &self.record,
+            _ => return false,
+        };
+        if let Some(sink) = sink {
+            sink.line(String::from_utf8_lossy(line).into_owned());
+        }
+        true
+    }
+
     /// Waits until what was reported has been written, for a second at most.
     pub fn flush(&self) {
         for output in [&self.output, &self.record].into_iter().flatten() {
             output.flush();
         }
     }
-}
-
-/// Whether `stream` is a terminal that is to be coloured (`NO_COLOR` is not set).
-pub fn coloured(stream: &impl IsTerminal) -> bool {
-    stream.is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|v| v.is_empty())
 }

@@ -4,7 +4,6 @@ use std::fmt::{self, Display};
 
 use nix::errno::Errno;
 
-use super::Event;
 use crate::error::errno_name;
 
 /// What a program did, summed over its connections.
@@ -16,13 +15,6 @@ pub struct Totals {
     pub received: u64,
     /// Bytes that the kernel took for all of them.
     pub sent: u64,
-}
-
-impl Totals {
-    /// The event that ends a program with them.
-    pub fn event(self) -> Event<'static> {
-        Event::Stopped { accepted: self.accepted, bytes: Some((self.received, self.sent)) }
-    }
 }
 
 impl std::ops::AddAssign for Totals {
@@ -85,4 +77,17 @@ impl Display for Refusal {
             Self::Failed(errno) => f.write_str(&errno_name(*errno)),
         }
     }
+}
+
+/// How much a program tells.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Verbosity {
+    /// Nothing at all.
+    Nothing,
+    /// The program's own events, none of its connections'.
+    Quiet,
+    /// A line when a connection opens or closes, a heartbeat leaves or is answered.
+    Normal,
+    /// Every read too.
+    Verbose,
 }

@@ -10,7 +10,7 @@ use crate::report::{CloseReason, Event};
 use crate::text::Escaped;
 
 /// The one connection of a test.
-pub const ID: ConnectionId = ConnectionId(7);
+pub const ID: ConnectionId = ConnectionId::new(7);
 
 #[derive(Default)]
 pub struct Recorder {

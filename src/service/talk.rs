@@ -25,6 +25,7 @@ use crate::terminal::screen::Screen;
 use calls::Calls;
 use keyword::Keyword;
 use outgoing::Outgoing;
+use plan::LEAVE;
 use turns::Turns;
 use view::View;
 
@@ -34,8 +35,7 @@ pub use view::Show;
 
 /// With so many bytes unwritten on standard output, nothing more is read from the other side.
 const MUCH_UNWRITTEN: usize = 256 * 1024;
-/// How long the other side may take to end after we have.
-const LEAVE: Duration = Duration::from_secs(1);
+
 /// How long standard input may be silent after the other side has ended.
 const SILENCE: Duration = Duration::from_secs(1);
 /// How long the end of a line is waited for before its beginning is shown.

@@ -4,7 +4,8 @@ use std::io;
 
 use nix::errno::Errno;
 
-use super::{LEAVE, State, Talk};
+use super::plan::LEAVE;
+use super::{State, Talk};
 use crate::error::Error;
 use crate::net::FourTuple;
 use crate::report::{CloseReason, Event, Refusal};

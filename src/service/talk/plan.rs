@@ -1,8 +1,12 @@
 //! With whom to talk, and how.
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use super::view::Show;
+
+/// How long the other side may take to end after we have.
+pub const LEAVE: Duration = Duration::from_secs(1);
 
 /// With whom to talk, and how.
 #[derive(Clone, Debug)]

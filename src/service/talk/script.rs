@@ -1,12 +1,11 @@
 //! A conversation without anybody: lines that have been hard on servers, and the replies they should get.
 
-use std::fmt;
-use std::io;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
+use std::{fmt, io};
 
-use super::LEAVE;
 use super::calls::Calls;
+use super::plan::LEAVE;
 use crate::error::{Error, Result};
 use crate::net::FourTuple;
 use crate::report::{Event, Talk, TestOutcome};

@@ -1,0 +1,264 @@
+//! The whole output grammar: every event that a program prints.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use nix::errno::Errno;
+
+use super::call::Call;
+use super::heartbeat::Heartbeat;
+use super::load::Load;
+use super::relay::Relay;
+use super::talk::Talk;
+use super::values::{CloseReason, Refusal, Totals, Verbosity};
+use crate::error::{Error, errno_name};
+use crate::text::{Commas, Format, Line};
+
+/// Something that happened, printed as one line.
+#[derive(Debug)]
+#[expect(missing_docs, reason = "a variant's name and fields are the word and the keys it prints")]
+pub enum Event<'a> {
+    // The program.
+    Listening {
+        local: SocketAddr,
+        reuse_address: bool,
+        reuse_port: bool,
+        model: Option<&'static str>,
+        workers: usize,
+    },
+    SharedWith {
+        pids: &'a [u32],
+    },
+    AcceptPaused {
+        reason: Errno,
+    },
+    AcceptResumed,
+    Connections {
+        open: usize,
+    },
+    Draining {
+        connections: usize,
+        limit: Duration,
+    },
+    Stopped {
+        accepted: u64,
+        /// Received and sent; not known to a process whose children served.
+        bytes: Option<(u64, u64)>,
+    },
+    Failed {
+        error: &'a Error,
+    },
+    // A connection, passively opened.
+    Accepted {
+        local: SocketAddr,
+        remote: SocketAddr,
+    },
+    Refused {
+        local: SocketAddr,
+        remote: SocketAddr,
+        reason: Refusal,
+    },
+    Received {
+        local: SocketAddr,
+        remote: SocketAddr,
+        bytes: &'a [u8],
+    },
+    /// The process that served it ended without a word.
+    Killed {
+        local: SocketAddr,
+        remote: SocketAddr,
+        pid: u32,
+    },
+    // A connection, actively opened.
+    Bound {
+        local: SocketAddr,
+    },
+    Established {
+        local: SocketAddr,
+        remote: SocketAddr,
+    },
+    // Either.
+    Closed {
+        local: SocketAddr,
+        remote: SocketAddr,
+        reason: CloseReason,
+        received: u64,
+        sent: u64,
+        duration: Duration,
+    },
+    // What one program tells alone.
+    Heartbeat(Heartbeat<'a>),
+    Talk(Talk<'a>),
+    Relay(Relay<'a>),
+    Call(Call<'a>),
+    Load(Load),
+}
+
+impl Event<'_> {
+    /// The event as text, without a newline.
+    pub fn text(&self) -> String {
+        self.line(Format::Text).finish()
+    }
+
+    /// The event as JSON, without a newline.
+    pub fn json(&self) -> String {
+        self.line(Format::Json).finish()
+    }
+
+    pub(super) fn verbosity(&self) -> Verbosity {
+        match self {
+            Self::Received { .. } => Verbosity::Verbose,
+            Self::Accepted { .. }
+            | Self::Refused { .. }
+            | Self::Killed { .. }
+            | Self::Bound { .. }
+            | Self::Established { .. }
+            | Self::Closed { .. }
+            | Self::Heartbeat(Heartbeat::Sent { .. } | Heartbeat::Answer { .. })
+            | Self::Talk(Talk::Said { .. } | Talk::Notice { .. })
+            | Self::Relay(Relay::Client { .. } | Relay::Room { .. })
+            | Self::Call(_) => Verbosity::Normal,
+            _ => Verbosity::Quiet,
+        }
+    }
+
+    pub(super) fn line(&self, format: Format) -> Line {
+        if let (Self::Call(call), Format::Text) = (self, format) {
+            return Line::words(call.text());
+        }
+        let mut line = Line::new(format, self.word());
+        self.fields(&mut line);
+        line
+    }
+
+    fn word(&self) -> &'static str {
+        match self {
+            Self::Listening { .. } => "listening",
+            Self::SharedWith { .. } => "shared",
+            Self::AcceptPaused { .. } => "accept-paused",
+            Self::AcceptResumed => "accept-resumed",
+            Self::Connections { .. } => "connections",
+            Self::Draining { .. } => "draining",
+            Self::Stopped { .. } => "stopped",
+            Self::Failed { .. } => "failed",
+            Self::Accepted { .. } => "accepted",
+            Self::Refused { .. } => "refused",
+            Self::Received { .. } => "received",
+            Self::Killed { .. } => "killed",
+            Self::Bound { .. } => "bound",
+            Self::Established { .. } => "established",
+            Self::Closed { .. } => "closed",
+            Self::Heartbeat(heartbeat) => heartbeat.word(),
+            Self::Talk(talk) => talk.word(),
+            Self::Relay(relay) => relay.word(),
+            Self::Call(_) => "call",
+            Self::Load(load) => load.word(),
+        }
+    }
+
+    fn fields<'l>(&self, line: &'l mut Line) -> &'l mut Line {
+        match self {
+            Self::Listening { local, reuse_address, reuse_port, model, workers } => {
+                line.field("local", local)
+                    .field("reuse-address", on_off(*reuse_address))
+                    .field("reuse-port", on_off(*reuse_port));
+                if let Some(model) = model {
+                    line.field("model", model);
+                }
+                if *workers > 1 {
+                    line.number("workers", *workers as u64);
+                }
+                line
+            }
+            Self::SharedWith { pids } => line.field("with", Commas(pids)),
+            Self::AcceptPaused { reason } => line.field("reason", errno_name(*reason)),
+            Self::AcceptResumed => line,
+            Self::Connections { open } => line.number("open", *open as u64),
+            Self::Draining { connections, limit } => {
+                line.number("connections", *connections as u64).duration("limit", *limit)
+            }
+            Self::Stopped { accepted, bytes } => {
+                line.number("accepted", *accepted);
+                match bytes {
+                    Some((received, sent)) => line.number("received", *received).number("sent", *sent),
+                    None => line,
+                }
+            }
+            Self::Failed { error } => {
+                line.field("call", error.call()).text("subject", error.subject().as_bytes());
+                match error.errno() {
+                    Some(errno) => line.field("errno", errno_name(errno)),
+                    None => line,
+                }
+            }
+            Self::Accepted { local, remote } | Self::Established { local, remote } => {
+                line.field("local", local).field("remote", remote)
+            }
+            Self::Refused { local, remote, reason } => {
+                line.field("local", local).field("remote", remote).field("reason", reason)
+            }
+            Self::Received { local, remote, bytes } => line
+                .field("local", local)
+                .field("remote", remote)
+                .number("bytes", bytes.len() as u64)
+                .text("text", bytes),
+            Self::Killed { local, remote, pid } => {
+                line.field("local", local).field("remote", remote).number("pid", u64::from(*pid))
+            }
+            Self::Bound { local } => line.field("local", local),
+            Self::Closed { local, remote, reason, received, sent, duration } => line
+                .field("local", local)
+                .field("remote", remote)
+                .field("reason", reason)
+                .number("received", *received)
+                .number("sent", *sent)
+                .duration("duration", *duration),
+            Self::Heartbeat(heartbeat) => heartbeat.fields(line),
+            Self::Talk(talk) => talk.fields(line),
+            Self::Relay(relay) => relay.fields(line),
+            Self::Call(call) => call.fields(line),
+            Self::Load(load) => load.fields(line),
+        }
+    }
+}
+
+impl Totals {
+    /// The event that ends a program with them.
+    pub fn event(self) -> Event<'static> {
+        Event::Stopped { accepted: self.accepted, bytes: Some((self.received, self.sent)) }
+    }
+}
+
+fn on_off(on: bool) -> &'static str {
+    if on { "on" } else { "off" }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_closed_connection_names_its_four_tuple_reason_and_counts() {
+        let event = Event::Closed {
+            local: "127.0.0.1:3000".parse().unwrap(),
+            remote: "[::1]:3001".parse().unwrap(),
+            reason: CloseReason::ReceiveTimeout,
+            received: 5,
+            sent: 4,
+            duration: Duration::from_millis(20),
+        };
+        assert_eq!(
+            event.text(),
+            "closed local=127.0.0.1:3000 remote=[::1]:3001 reason=receive-timeout \
+             received=5 sent=4 duration=20ms"
+        );
+    }
+
+    #[test]
+    fn foreign_text_cannot_forge_a_second_event() {
+        let address = "127.0.0.1:1".parse().unwrap();
+        let bytes = b"x\"\nclosed local=1.1.1.1:1";
+        let line = Event::Received { local: address, remote: address, bytes }.text();
+        assert!(line.ends_with(r#"bytes=25 text="x\"\nclosed local=1.1.1.1:1""#), "{line}");
+    }
+}
