@@ -1,6 +1,7 @@
 //! Which pairs of TCP sockets may share a port, measured: every cell is made, in a network of its own, and the kernel
 //! says what it thinks of it.
 
+mod calls;
 mod cell;
 mod file;
 mod named;
@@ -20,11 +21,11 @@ use crate::net::{self, SocketOptions};
 use crate::sandbox::namespace::{PINNED, Sysctl};
 use crate::sandbox::scratch::{self, Question};
 
+pub use calls::Step;
 pub use cell::{Cell, Options, State, User};
 pub use outcome::{Failing, Missing, Outcome};
 pub use pair::{Pair, Place};
 pub use rule::Rule;
-pub use trial::Step;
 
 /// What else decides which sockets may share a port.
 const RELEVANT: [&str; 3] =
@@ -112,7 +113,7 @@ fn outcome(cell: Cell, port: u16, ipv6: bool, steps: &mut Vec<Step>) -> Result<O
     if cell.pair.has_ipv6() && !ipv6 {
         return Ok(Outcome::NotMeasured(Missing::Ipv6));
     }
-    trial::Trial { cell, port, steps }.outcome()
+    calls::Trial { cell, port, steps }.outcome()
 }
 
 fn has_ipv6() -> bool {

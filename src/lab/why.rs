@@ -6,12 +6,14 @@
 
 mod advice;
 mod answer;
+mod claim;
 mod connect;
 mod elsewhere;
 mod free;
 mod held;
 mod holding;
 mod memory;
+mod network_namespace;
 mod ports;
 mod question;
 mod rehearsal;
@@ -22,15 +24,15 @@ mod step;
 mod trial;
 mod unknown;
 
+use crate::error::Result;
+use crate::kernel::settings::Settings;
+
 pub use answer::{Advice, Answer, Because, InTheWay, Trial, Verdict};
-pub use elsewhere::Place;
-pub use holding::{claim, on_port, stage};
+pub use claim::{claim, on_port, stage};
+pub use network_namespace::Place;
 pub use question::{Goal, Question};
 pub(super) use rehearsal::Rehearsal;
 pub use step::{Leftover, Set, Step};
-
-use crate::error::Result;
-use crate::kernel::settings::Settings;
 
 /// Answers the question from this network namespace and as this user; what helps is what the rules say.
 ///

@@ -9,9 +9,9 @@ use nix::errno::Errno;
 use nix::libc::POLLIN;
 use socket2::Socket;
 
+use super::calls::Trial;
 use super::cell::{Options, State};
 use super::pair::Place;
-use super::trial::Trial;
 use crate::error::{Error, Result};
 use crate::kernel::inet_diag;
 use crate::net::{self, BoundSocket, FourTuple, TcpState, local_address};

@@ -4,7 +4,7 @@ use std::fmt;
 
 use nix::errno::Errno;
 
-use super::elsewhere::Place;
+use super::network_namespace::Place;
 use super::step::Step;
 use crate::kernel::holders::Holder;
 use crate::net::sharing_rule::Conflict;

@@ -5,9 +5,9 @@ use std::num::NonZeroU16;
 
 use nix::errno::Errno;
 
-use super::holding::{self, on_port, stage};
+use super::claim::{on_port, stage};
 use super::ports::{self, Left};
-use super::{Answer, Because, InTheWay, Verdict, unknown};
+use super::{Answer, Because, InTheWay, Verdict, holding, unknown};
 use crate::error::Result;
 use crate::kernel::holders::Holder;
 use crate::kernel::route::route;

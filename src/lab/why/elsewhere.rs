@@ -1,88 +1,21 @@
 //! The other network namespaces of this host: what is a puzzle here may be plain there.
 
 use std::collections::BTreeMap;
-use std::fmt;
 use std::fs::{self, File};
 use std::net::{IpAddr, SocketAddr};
 use std::num::NonZeroU16;
 use std::path::{Path, PathBuf};
-use std::thread;
 
-use nix::sched::{CloneFlags, setns};
-
-use super::holding::on_port;
+use super::claim::on_port;
+use super::network_namespace::{Member, Place};
 use super::{Answer, Because, Goal, Question, Verdict};
-use crate::error::{Error, Result};
 use crate::kernel::holders::Holder;
 use crate::kernel::owners::pids;
 use crate::net::{self, SocketOptions, TcpState};
 use crate::sandbox::namespace;
-use crate::text::Escaped;
 
 /// How many namespaces are looked into at most.
 const MOST: usize = 64;
-
-/// Another network namespace.
-///
-/// Displays as `the network namespace of pid 4711 (nginx)`, or of the name that ip-netns(8) gave it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Place {
-    path: PathBuf,
-    member: Member,
-}
-
-/// By what a namespace is found again.
-#[derive(Clone, Debug, PartialEq, Eq)]
-enum Member {
-    Process(u32, Vec<u8>),
-    Name(Vec<u8>),
-}
-
-impl Place {
-    /// The command before which a command runs there.
-    pub fn command(&self) -> String {
-        match &self.member {
-            Member::Process(pid, _) => format!("nsenter -t {pid} -n"),
-            Member::Name(name) => format!("ip netns exec {}", Escaped(name)),
-        }
-    }
-
-    /// The same, by a process that has the socket where one is known.
-    fn of(&self, holder: &Holder) -> Self {
-        let own = holder.processes.first();
-        let member = own.map(|process| Member::Process(process.pid, process.name.clone()));
-        Self { member: member.unwrap_or_else(|| self.member.clone()), ..self.clone() }
-    }
-
-    /// What `look` sees there: this thread stays where it is, another one goes.
-    ///
-    /// # Errors
-    ///
-    /// `EPERM` from `setns` without CAP_SYS_ADMIN here and there; `EAGAIN` from `clone`.
-    fn visit<T: Send>(&self, look: impl FnOnce() -> T + Send) -> Result<T> {
-        let failed = |call| move |error| Error::new(call, self.path.display(), error);
-        let namespace = File::open(&self.path).map_err(failed("open"))?;
-        thread::scope(|scope| {
-            let visit = || {
-                setns(&namespace, CloneFlags::CLONE_NEWNET).map_err(|errno| failed("setns")(errno.into()))?;
-                Ok(look())
-            };
-            let visitor = thread::Builder::new().spawn_scoped(scope, visit).map_err(failed("clone"))?;
-            visitor.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
-        })
-    }
-}
-
-impl fmt::Display for Place {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.member {
-            Member::Process(pid, name) => {
-                write!(f, "the network namespace of pid {pid} ({})", Escaped(name))
-            }
-            Member::Name(name) => write!(f, "the network namespace {}", Escaped(name)),
-        }
-    }
-}
 
 impl Answer {
     /// Looks into the other network namespaces of this host where this one does not have the whole answer.

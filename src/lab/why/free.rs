@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use nix::ifaddrs::getifaddrs;
 
-use super::holding::claim;
+use super::claim::claim;
 use super::{Answer, Question};
 use crate::error::Result;
 use crate::kernel::inet_diag::{SocketRow, sockets};

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use nix::unistd::geteuid;
 
+use super::claim::{claim, stage};
 use super::free::{free_port, is_free, own_addresses};
-use super::holding::{claim, stage};
 use super::step::{Leftover, Set, Step};
 use super::{Answer, Question};
 use crate::kernel::holders::Holder;

@@ -7,13 +7,14 @@ use std::num::NonZeroU16;
 
 use nix::errno::Errno;
 
+use super::claim::{claim, on_port};
 use super::{Answer, Because, InTheWay, Verdict, free, memory, ports, unknown};
 use crate::error::Result;
 use crate::kernel::holders::{Holder, Source};
-use crate::kernel::inet_diag::{SocketRow, TimerKind, shows_bound, sockets_on};
+use crate::kernel::inet_diag::shows_bound;
 use crate::kernel::settings::Settings;
-use crate::net::sharing_rule::{Claim, Newcomer, Stage, conflict};
-use crate::net::{self, SocketOptions, TcpState};
+use crate::net::sharing_rule::{Newcomer, conflict};
+use crate::net::{self, SocketOptions};
 
 /// Whether bind(2) and then listen(2) would succeed; whoever may bind may listen.
 pub(super) fn answer(local: SocketAddr, options: &SocketOptions, settings: &Settings) -> Result<Answer> {
@@ -127,40 +128,4 @@ fn is_tentative(ip: IpAddr) -> bool {
         let flags = columns.get(4).and_then(|flags| u8::from_str_radix(flags, 16).ok()).unwrap_or(0);
         columns.first() == Some(&wanted.as_str()) && flags & (TENTATIVE | FAILED) != 0
     })
-}
-
-/// The sockets that hold this local port, with what is known of each.
-///
-/// # Errors
-///
-/// As [`sockets_on`].
-pub fn on_port(port: NonZeroU16) -> Result<Vec<Holder>> {
-    let mut rows = sockets_on(port)?;
-    rows.retain(|row| !is_request(row));
-    Ok(Holder::of(rows))
-}
-
-/// A connection request is no socket yet, and holds no address (`struct request_sock`).
-fn is_request(row: &SocketRow) -> bool {
-    row.state == TcpState::SynReceived && row.inode == 0
-}
-
-/// What a socket holds by the rules.
-pub fn claim(holder: &Holder) -> Claim {
-    Claim {
-        ip: holder.row.local.ip(),
-        sharing: holder.sharing,
-        uid: holder.row.uid,
-        stage: stage(&holder.row),
-    }
-}
-
-/// What counts of a socket's state.
-pub fn stage(row: &SocketRow) -> Stage {
-    match (row.state, row.timer) {
-        (TcpState::Listen, _) => Stage::Listening,
-        // FIN-WAIT-2 has this timer where no process has the socket, and is then kept as TIME-WAIT is.
-        (_, Some(timer)) if timer.kind == TimerKind::TimeWait => Stage::Waiting,
-        _ => Stage::Open,
-    }
 }

@@ -1,24 +1,16 @@
 //! The situation made again in a scratch network, and the call made there.
 
-use std::net::{IpAddr, SocketAddr};
-use std::time::Duration;
+use std::net::IpAddr;
 
-use nix::errno::Errno;
-use nix::libc::POLLOUT;
 use serde::{Deserialize, Serialize};
-use socket2::Socket;
 
 use super::Goal;
-use super::scene::{Part, Scene};
-use crate::error::{Error, Result};
-use crate::net::{self, BoundSocket, SocketOptions};
+use super::scene::{BACKLOG, Part, Scene, connect};
+use crate::error::Result;
+use crate::net::{self, SocketOptions};
 use crate::sandbox::as_user::as_user;
 use crate::sandbox::namespace::{self, Sysctl};
 use crate::sandbox::scratch;
-
-/// How long a handshake may take; on lo it takes microseconds.
-pub(super) const PATIENCE: Duration = Duration::from_millis(500);
-pub(super) const BACKLOG: i32 = 128;
 
 /// Several acts, each in a network of its own.
 #[derive(Debug, Serialize, Deserialize)]
@@ -103,18 +95,5 @@ impl Act {
                 connect(net::bind(net::any_local(remote), &options)?, remote).map(drop)
             }
         }
-    }
-}
-
-/// Connects and waits for the outcome.
-pub(super) fn connect(bound: BoundSocket, remote: SocketAddr) -> Result<Socket> {
-    let socket = bound.connect(remote)?;
-    let failed = |error| Error::new("connect", remote, error);
-    match net::poll(&socket, POLLOUT, PATIENCE).map_err(failed)? {
-        (0, _) => Err(failed(Errno::ETIMEDOUT.into())),
-        _ => match socket.take_error().map_err(failed)? {
-            Some(error) => Err(failed(error)),
-            None => Ok(socket),
-        },
     }
 }

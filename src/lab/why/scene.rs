@@ -1,17 +1,22 @@
 //! Sockets in the states and with the options that others have, made on this side of a network and the other.
 
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::time::Duration;
 
 use nix::errno::Errno;
-use nix::libc::POLLIN;
+use nix::libc::{POLLIN, POLLOUT};
 use serde::{Deserialize, Serialize};
 use socket2::Socket;
 
-use super::rehearsal::{BACKLOG, PATIENCE, connect};
 use crate::error::{Error, Result};
 use crate::net::sharing_rule::reaches;
 use crate::net::{self, BoundSocket, SocketOptions};
 use crate::sandbox::as_user::as_user;
+
+/// How long a handshake may take; on lo it takes microseconds.
+pub(super) const PATIENCE: Duration = Duration::from_millis(500);
+
+pub(super) const BACKLOG: i32 = 128;
 
 /// A socket that is there already.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -206,4 +211,17 @@ fn listen(bound: BoundSocket) -> Result<Socket> {
 fn accept(listening: &Socket) -> Result<Socket> {
     let accepted = net::poll(listening, POLLIN, PATIENCE).and_then(|_| listening.accept());
     accepted.map(|(socket, _)| socket).map_err(|error| Error::new("accept", "", error))
+}
+
+/// Connects and waits for the outcome.
+pub(super) fn connect(bound: BoundSocket, remote: SocketAddr) -> Result<Socket> {
+    let socket = bound.connect(remote)?;
+    let failed = |error| Error::new("connect", remote, error);
+    match net::poll(&socket, POLLOUT, PATIENCE).map_err(failed)? {
+        (0, _) => Err(failed(Errno::ETIMEDOUT.into())),
+        _ => match socket.take_error().map_err(failed)? {
+            Some(error) => Err(failed(error)),
+            None => Ok(socket),
+        },
+    }
 }

@@ -6,7 +6,7 @@ use std::num::NonZeroU16;
 
 use nix::unistd::geteuid;
 
-use super::holding::{on_port, stage};
+use super::claim::{on_port, stage};
 use super::rehearsal::Act;
 use super::scene::{Kind, Part};
 use super::step::{Leftover, Set, Step};
@@ -15,8 +15,7 @@ use crate::kernel::holders::Holder;
 use crate::kernel::route::route;
 use crate::kernel::settings::Settings;
 use crate::net::TcpState;
-use crate::net::sharing_rule::Sharing;
-use crate::net::sharing_rule::Stage;
+use crate::net::sharing_rule::{Sharing, Stage};
 
 /// How many different sockets are made again at most.
 const MOST: usize = 64;

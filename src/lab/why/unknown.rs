@@ -5,13 +5,12 @@
 use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr};
 
-use super::holding::stage;
+use super::claim::stage;
 use super::memory::{Reply, replies};
 use crate::kernel::holders::{Holder, Source};
 use crate::kernel::settings::Settings;
 use crate::net::TcpState;
-use crate::net::sharing_rule::Sharing;
-use crate::net::sharing_rule::{Claim, Newcomer, Stage, conflict};
+use crate::net::sharing_rule::{Claim, Newcomer, Sharing, Stage, conflict};
 
 /// How many different kinds of unknown sockets are told apart; each takes four times the work of the one before.
 const MOST: usize = 4;

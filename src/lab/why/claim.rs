@@ -1,0 +1,45 @@
+//! The sockets of a port, and what each holds of it by the rules.
+
+use std::num::NonZeroU16;
+
+use crate::error::Result;
+use crate::kernel::holders::Holder;
+use crate::kernel::inet_diag::{SocketRow, TimerKind, sockets_on};
+use crate::net::TcpState;
+use crate::net::sharing_rule::{Claim, Stage};
+
+/// The sockets that hold this local port, with what is known of each.
+///
+/// # Errors
+///
+/// As [`sockets_on`].
+pub fn on_port(port: NonZeroU16) -> Result<Vec<Holder>> {
+    let mut rows = sockets_on(port)?;
+    rows.retain(|row| !is_request(row));
+    Ok(Holder::of(rows))
+}
+
+/// A connection request is no socket yet, and holds no address (`struct request_sock`).
+fn is_request(row: &SocketRow) -> bool {
+    row.state == TcpState::SynReceived && row.inode == 0
+}
+
+/// What a socket holds by the rules.
+pub fn claim(holder: &Holder) -> Claim {
+    Claim {
+        ip: holder.row.local.ip(),
+        sharing: holder.sharing,
+        uid: holder.row.uid,
+        stage: stage(&holder.row),
+    }
+}
+
+/// What counts of a socket's state.
+pub fn stage(row: &SocketRow) -> Stage {
+    match (row.state, row.timer) {
+        (TcpState::Listen, _) => Stage::Listening,
+        // FIN-WAIT-2 has this timer where no process has the socket, and is then kept as TIME-WAIT is.
+        (_, Some(timer)) if timer.kind == TimerKind::TimeWait => Stage::Waiting,
+        _ => Stage::Open,
+    }
+}
