@@ -3,6 +3,7 @@
 mod listen;
 mod pages;
 mod remote;
+mod resolve;
 mod socket_args;
 mod stop;
 mod values;
@@ -10,7 +11,6 @@ mod values;
 use std::ffi::OsString;
 use std::fs::File;
 use std::io::{self, ErrorKind, Write};
-use std::net::{SocketAddr, ToSocketAddrs};
 use std::path::{Path, PathBuf};
 use std::process::{self, ExitCode};
 
@@ -26,6 +26,7 @@ use crate::text::{Escaped, Format};
 
 pub use listen::{accept_on, listen};
 pub use remote::{Remote, remote, remotes};
+pub use resolve::{addresses_of, resolve};
 pub use socket_args::SocketArgs;
 pub use stop::Stop;
 pub use values::{
@@ -158,39 +159,6 @@ impl OutputArgs {
         let file = File::create(path).map_err(|error| Error::new("open", path.display(), error))?;
         Ok(reporter.with_record(file))
     }
-}
-
-/// All addresses of `host` that a socket bound to `local` can connect to, in the resolver's order.
-///
-/// # Errors
-///
-/// What getaddrinfo(3) says, or that `host` has no address of `local`'s family.
-pub fn resolve(host: &str, port: u16, local: SocketAddr) -> Result<Vec<SocketAddr>> {
-    let mut addresses = addresses_of(host, port)?;
-    addresses.retain(|address| address.is_ipv4() == local.is_ipv4());
-    if addresses.is_empty() {
-        let family = if local.is_ipv4() { "IPv4" } else { "IPv6" };
-        let error = io::Error::other(format!("no {family} address, and {} is one", local.ip()));
-        return Err(unresolved(host, error).hint("both addresses of one family"));
-    }
-    Ok(addresses)
-}
-
-/// All addresses of `host`, in the resolver's order.
-///
-/// # Errors
-///
-/// What getaddrinfo(3) says.
-pub fn addresses_of(host: &str, port: u16) -> Result<Vec<SocketAddr>> {
-    let step = "an IPv4 or IPv6 address, or a name that `getent hosts` knows";
-    let addresses = (host, port).to_socket_addrs().map_err(|error| unresolved(host, error).hint(step))?;
-    let mut addresses: Vec<SocketAddr> = addresses.collect();
-    addresses.dedup();
-    Ok(addresses)
-}
-
-fn unresolved(host: &str, error: io::Error) -> Error {
-    Error::new("getaddrinfo", Escaped(host.as_bytes()), error)
 }
 
 /// Raises the soft limit on open descriptors to the hard one; where that is refused, the soft one stands.

@@ -8,6 +8,7 @@
 
 mod connection;
 mod end;
+mod observed;
 mod owner;
 mod proofs;
 mod states;
@@ -19,53 +20,8 @@ use std::time::Duration;
 use crate::net::TcpState;
 use crate::wire::segment::Segment;
 
-pub use connection::{Basis, Connection, Entry, Passed, StateChange, What};
-pub use owner::Owner;
-
-/// A transition of one socket as the kernel's table showed it. Times are since the Unix epoch, here and below.
-#[derive(Clone, Debug)]
-pub struct Sample {
-    /// When it was seen, up to one sampling interval after it took place.
-    pub time: Duration,
-    /// The socket's own address.
-    pub local: SocketAddr,
-    /// The other end's; of a listening socket the wildcard address and port 0.
-    pub remote: SocketAddr,
-    /// The state it went to: CLOSED where the socket is gone from the table.
-    pub state: TcpState,
-    /// Who had it open, name and process number.
-    pub processes: Vec<(String, u32)>,
-}
-
-/// A program's event that names an address.
-#[derive(Clone, Debug)]
-pub struct ProgramEvent {
-    /// When the program said so.
-    pub time: Duration,
-    /// The program's name in the experiment.
-    pub program: String,
-    /// The event's word, such as `listening`.
-    pub event: String,
-    /// Its own address, where the event has one.
-    pub local: Option<SocketAddr>,
-    /// The other end's.
-    pub remote: Option<SocketAddr>,
-    /// The call that the event tells of, where it does.
-    pub call: Option<Call>,
-}
-
-/// A socket call of a program.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Call {
-    /// As its man page is named.
-    pub name: String,
-    /// What it was called on, in the program's words.
-    pub subject: String,
-    /// What it returned, where that was told.
-    pub result: Option<i64>,
-    /// The errno's name, or other words where there is none, of a call that failed.
-    pub failure: Option<String>,
-}
+pub use connection::{Basis, Connection, Entry, Owner, Passed, StateChange, What};
+pub use observed::{Call, ProgramEvent, Sample};
 
 /// Everything that is known, as connections.
 #[derive(Clone, Debug, Default)]

@@ -6,6 +6,7 @@
 mod events;
 mod manifest;
 mod notes;
+mod schema;
 mod verdict;
 
 use std::fs;
@@ -14,11 +15,7 @@ use std::path::Path;
 use serde::Serialize;
 
 use crate::error::{Error, Result};
-
 use notes::Notes;
-
-/// The version of everything that stands in a bundle.
-const SCHEMA: u32 = 1;
 
 /// Makes the JSON files of the bundle in `directory` from its `pieces`, which are gone afterwards.
 ///

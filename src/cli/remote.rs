@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use nix::libc::POLLOUT;
 
+use super::resolve::{addresses_of, resolve, unresolved};
 use super::values::{Parsed, port_range, remote_port};
-use super::{addresses_of, resolve, unresolved};
 use crate::error::Result;
 use crate::net::{SocketOptions, any_local, bind, poll};
 

@@ -2,6 +2,7 @@
 
 mod addresses;
 mod deadlines;
+mod limits;
 mod unsent;
 
 use std::io::{self, ErrorKind};
@@ -16,7 +17,7 @@ use crate::service::Closed;
 use addresses::Addresses;
 use unsent::Unsent;
 
-pub use deadlines::{Deadline, Limits};
+pub use limits::{Deadline, Limits};
 
 /// What one event told.
 #[derive(Clone, Copy, Debug, Default)]

@@ -1,5 +1,6 @@
 //! All connections of a loop: the table, and what holds for all of them.
 
+mod alarm;
 mod deadlines;
 mod ends;
 #[cfg(test)]
@@ -31,7 +32,7 @@ use crate::net::SocketOptions;
 use crate::report::Reporter;
 use crate::service::ConnectionId;
 use crate::terminal::standard::Standard;
-use deadlines::Alarm;
+use alarm::Alarm;
 use reminders::Reminders;
 
 /// The read buffer in bytes, one for all connections.

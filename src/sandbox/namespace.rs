@@ -4,6 +4,7 @@
 //! the first process (pid 1) of the new PID namespace, and dies with it: the kernel then ends every other process
 //! inside, and with the last of them the network is gone. The child of that one becomes the command.
 
+mod command;
 mod enter;
 mod fork;
 mod furnish;
@@ -14,47 +15,18 @@ mod refusal;
 mod signals;
 mod sysctl;
 
-use std::ffi::OsString;
 use std::os::unix::net::UnixStream;
 use std::process::exit;
 
-use nix::sys::signal::Signal;
-use nix::unistd::{ForkResult, Pid};
+use nix::unistd::ForkResult;
 
 use crate::error::{Error, Result};
 use crate::sandbox::parent::die_with_parent;
 
+pub use command::{Command, Ended, Place};
 pub use enter::{enter_user_namespace, identity};
 pub use loopback::add_address;
 pub use sysctl::{PINNED, Sysctl};
-
-/// The namespaces a command runs in.
-#[derive(Debug)]
-pub enum Place {
-    /// New ones: lo up, the sysctls that decide what an experiment sees pinned, and then these written.
-    Own(Vec<Sysctl>),
-    /// Those of a process that runs.
-    Of(Pid),
-}
-
-/// What runs there.
-pub struct Command {
-    /// The program, searched in `PATH`, and its arguments.
-    pub words: Vec<OsString>,
-    /// Tells of a failure and chooses the exit status it has; called in the child process that it befell.
-    ///
-    /// Where the program could not be started, the call that failed is `execve`.
-    pub failed: fn(&Error) -> u8,
-}
-
-/// How a command ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Ended {
-    /// It exited with this status.
-    Exited(u8),
-    /// This signal ended it.
-    Signaled(Signal),
-}
 
 /// Moves this process, which has one thread, into a network of its own: lo up, the pinned sysctls, then these written.
 ///

@@ -2,6 +2,7 @@
 
 mod block;
 mod filter;
+mod packet;
 mod ring;
 
 use std::os::fd::{AsFd, BorrowedFd};
@@ -13,23 +14,11 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use crate::error::{Error, Result};
 use ring::Ring;
 
+pub use packet::Packet;
 pub use ring::SMALLEST_BUFFER;
 
 /// How long the end waits for what the kernel has counted and not handed over, which takes it one timeout of a block.
 const PATIENCE: Duration = Duration::from_secs(20);
-
-/// A captured packet.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Packet<'a> {
-    /// When the kernel saw it, since the Unix epoch.
-    pub time: Duration,
-    /// The number of the interface it passed, as if_indextoname(3) takes it.
-    pub interface: u32,
-    /// What was captured, from the IP header on.
-    pub bytes: &'a [u8],
-    /// How long it was.
-    pub wire_length: usize,
-}
 
 /// What is captured from [`open`](Self::open) on: TCP over IPv4 and IPv6 on every interface, each packet of lo once.
 ///

@@ -1,10 +1,10 @@
 //! One connection: its ends, and what happened between them.
 
+use std::fmt;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use super::Call;
-use super::owner::Owner;
+use super::observed::Call;
 use crate::net::TcpState;
 use crate::wire::segment::Flags;
 
@@ -141,5 +141,23 @@ impl Connection {
     pub fn insert(&mut self, entry: Entry) {
         let at = self.entries.partition_point(|other| other.time <= entry.time);
         self.entries.insert(at, entry);
+    }
+}
+
+/// A program that had an end open.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Owner {
+    /// Its name in the experiment, as its own events tell.
+    Program(String),
+    /// Its name and number, as the kernel's table and /proc tell.
+    Process(String, u32),
+}
+
+impl fmt::Display for Owner {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Program(name) => f.write_str(name),
+            Self::Process(name, pid) => write!(f, "{name} (pid {pid})"),
+        }
     }
 }

@@ -1,5 +1,7 @@
 //! One end of a connection as its segments tell it: the states of RFC 9293 §3.10.
 
+use std::net::SocketAddr;
+
 use TcpState::{
     CloseWait, Closed, Closing, Established, FinWait1, FinWait2, LastAck, Listen, SynReceived, SynSent,
     TimeWait,
@@ -227,4 +229,9 @@ pub(super) fn after(segment: &Segment) -> u32 {
 /// Whether sequence number `number` is `mark` or comes after it, modulo 2^32 (RFC 9293 §3.4).
 pub(super) fn reaches(number: u32, mark: u32) -> bool {
     number.wrapping_sub(mark) < 1 << 31
+}
+
+/// Which of the ends has this address.
+pub(super) fn index(ends: [SocketAddr; 2], address: SocketAddr) -> usize {
+    usize::from(ends.first() != Some(&address))
 }

@@ -1,29 +1,10 @@
 //! Who has each end of a connection.
 
 use std::collections::HashMap;
-use std::fmt;
 use std::net::SocketAddr;
 
-use super::connection::Connection;
-use super::{ProgramEvent, Sample};
-
-/// A program that had an end open.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Owner {
-    /// Its name in the experiment, as its own events tell.
-    Program(String),
-    /// Its name and number, as the kernel's table and /proc tell.
-    Process(String, u32),
-}
-
-impl fmt::Display for Owner {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Program(name) => f.write_str(name),
-            Self::Process(name, pid) => write!(f, "{name} (pid {pid})"),
-        }
-    }
-}
+use super::connection::{Connection, Owner};
+use super::observed::{ProgramEvent, Sample};
 
 /// Fills in the owners of all connections.
 pub fn find(connections: &mut [Connection], events: &[ProgramEvent], samples: &[Sample]) {

@@ -3,8 +3,7 @@
 use std::collections::HashSet;
 use std::net::SocketAddr;
 
-use super::end::{after, reaches};
-use super::states::index;
+use super::end::{after, index, reaches};
 use crate::wire::segment::Segment;
 
 /// A segment's number in the capture and an end that has surely taken it in.

@@ -9,9 +9,9 @@ use TcpState::{
     SynSent, TimeWait,
 };
 
-use super::Sample;
 use super::connection::{Basis, Entry, Passed, StateChange, What};
-use super::end::End;
+use super::end::{End, index};
+use super::observed::Sample;
 use super::proofs::Proofs;
 use crate::net::TcpState;
 use crate::wire::segment::Segment;
@@ -294,11 +294,6 @@ fn is_over(state: TcpState, later: TcpState) -> bool {
         TimeWait => !matches!(later, Closed | SynSent | SynReceived),
         _ => false,
     }
-}
-
-/// Which of the ends has this address.
-pub(super) fn index(ends: [SocketAddr; 2], address: SocketAddr) -> usize {
-    usize::from(ends.first() != Some(&address))
 }
 
 /// Whether a connection in the first state can come to be in the second (RFC 9293 figure 5), in any number of steps.

@@ -1,12 +1,11 @@
 //! `events.jsonl`: what all programs wrote, in the order of time; `sockets.jsonl`: what the watch did.
 
-use std::fs;
-use std::io;
 use std::path::Path;
+use std::{fs, io};
 
 use serde_json::{Map, Value};
 
-use super::SCHEMA;
+use super::schema::SCHEMA;
 use crate::error::{Error, Result};
 
 /// The lines of every `pieces/NAME.jsonl`, each object with its program's name added.

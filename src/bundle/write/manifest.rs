@@ -3,8 +3,8 @@
 use serde::Serialize;
 use serde_json::{Map, Value};
 
-use super::SCHEMA;
 use super::notes::Notes;
+use super::schema::SCHEMA;
 use crate::kernel::settings::setting;
 use crate::sandbox::namespace::PINNED;
 

@@ -2,8 +2,8 @@
 
 use serde::Serialize;
 
-use super::SCHEMA;
 use super::notes::{Notes, Outcome};
+use super::schema::SCHEMA;
 
 #[derive(Serialize)]
 pub struct Verdict<'a> {

@@ -4,20 +4,15 @@ use std::io;
 
 use slab::Slab;
 
+use super::alarm::Alarm;
 use super::reminders::Reminders;
 use super::{Connections, parts};
 use crate::drive::clock::Time;
 use crate::drive::connection::{Connection, Deadline};
 use crate::drive::stream::Stream;
 use crate::report::CloseReason;
-use crate::service::{ConnectionId, Service, Timer};
+use crate::service::{ConnectionId, Service};
 use crate::text::Short;
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Alarm {
-    Deadline(Deadline),
-    Service(Timer),
-}
 
 impl<S: Stream> Connections<S> {
     pub(super) fn arm(&mut self, id: ConnectionId) {

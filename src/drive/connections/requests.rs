@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::Connections;
-use super::deadlines::Alarm;
+use super::alarm::Alarm;
 use crate::drive::stream::Stream;
 use crate::error::Result;
 use crate::report::Event;

@@ -7,12 +7,13 @@ use netlink_packet_core::{
     NLM_F_DUMP, NLM_F_DUMP_INTR, NLM_F_REQUEST, NLMSG_ALIGNTO, NLMSG_DONE, NLMSG_ERROR, NLMSG_NOOP,
     NLMSG_OVERRUN, NetlinkBuffer,
 };
-use netlink_sys::{Socket, SocketAddr, protocols::NETLINK_SOCK_DIAG};
+use netlink_sys::protocols::NETLINK_SOCK_DIAG;
+use netlink_sys::{Socket, SocketAddr};
 use nix::errno::Errno;
 use nix::libc::MSG_TRUNC;
 
-use super::SocketRow;
 use super::parse::malformed;
+use super::row::SocketRow;
 use crate::buffer::Buffer;
 use crate::error::{Error, Result};
 

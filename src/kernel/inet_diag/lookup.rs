@@ -8,9 +8,9 @@ use netlink_sys::Socket;
 use nix::errno::Errno;
 use nix::libc::{AF_INET, AF_INET6, IPPROTO_TCP};
 
-use super::SocketRow;
 use super::dump::{self, SOCK_DIAG_BY_FAMILY};
 use super::parse::malformed;
+use super::row::SocketRow;
 use crate::error::{Error, Result};
 use crate::net::FourTuple;
 

@@ -9,7 +9,7 @@ use netlink_packet_core::{NlasIterator, Parseable};
 use netlink_packet_sock_diag::INET_DIAG_SKV6ONLY;
 use netlink_packet_sock_diag::inet::InetResponseHeader;
 
-use super::{SocketRow, Timer, TimerKind};
+use super::row::{SocketRow, Timer, TimerKind};
 use crate::net::TcpState;
 
 /// Where `idiag_timer`, `idiag_retrans` and `idiag_expires` stand in `struct inet_diag_msg` (linux/inet_diag.h).

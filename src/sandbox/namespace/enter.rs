@@ -9,7 +9,9 @@ use nix::sched::{CloneFlags, setns, unshare};
 use nix::unistd::{Gid, Pid, Uid, getegid, geteuid};
 use procfs::process::Process;
 
-use super::{Place, Sysctl, refusal};
+use super::command::Place;
+use super::refusal;
+use super::sysctl::Sysctl;
 use crate::error::{Error, Result};
 use crate::text::Escaped;
 

@@ -11,10 +11,11 @@ use nix::sys::signal::{SigSet, Signal, kill};
 use nix::sys::wait::{WaitPidFlag, waitpid};
 use nix::unistd::{ForkResult, Pid, getpgid, getpid, getppid};
 
+use super::command::{Command, Ended};
 use super::enter::Ground;
 use super::outside::is_transient;
 use super::signals::{Signals, Watch, from_byte};
-use super::{Command, Ended, fork, furnish};
+use super::{fork, furnish};
 use crate::error::{Error, Result};
 use crate::sandbox::parent;
 use crate::text::Escaped;

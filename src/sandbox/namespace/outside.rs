@@ -9,7 +9,7 @@ use nix::sys::signal::{SigSet, Signal, killpg};
 use nix::sys::wait::{WaitStatus, waitpid};
 use nix::unistd::{Pid, getpgrp, tcgetpgrp, tcsetpgrp};
 
-use super::Ended;
+use super::command::Ended;
 use super::signals::{Signals, Watch, to_byte};
 use crate::error::{Error, Result};
 

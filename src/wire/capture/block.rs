@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::Packet;
+use super::packet::Packet;
 
 /// Where numbers stand in the block.
 const PACKETS: usize = 12;
