@@ -20,23 +20,23 @@ const PAGE: usize = 4096;
 /// counted too many mappings.
 #[derive(Debug, Default)]
 pub struct Buffer {
-    room: Room,
+    room: Storage,
     length: usize,
 }
 
 #[derive(Debug)]
-enum Room {
+enum Storage {
     Mapped(MmapMut),
     Heap(Vec<u8>),
 }
 
-impl Default for Room {
+impl Default for Storage {
     fn default() -> Self {
         Self::Heap(Vec::new())
     }
 }
 
-impl Room {
+impl Storage {
     /// Room for `bytes` at least, all zero.
     fn of(bytes: usize) -> Self {
         let mapped = (bytes >= PAGE).then(|| MmapMut::map_anon(bytes.next_multiple_of(PAGE)));
@@ -61,12 +61,12 @@ impl Room {
 impl Buffer {
     /// An empty one with room for `bytes`, and for a page at least.
     pub fn with_room_for(bytes: usize) -> Self {
-        Self { room: Room::of(bytes.max(PAGE)), length: 0 }
+        Self { room: Storage::of(bytes.max(PAGE)), length: 0 }
     }
 
     /// So many bytes, all zero, for the kernel to fill.
     pub fn zeroed(length: usize) -> Self {
-        Self { room: Room::of(length), length }
+        Self { room: Storage::of(length), length }
     }
 
     pub fn extend_from_slice(&mut self, bytes: &[u8]) {
@@ -82,7 +82,7 @@ impl Buffer {
 
     /// Makes room for `bytes`, and for twice as many as before at least: each byte moves a bounded number of times.
     fn grow(&mut self, bytes: usize) {
-        let mut room = Room::of(bytes.max(2 * self.room.bytes().len()));
+        let mut room = Storage::of(bytes.max(2 * self.room.bytes().len()));
         if let Some(begin) = room.bytes_mut().get_mut(..self.length) {
             begin.copy_from_slice(self);
         }
@@ -172,7 +172,7 @@ mod tests {
     #[test]
     fn less_than_a_page_maps_nothing() {
         for buffer in [Buffer::default(), Buffer::zeroed(PAGE - 1)] {
-            assert!(matches!(buffer.room, Room::Heap(_)), "{buffer:?}");
+            assert!(matches!(buffer.room, Storage::Heap(_)), "{buffer:?}");
         }
     }
 

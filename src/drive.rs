@@ -20,7 +20,7 @@ mod timers;
 
 pub use blocking::Front;
 pub use connection::Limits;
-pub use connections::Settings;
+pub use connections::LoopSettings;
 pub use event_loop::{Ended, EventLoop};
 pub use fork_per_client::ForkPerClient;
 pub use gauge::Gauge;

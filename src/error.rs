@@ -1,8 +1,7 @@
 //! The failure we return: which call, on which address, which errno, and what to do next.
 
 use std::borrow::Cow;
-use std::fmt;
-use std::io;
+use std::{fmt, io};
 
 use nix::errno::Errno;
 use serde::{Deserialize, Serialize};
@@ -110,7 +109,7 @@ impl std::error::Error for Error {
 
 /// A failure as another process tells it.
 #[derive(Serialize, Deserialize)]
-struct Told {
+struct WireError {
     call: String,
     subject: String,
     errno: Option<i32>,
@@ -121,7 +120,7 @@ struct Told {
 
 impl Serialize for Error {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
-        Told {
+        WireError {
             call: self.call.to_string(),
             subject: self.subject.clone(),
             errno: self.source.raw_os_error(),
@@ -135,7 +134,7 @@ impl Serialize for Error {
 
 impl<'de> Deserialize<'de> for Error {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> std::result::Result<Self, D::Error> {
-        let told = Told::deserialize(deserializer)?;
+        let told = WireError::deserialize(deserializer)?;
         let source = match told.errno {
             Some(errno) => io::Error::from_raw_os_error(errno),
             None => io::Error::other(told.words),

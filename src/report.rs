@@ -10,12 +10,12 @@ mod reporter;
 mod talk;
 mod values;
 
-pub use call::{Call, Returned, Shown, quoted, visible};
+pub use call::{CallEvent, Returned, Shown, quoted, visible};
 pub use event::Event;
-pub use heartbeat::{Heartbeat, RoundTrips};
-pub use load::{Failures, Load};
+pub use heartbeat::{HeartbeatEvent, RoundTrips};
+pub use load::{Failures, LoadEvent};
 pub use output::{Output, coloured, say};
-pub use relay::{ClientState, Parting, Relay};
+pub use relay::{ClientState, Parting, RelayEvent};
 pub use reporter::Reporter;
-pub use talk::{Talk, TestOutcome};
-pub use values::{CloseReason, Refusal, Totals, Verbosity};
+pub use talk::{TalkEvent, TestOutcome};
+pub use values::{CloseReason, RefuseReason, Totals, Verbosity};

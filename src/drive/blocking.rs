@@ -1,11 +1,10 @@
 //! What the models share that serve each connection by blocking calls: one thread waits in poll(2) for connections,
 //! signals and deadlines, and a [`Model`] has the connections served elsewhere.
 
-use std::io;
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, BorrowedFd};
-use std::thread;
 use std::time::Duration;
+use std::{io, thread};
 
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, ppoll};
@@ -13,13 +12,13 @@ use nix::sys::time::TimeSpec;
 use socket2::Socket;
 
 use super::clock::{Clock, Time};
-use super::connections::{Settings, errno_of};
+use super::connections::{LoopSettings, errno_of};
 use super::event_loop::Ended;
 use super::exhaustion::{Exhaustion, Refused};
 use super::signals::{Heard, Signals};
 use crate::error::{Error, Result};
 use crate::net::{FourTuple, accept_queue, local_address};
-use crate::report::{Event, Refusal, Reporter};
+use crate::report::{Event, RefuseReason, Reporter};
 use crate::service::Signal;
 
 /// The most connections accepted before signals are looked for again.
@@ -62,7 +61,7 @@ pub trait Model {
 }
 
 /// How far the end has come.
-enum Stage {
+enum DrainPhase {
     Serving,
     Draining { until: Time },
     Aborting { until: Time, ended: Ended },
@@ -76,8 +75,8 @@ pub struct Front {
     signals: Signals,
     clock: Clock,
     reporter: Reporter,
-    settings: Settings,
-    stage: Stage,
+    settings: LoopSettings,
+    stage: DrainPhase,
 }
 
 impl Front {
@@ -86,7 +85,7 @@ impl Front {
     /// # Errors
     ///
     /// `EMFILE` and `ENFILE` from `socketpair`.
-    pub fn new(listener: Socket, reporter: Reporter, settings: Settings) -> Result<Self> {
+    pub fn new(listener: Socket, reporter: Reporter, settings: LoopSettings) -> Result<Self> {
         let local = local_address(&listener)?;
         Ok(Self {
             listener: Some(listener),
@@ -96,7 +95,7 @@ impl Front {
             clock: Clock::start(),
             reporter,
             settings,
-            stage: Stage::Serving,
+            stage: DrainPhase::Serving,
         })
     }
 
@@ -113,7 +112,7 @@ impl Front {
         &self.reporter
     }
 
-    pub(super) fn settings(&self) -> &Settings {
+    pub(super) fn settings(&self) -> &LoopSettings {
         &self.settings
     }
 
@@ -164,8 +163,8 @@ impl Front {
 
     fn ends_at(&self) -> Option<Time> {
         match self.stage {
-            Stage::Serving => None,
-            Stage::Draining { until } | Stage::Aborting { until, .. } => Some(until),
+            DrainPhase::Serving => None,
+            DrainPhase::Draining { until } | DrainPhase::Aborting { until, .. } => Some(until),
         }
     }
 
@@ -215,7 +214,7 @@ impl Front {
     fn admit(&self, model: &mut dyn Model, listener: &Socket, socket: Socket, remote: SocketAddr) {
         let refuse = |reason| self.reporter.report(&Event::Refused { local: self.local, remote, reason });
         if !self.settings.gauge.enter(self.settings.max_connections) {
-            return refuse(Refusal::MaxConnections);
+            return refuse(RefuseReason::MaxConnections);
         }
         // Only a wildcard listener must ask which address the client meant.
         let local = match self.local.ip().is_unspecified() {
@@ -225,7 +224,7 @@ impl Front {
         let outcome = local.and_then(|local| model.serve(socket, FourTuple { local, remote }, listener));
         if let Err(error) = outcome {
             self.settings.gauge.leave();
-            refuse(Refusal::Failed(errno_of(&error)));
+            refuse(RefuseReason::Failed(errno_of(&error)));
         }
     }
 
@@ -243,7 +242,7 @@ impl Front {
         self.exhaustion = Exhaustion::default();
         model.finish_all();
         let limit = self.settings.drain;
-        self.stage = Stage::Draining { until: self.clock.now().after(limit) };
+        self.stage = DrainPhase::Draining { until: self.clock.now().after(limit) };
         let connections = self.settings.gauge.open();
         if connections > 0 {
             self.reporter.report(&Event::Draining { connections, limit });
@@ -252,21 +251,21 @@ impl Front {
 
     fn abort(&mut self, model: &mut dyn Model, ended: Ended) {
         model.abort_all();
-        self.stage = Stage::Aborting { until: self.clock.now().after(GRACE), ended };
+        self.stage = DrainPhase::Aborting { until: self.clock.now().after(GRACE), ended };
     }
 
     /// Carries out what is due; how it ended, if it has.
     fn see_to_end(&mut self, model: &mut dyn Model) -> Option<Ended> {
         let now = self.clock.now();
-        if let Stage::Draining { until } = self.stage
+        if let DrainPhase::Draining { until } = self.stage
             && until <= now
         {
             self.abort(model, Ended::Stopped);
         }
         let none_left = model.unended() == 0;
         match self.stage {
-            Stage::Draining { .. } if none_left => Some(Ended::Stopped),
-            Stage::Aborting { until, ended } if none_left || until <= now => Some(ended),
+            DrainPhase::Draining { .. } if none_left => Some(Ended::Stopped),
+            DrainPhase::Aborting { until, ended } if none_left || until <= now => Some(ended),
             _ => None,
         }
     }

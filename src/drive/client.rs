@@ -24,13 +24,13 @@ const FINISHING: u8 = 1;
 const ABORTED: u8 = 2;
 
 /// An accepted connection, which others than the one who serves it can bring to an end.
-pub struct Client {
+pub struct AcceptedClient {
     socket: Socket,
     tuple: FourTuple,
     state: AtomicU8,
 }
 
-impl Client {
+impl AcceptedClient {
     /// `socket` blocks, and has its timeouts by SO_RCVTIMEO and SO_SNDTIMEO.
     pub fn new(socket: Socket, tuple: FourTuple) -> Self {
         Self { socket, tuple, state: AtomicU8::new(SERVED) }
@@ -59,7 +59,7 @@ impl Client {
     }
 }
 
-impl AsRawFd for Client {
+impl AsRawFd for AcceptedClient {
     fn as_raw_fd(&self) -> RawFd {
         self.socket.as_raw_fd()
     }
@@ -68,7 +68,7 @@ impl AsRawFd for Client {
 /// Serves `client` to its end, with `drain` to finish after an interruption, and says how it went.
 ///
 /// The caller closes the socket by dropping the client, and then tells of the end.
-pub fn serve(client: &Client, reply: impl Reply, drain: Duration, reporter: &Reporter) -> Closed {
+pub fn serve(client: &AcceptedClient, reply: impl Reply, drain: Duration, reporter: &Reporter) -> Closed {
     let FourTuple { local, remote } = client.tuple;
     reporter.report(&Event::Accepted { local, remote });
     let opened = Instant::now();
@@ -87,7 +87,7 @@ pub fn serve(client: &Client, reply: impl Reply, drain: Duration, reporter: &Rep
 }
 
 struct Serving<'a, R> {
-    client: &'a Client,
+    client: &'a AcceptedClient,
     reply: R,
     pieces: Pieces,
     reporter: &'a Reporter,

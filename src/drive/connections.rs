@@ -45,7 +45,7 @@ const ROOM: usize = 1024;
 
 /// What holds for every connection of a loop.
 #[derive(Clone, Debug, Default)]
-pub struct Settings {
+pub struct LoopSettings {
     /// How long a connection may stay as it is.
     pub limits: Limits,
     /// How long, after a stop, connections have to finish.
@@ -64,7 +64,7 @@ pub struct Settings {
 pub struct Connections<S = TcpStream> {
     registry: Registry,
     reporter: Reporter,
-    settings: Settings,
+    settings: LoopSettings,
     /// Only a program that holds a conversation has them.
     standard: Option<Box<Standard>>,
     clock: Clock,
@@ -88,7 +88,7 @@ pub struct Connections<S = TcpStream> {
 }
 
 impl<S: Stream> Connections<S> {
-    pub fn new(registry: Registry, reporter: Reporter, settings: Settings) -> Self {
+    pub fn new(registry: Registry, reporter: Reporter, settings: LoopSettings) -> Self {
         Self {
             registry,
             reporter,

@@ -12,7 +12,7 @@ use socket2::Socket;
 
 use super::accept::Acceptor;
 use super::clock::Time;
-use super::connections::{Connections, Settings};
+use super::connections::{Connections, LoopSettings};
 use super::signals::{Heard, Signals};
 use crate::error::{Error, Result};
 use crate::report::{Event, Output, Reporter};
@@ -87,7 +87,7 @@ impl EventLoop {
     ///
     /// `EMFILE`, `ENFILE` and `ENOMEM` from `epoll_create`, `EMFILE` from `fcntl`; as for signals, `EMFILE` and
     /// `ENFILE` from `socketpair`, `ENOMEM` and `ENOSPC` from `epoll_ctl`.
-    pub fn new(reporter: Reporter, settings: Settings, asked: &[Signal]) -> Result<Self> {
+    pub fn new(reporter: Reporter, settings: LoopSettings, asked: &[Signal]) -> Result<Self> {
         let poll = Poll::new().map_err(|error| Error::new("epoll_create", "", error))?;
         let copy = poll.registry().try_clone();
         let registry = copy.map_err(|error| Error::new("fcntl", "F_DUPFD_CLOEXEC of epoll", error))?;
@@ -335,7 +335,7 @@ mod tests {
     #[test]
     fn a_service_is_woken_to_some_microseconds_though_epoll_rounds_to_a_millisecond() {
         let reporter = Reporter::stdout(Format::Text, Verbosity::Nothing);
-        let event_loop = EventLoop::new(reporter, Settings::default(), &[]).unwrap();
+        let event_loop = EventLoop::new(reporter, LoopSettings::default(), &[]).unwrap();
         let mut sleeper = Sleeper { due: Instant::now(), times: 0, late: Duration::MAX };
         event_loop.run(&mut sleeper).unwrap();
         // Rounded up it would be late by 0.8 ms each time; a busy machine makes it late too, but not each time.

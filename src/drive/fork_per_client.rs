@@ -15,7 +15,7 @@ use nix::unistd::{self, ForkResult, Pid, close, getpid, getppid};
 use socket2::Socket;
 
 use super::blocking::{Front, Model};
-use super::client::{Client, serve};
+use super::client::{AcceptedClient, serve};
 use super::event_loop::Ended;
 use super::gauge::Gauge;
 use crate::error::{Error, Result};
@@ -120,7 +120,7 @@ impl<R: Reply> ForkPerClient<R> {
     }
 
     /// Serves one client, from the fork to the end of the process.
-    fn be_child(&self, client: Client, listener: &Socket, parent: Pid, mask: &SigSet) -> ! {
+    fn be_child(&self, client: AcceptedClient, listener: &Socket, parent: Pid, mask: &SigSet) -> ! {
         if set_pdeathsig(Signal::SIGKILL).is_err() || getppid() != parent {
             exit(1);
         }
@@ -145,7 +145,7 @@ impl<R: Reply> Model for ForkPerClient<R> {
         let parent = getpid();
         let forked = fork();
         if let Ok(ForkResult::Child) = forked {
-            self.be_child(Client::new(socket, tuple), listener, parent, &mask);
+            self.be_child(AcceptedClient::new(socket, tuple), listener, parent, &mask);
         }
         let _ = mask.thread_set_mask();
         if let ForkResult::Parent { child } = forked? {
@@ -179,17 +179,17 @@ impl<R: Reply> Model for ForkPerClient<R> {
 }
 
 /// The one client of a child, for its handlers.
-static CLIENT: OnceLock<Client> = OnceLock::new();
+static CLIENT: OnceLock<AcceptedClient> = OnceLock::new();
 
 extern "C" fn finish(_: c_int) {
     let errno = Errno::last_raw();
-    CLIENT.get().into_iter().for_each(Client::finish);
+    CLIENT.get().into_iter().for_each(AcceptedClient::finish);
     Errno::set_raw(errno);
 }
 
 extern "C" fn abort(_: c_int) {
     let errno = Errno::last_raw();
-    CLIENT.get().into_iter().for_each(Client::abort);
+    CLIENT.get().into_iter().for_each(AcceptedClient::abort);
     Errno::set_raw(errno);
 }
 

@@ -14,7 +14,7 @@ use signal_hook::flag;
 use socket2::Socket;
 
 use super::blocking::Front;
-use super::client::{Client, serve};
+use super::client::{AcceptedClient, serve};
 use super::gauge::Gauge;
 use super::signals::Waker;
 use crate::error::{Error, Result};
@@ -30,19 +30,19 @@ pub struct Threads<R> {
     unended: HashMap<u64, Served>,
     next: u64,
     ended: Receiver<(u64, Closed)>,
-    shared: Arc<Shared<R>>,
+    shared: Arc<ThreadContext<R>>,
     totals: Totals,
 }
 
 /// A client, and the thread that serves it or will.
 struct Served {
     /// The socket is closed when that thread lets go of it.
-    client: Weak<Client>,
+    client: Weak<AcceptedClient>,
     thread: Arc<JoinHandle<()>>,
 }
 
 /// What every thread that serves needs.
-struct Shared<R> {
+struct ThreadContext<R> {
     reply: R,
     drain: Duration,
     reporter: Reporter,
@@ -54,8 +54,8 @@ struct Shared<R> {
 /// A client's way through the thread that serves it.
 pub struct Turn<R> {
     id: u64,
-    client: Arc<Client>,
-    shared: Arc<Shared<R>>,
+    client: Arc<AcceptedClient>,
+    shared: Arc<ThreadContext<R>>,
 }
 
 impl<R: Reply> Threads<R> {
@@ -69,7 +69,7 @@ impl<R: Reply> Threads<R> {
             .map_err(|error| Error::new("sigaction", INTERRUPT, error))?;
         let (sender, ended) = channel();
         let settings = front.settings();
-        let shared = Shared {
+        let shared = ThreadContext {
             reply,
             drain: settings.drain,
             reporter: front.reporter().clone(),
@@ -92,7 +92,7 @@ impl<R: Reply> Threads<R> {
         tuple: FourTuple,
         start: impl FnOnce(Turn<R>) -> io::Result<Arc<JoinHandle<()>>>,
     ) -> io::Result<()> {
-        let (id, client) = (self.next, Arc::new(Client::new(socket, tuple)));
+        let (id, client) = (self.next, Arc::new(AcceptedClient::new(socket, tuple)));
         let weak = Arc::downgrade(&client);
         let thread = start(Turn { id, client, shared: Arc::clone(&self.shared) })?;
         self.unended.insert(id, Served { client: weak, thread });

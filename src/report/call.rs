@@ -13,7 +13,7 @@ use crate::text::{Escaped, Line, cut};
 /// In text `NAME: CALL ARGUMENTS = RESULT SHOWN`, in the manner of strace(1); a call that failed ends in
 /// `= -1 ERRNO`, one that had not returned when it was given up in `= ? WHY`.
 #[derive(Debug)]
-pub struct Call<'a> {
+pub struct CallEvent<'a> {
     /// The name of the socket, where it has one.
     pub socket: Option<&'a str>,
     /// The call.
@@ -52,7 +52,7 @@ pub enum Shown<'a> {
     Bytes(&'a [u8]),
 }
 
-impl Call<'_> {
+impl CallEvent<'_> {
     pub(super) fn text(&self) -> String {
         let prefix = self.socket.map(|name| format!("{name}: ")).unwrap_or_default();
         let space = if self.arguments.is_empty() { "" } else { " " };
@@ -117,9 +117,9 @@ mod tests {
     use super::*;
     use crate::report::Event;
 
-    fn call(returned: Returned) -> Call {
+    fn call(returned: Returned) -> CallEvent {
         let local = "127.0.0.1:3001".parse().ok();
-        Call { socket: Some("a"), name: "recv", arguments: "", returned, local, remote: None }
+        CallEvent { socket: Some("a"), name: "recv", arguments: "", returned, local, remote: None }
     }
 
     #[test]

@@ -5,12 +5,12 @@ use std::time::Duration;
 
 use nix::errno::Errno;
 
-use super::call::Call;
-use super::heartbeat::Heartbeat;
-use super::load::Load;
-use super::relay::Relay;
-use super::talk::Talk;
-use super::values::{CloseReason, Refusal, Totals, Verbosity};
+use super::call::CallEvent;
+use super::heartbeat::HeartbeatEvent;
+use super::load::LoadEvent;
+use super::relay::RelayEvent;
+use super::talk::TalkEvent;
+use super::values::{CloseReason, RefuseReason, Totals, Verbosity};
 use crate::error::{Error, errno_name};
 use crate::text::{Commas, Format, Line};
 
@@ -56,7 +56,7 @@ pub enum Event<'a> {
     Refused {
         local: SocketAddr,
         remote: SocketAddr,
-        reason: Refusal,
+        reason: RefuseReason,
     },
     Received {
         local: SocketAddr,
@@ -87,11 +87,11 @@ pub enum Event<'a> {
         duration: Duration,
     },
     // What one program tells alone.
-    Heartbeat(Heartbeat<'a>),
-    Talk(Talk<'a>),
-    Relay(Relay<'a>),
-    Call(Call<'a>),
-    Load(Load),
+    Heartbeat(HeartbeatEvent<'a>),
+    Talk(TalkEvent<'a>),
+    Relay(RelayEvent<'a>),
+    Call(CallEvent<'a>),
+    Load(LoadEvent),
 }
 
 impl Event<'_> {
@@ -114,9 +114,9 @@ impl Event<'_> {
             | Self::Bound { .. }
             | Self::Established { .. }
             | Self::Closed { .. }
-            | Self::Heartbeat(Heartbeat::Sent { .. } | Heartbeat::Answer { .. })
-            | Self::Talk(Talk::Said { .. } | Talk::Notice { .. })
-            | Self::Relay(Relay::Client { .. } | Relay::Room { .. })
+            | Self::Heartbeat(HeartbeatEvent::Sent { .. } | HeartbeatEvent::Answer { .. })
+            | Self::Talk(TalkEvent::Said { .. } | TalkEvent::Notice { .. })
+            | Self::Relay(RelayEvent::Client { .. } | RelayEvent::Room { .. })
             | Self::Call(_) => Verbosity::Normal,
             _ => Verbosity::Quiet,
         }

@@ -6,7 +6,7 @@ use crate::text::Line;
 
 /// A line of a heartbeat.
 #[derive(Clone, Copy, Debug)]
-pub enum Heartbeat<'a> {
+pub enum HeartbeatEvent<'a> {
     /// A message was sent.
     Sent {
         /// Which one, counted from 1.
@@ -47,7 +47,7 @@ pub struct RoundTrips {
     pub max: Duration,
 }
 
-impl Heartbeat<'_> {
+impl HeartbeatEvent<'_> {
     pub(super) fn word(&self) -> &'static str {
         match self {
             Self::Sent { .. } => "heartbeat",

@@ -9,7 +9,7 @@ use crate::text::Line;
 
 /// A line of a load run.
 #[derive(Clone, Copy, Debug)]
-pub enum Load {
+pub enum LoadEvent {
     /// The connections are open, and the measured time begins.
     Running {
         /// What is measured: `rr`, `bulk`, `connect`.
@@ -140,7 +140,7 @@ impl std::ops::AddAssign for Failures {
     }
 }
 
-impl Load {
+impl LoadEvent {
     pub(super) fn word(&self) -> &'static str {
         match self {
             Self::Running { .. } => "running",
@@ -243,7 +243,7 @@ mod tests {
     use super::*;
     use crate::text::Format;
 
-    fn text(load: Load) -> String {
+    fn text(load: LoadEvent) -> String {
         let mut line = Line::new(Format::Text, load.word());
         load.fields(&mut line);
         line.finish()
@@ -252,21 +252,21 @@ mod tests {
     #[test]
     fn what_a_kib_costs_is_told_of_less_than_one_too() {
         let (user, system) = (Duration::from_micros(1), Duration::from_micros(3));
-        let cpu = text(Load::Cpu { of: "self", pid: 1, user, system, requests: 1, bytes: 64 });
+        let cpu = text(LoadEvent::Cpu { of: "self", pid: 1, user, system, requests: 1, bytes: 64 });
         assert!(cpu.contains("per-KiB=64us"), "{cpu}");
     }
 
     #[test]
     fn what_was_spent_and_done_is_told_by_the_request_the_kib_and_the_second() {
         let (user, system) = (Duration::from_millis(30), Duration::from_millis(10));
-        let cpu = text(Load::Cpu { of: "self", pid: 7, user, system, requests: 20, bytes: 40 * 1024 });
+        let cpu = text(LoadEvent::Cpu { of: "self", pid: 7, user, system, requests: 20, bytes: 40 * 1024 });
         assert!(cpu.ends_with(" per-request=2ms per-KiB=1ms"), "{cpu}");
-        let nothing = text(Load::Cpu { of: "self", pid: 7, user, system, requests: 0, bytes: 0 });
+        let nothing = text(LoadEvent::Cpu { of: "self", pid: 7, user, system, requests: 0, bytes: 0 });
         assert!(nothing.ends_with(" per-request=0ns per-KiB=0ns"), "{nothing}");
         let elapsed = Duration::from_millis(500);
-        let result = text(Load::Result { requests: 20, due: None, served: None, bytes: 1000, elapsed });
+        let result = text(LoadEvent::Result { requests: 20, due: None, served: None, bytes: 1000, elapsed });
         assert!(result.ends_with(" requests-per-second=40 bytes-per-second=2000"), "{result}");
-        let memory = text(Load::Memory { of: "kernel", bytes: 1000, connections: 10 });
+        let memory = text(LoadEvent::Memory { of: "kernel", bytes: 1000, connections: 10 });
         assert!(memory.ends_with(" per-connection=100"), "{memory}");
     }
 }

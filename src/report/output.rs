@@ -27,9 +27,9 @@ const FLUSH: Duration = Duration::from_secs(1);
 /// count is told as `output-dropped lines=N` once there is room. What is queued as [`bytes`](Self::bytes) is never
 /// dropped while somebody may read it: whoever queues it waits for room.
 #[derive(Clone)]
-pub struct Output(Arc<Shared>);
+pub struct Output(Arc<OutputState>);
 
-struct Shared {
+struct OutputState {
     /// None where it is closed: then no thread writes.
     file: Option<File>,
     format: Format,
@@ -86,7 +86,7 @@ impl Output {
 
     fn to(file: io::Result<File>, format: Format, word_style: Style) -> Self {
         let failed = file.as_ref().err().map(|error| ("fcntl", errno_of(error)));
-        let output = Self(Arc::new(Shared {
+        let output = Self(Arc::new(OutputState {
             file: file.ok(),
             format,
             word_style,
@@ -165,7 +165,7 @@ impl Queue {
     }
 }
 
-impl Shared {
+impl OutputState {
     fn lock(&self) -> MutexGuard<'_, Queue> {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -8,7 +8,7 @@ use crate::text::Line;
 
 /// A line of a relay.
 #[derive(Clone, Copy, Debug)]
-pub enum Relay<'a> {
+pub enum RelayEvent<'a> {
     /// How full it is.
     Status {
         /// Connections.
@@ -80,7 +80,7 @@ impl Display for Parting {
     }
 }
 
-impl Relay<'_> {
+impl RelayEvent<'_> {
     pub(super) fn word(&self) -> &'static str {
         match self {
             Self::Status { .. } => "status",

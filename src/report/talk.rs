@@ -7,7 +7,7 @@ use crate::text::Line;
 
 /// A line of a conversation.
 #[derive(Clone, Copy, Debug)]
-pub enum Talk<'a> {
+pub enum TalkEvent<'a> {
     /// Somebody said something.
     Said {
         /// Who: a name, `remote` where none is known, `*` for a relay itself.
@@ -64,7 +64,7 @@ pub enum TestOutcome<'a> {
     NotRun,
 }
 
-impl Talk<'_> {
+impl TalkEvent<'_> {
     pub(super) fn word(&self) -> &'static str {
         match self {
             Self::Said { .. } => "said",

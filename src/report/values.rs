@@ -60,7 +60,7 @@ impl Display for CloseReason {
 
 /// Why an accepted connection was closed before it was served.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Refusal {
+pub enum RefuseReason {
     /// `--max-connections` were open already.
     MaxConnections,
     /// The conversation has its one caller.
@@ -69,7 +69,7 @@ pub enum Refusal {
     Failed(Errno),
 }
 
-impl Display for Refusal {
+impl Display for RefuseReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::MaxConnections => f.write_str("max-connections"),

@@ -19,7 +19,7 @@ pub struct Answers {
 
 /// The bytes that answer one heartbeat.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Answer {
+pub struct HeartbeatAnswer {
     /// The heartbeat's number, from 1.
     pub sequence: u64,
     /// From its send to the arrival of the answer's last byte.
@@ -48,7 +48,7 @@ impl Answers {
     }
 
     /// The answers that `bytes` complete.
-    pub fn receive(&mut self, mut bytes: &[u8], now: Instant) -> Vec<Answer> {
+    pub fn receive(&mut self, mut bytes: &[u8], now: Instant) -> Vec<HeartbeatAnswer> {
         let mut complete = Vec::new();
         while self.echoing && !bytes.is_empty() {
             let expected = self.message.get(self.echoed..).unwrap_or_default();
@@ -72,11 +72,11 @@ impl Answers {
         complete
     }
 
-    fn complete(&mut self, text: Vec<u8>, now: Instant) -> Option<Answer> {
+    fn complete(&mut self, text: Vec<u8>, now: Instant) -> Option<HeartbeatAnswer> {
         self.echoed = 0;
         let sent = self.waiting.pop_front()?;
         self.answered += 1;
-        Some(Answer { sequence: self.answered, rtt: now.saturating_duration_since(sent), text })
+        Some(HeartbeatAnswer { sequence: self.answered, rtt: now.saturating_duration_since(sent), text })
     }
 }
 
@@ -92,7 +92,7 @@ mod tests {
         answers
     }
 
-    fn sequences(answers: &[Answer]) -> Vec<u64> {
+    fn sequences(answers: &[HeartbeatAnswer]) -> Vec<u64> {
         answers.iter().map(|answer| answer.sequence).collect()
     }
 

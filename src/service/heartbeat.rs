@@ -87,7 +87,7 @@ impl Heartbeat {
         }
         let answered = self.answers.answered();
         let rtt = self.rtts.round_trips(answered);
-        Some(Event::Heartbeat(report::Heartbeat::Summary { sent: self.sent, answered, rtt }))
+        Some(Event::Heartbeat(report::HeartbeatEvent::Summary { sent: self.sent, answered, rtt }))
     }
 
     /// The address tried last.
@@ -127,7 +127,7 @@ impl Heartbeat {
             self.answers.expect(Instant::now());
             self.unsent = io.send(id, &self.plan.message) > 0;
             let (sequence, bytes) = (self.sent, self.plan.message.len());
-            io.report(&Event::Heartbeat(report::Heartbeat::Sent { sequence, bytes }));
+            io.report(&Event::Heartbeat(report::HeartbeatEvent::Sent { sequence, bytes }));
             if self.sent == self.answers.answered() + 1 {
                 self.await_answer(io, id);
             }
@@ -203,7 +203,7 @@ impl Service for Heartbeat {
     fn received(&mut self, io: &mut dyn Io, id: ConnectionId, bytes: &[u8]) {
         for answer in self.answers.receive(bytes, Instant::now()) {
             self.rtts.add(answer.rtt);
-            io.report(&Event::Heartbeat(report::Heartbeat::Answer {
+            io.report(&Event::Heartbeat(report::HeartbeatEvent::Answer {
                 sequence: answer.sequence,
                 bytes: answer.text.len(),
                 rtt: answer.rtt,

@@ -23,7 +23,7 @@ use super::{Closed, ConnectionId, Io, Service, Signal, Timer};
 use crate::buffer::Buffer;
 use crate::net::FourTuple;
 use crate::report::{self, ClientState, Event, Parting, Totals};
-use client::{Client, Standing};
+use client::{RelayClient, Standing};
 use hall::{Hall, Room};
 use lines::{Added, LineBuffer};
 
@@ -50,7 +50,7 @@ pub struct RelayPlan {
 pub struct Relay {
     plan: RelayPlan,
     hall: Hall,
-    clients: HashMap<ConnectionId, Client>,
+    clients: HashMap<ConnectionId, RelayClient>,
     totals: Totals,
     stopping: bool,
     /// What the two of a room are about to be sent.
@@ -100,7 +100,7 @@ impl Relay {
     fn report(&self, io: &mut dyn Io, id: ConnectionId, state: ClientState) {
         if let Some(client) = self.clients.get(&id) {
             let (name, remote) = (client.name(), client.remote);
-            io.report(&Event::Relay(report::Relay::Client { name, remote, state }));
+            io.report(&Event::Relay(report::RelayEvent::Client { name, remote, state }));
         }
     }
 
@@ -108,7 +108,7 @@ impl Relay {
         let remote = |id| self.clients.get(&id).map(|client| client.remote);
         if let [Some(first), Some(second)] = room.members.map(remote) {
             let Room { number, messages, .. } = *room;
-            io.report(&Event::Relay(report::Relay::Room { number, first, second, messages, closed }));
+            io.report(&Event::Relay(report::RelayEvent::Room { number, first, second, messages, closed }));
         }
     }
 }
@@ -116,7 +116,7 @@ impl Relay {
 impl Service for Relay {
     fn opened(&mut self, io: &mut dyn Io, id: ConnectionId, tuple: FourTuple) {
         self.totals.accepted += 1;
-        let client = Client {
+        let client = RelayClient {
             remote: tuple.remote,
             name: None,
             unnamed: true,
@@ -195,7 +195,7 @@ impl Service for Relay {
     fn signal(&mut self, io: &mut dyn Io, signal: Signal) {
         match signal {
             Signal::Stop | Signal::Goodbye => self.disconnect_all(io),
-            Signal::Status => io.report(&Event::Relay(report::Relay::Status {
+            Signal::Status => io.report(&Event::Relay(report::RelayEvent::Status {
                 clients: self.clients.len(),
                 rooms: self.hall.rooms(),
                 waiting: self.hall.waiting(),

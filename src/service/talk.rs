@@ -22,7 +22,7 @@ use crate::net::FourTuple;
 use crate::report::Event;
 use crate::terminal::edit::Typed;
 use crate::terminal::screen::Screen;
-use calls::Calls;
+use calls::CallAttempts;
 use keyword::Keyword;
 use outgoing::Outgoing;
 use plan::LEAVE;
@@ -70,7 +70,7 @@ impl State {
 #[derive(Debug)]
 pub struct Talk {
     plan: TalkPlan,
-    calls: Calls,
+    calls: CallAttempts,
     state: State,
     partner: Option<(ConnectionId, FourTuple)>,
     outgoing: Outgoing,
@@ -90,7 +90,7 @@ impl Talk {
     pub fn new(plan: TalkPlan) -> Self {
         let turns = plan.turns.then(|| Turns::new(plan.listening.is_none()));
         Self {
-            calls: Calls::to(plan.remotes.clone()),
+            calls: CallAttempts::to(plan.remotes.clone()),
             state: State::Waiting,
             partner: None,
             outgoing: Outgoing::new(Keyword::new(&plan.bye), turns),

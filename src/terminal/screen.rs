@@ -102,24 +102,24 @@ impl Screen {
 }
 
 /// A character as it is shown.
-struct Cell {
+struct Glyph {
     text: String,
     width: usize,
 }
 
-fn cells(text: &str) -> Vec<Cell> {
+fn cells(text: &str) -> Vec<Glyph> {
     let cell = |character: char| {
         let text = Harmless(character.encode_utf8(&mut [0; 4])).to_string();
         let width = text.chars().filter_map(UnicodeWidthChar::width).sum();
-        Cell { text, width }
+        Glyph { text, width }
     };
     text.chars().map(cell).collect()
 }
 
 /// The first cells whose widths fit into `room`.
-fn fitting<'a>(cells: impl Iterator<Item = &'a Cell>, room: usize) -> Vec<&'a Cell> {
+fn fitting<'a>(cells: impl Iterator<Item = &'a Glyph>, room: usize) -> Vec<&'a Glyph> {
     let mut left = room;
-    let fits = |cell: &&Cell| {
+    let fits = |cell: &&Glyph| {
         let rest = left.checked_sub(cell.width);
         left = rest.unwrap_or(left);
         rest.is_some()

@@ -33,7 +33,7 @@ Examples:
 /// A lab bench for TCP connections: namespaces to try things in, and what the kernel says about them
 #[derive(Parser)]
 #[command(name = "fourtuple", version, arg_required_else_help = true, after_help = AFTER_HELP)]
-enum Command {
+enum FourtupleCommand {
     #[command(hide = true)]
     Bundle(bundle::BundleArgs),
     #[command(hide = true)]
@@ -62,18 +62,18 @@ fn main() -> ExitCode {
 
 fn bench(arguments: &[OsString]) -> ExitCode {
     let outcome = match cli::parse(arguments) {
-        Command::Bundle(args) => bundle::run(&args),
-        Command::Hide(args) => hide::run(&args),
-        Command::Isolate(args) => Ok(isolate::run(args)),
-        Command::Load(args) => Ok(load::run(&args)),
-        Command::Matrix(args) => matrix::run(&args),
-        Command::Packets(args) => packets::run(&args),
-        Command::Perform(args) => Ok(perform::run(&args)),
-        Command::Ports(args) => ports::run(&args),
-        Command::Programs => cli::print(&names()),
-        Command::Report(args) => report::run(&args),
-        Command::Sockets(args) => sockets::run(&args),
-        Command::Why(args) => why::run(&args),
+        FourtupleCommand::Bundle(args) => bundle::run(&args),
+        FourtupleCommand::Hide(args) => hide::run(&args),
+        FourtupleCommand::Isolate(args) => Ok(isolate::run(args)),
+        FourtupleCommand::Load(args) => Ok(load::run(&args)),
+        FourtupleCommand::Matrix(args) => matrix::run(&args),
+        FourtupleCommand::Packets(args) => packets::run(&args),
+        FourtupleCommand::Perform(args) => Ok(perform::run(&args)),
+        FourtupleCommand::Ports(args) => ports::run(&args),
+        FourtupleCommand::Programs => cli::print(&names()),
+        FourtupleCommand::Report(args) => report::run(&args),
+        FourtupleCommand::Sockets(args) => sockets::run(&args),
+        FourtupleCommand::Why(args) => why::run(&args),
     };
     cli::exit("fourtuple", outcome)
 }

@@ -16,7 +16,7 @@ use fourtuple::wire::capture::{Capture, Packet, SMALLEST_BUFFER};
 use fourtuple::wire::pcapng::{self, Writer};
 use fourtuple::wire::segment::{Link, Segment};
 
-use line::{Name, Printer, parse_name};
+use line::{AddressAlias, Printer, parse_name};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -71,7 +71,7 @@ pub struct PacketsArgs {
     count: Option<usize>,
     /// Show this name in place of an address; may be repeated
     #[arg(long, value_name = "ADDR:PORT=NAME", value_parser = parse_name)]
-    name: Vec<Name>,
+    name: Vec<AddressAlias>,
     /// How much the kernel keeps for us, 256KiB at least
     #[arg(long, value_name = "SIZE", default_value = "32MiB", value_parser = buffer, conflicts_with = "read")]
     buffer: usize,
@@ -143,7 +143,7 @@ fn show_file(args: &PacketsArgs, path: &Path) -> Result<ExitCode> {
 fn capture(args: &PacketsArgs) -> Result<ExitCode> {
     let stop = Stop::on_signal()?;
     let mut capture = Capture::open(args.buffer)?;
-    let mut sink = Sink::open(args)?;
+    let mut sink = PacketSink::open(args)?;
     sink.output.line(capturing(args.format));
     while !sink.is_full() {
         let stopped = capture.wait(stop.as_fd())?;
@@ -164,7 +164,7 @@ fn capturing(format: Format) -> String {
 }
 
 /// Where captured packets go.
-struct Sink<'a> {
+struct PacketSink<'a> {
     args: &'a PacketsArgs,
     output: Output,
     printer: Printer<'a>,
@@ -172,7 +172,7 @@ struct Sink<'a> {
     taken: usize,
 }
 
-impl<'a> Sink<'a> {
+impl<'a> PacketSink<'a> {
     fn open(args: &'a PacketsArgs) -> Result<Self> {
         let file = args.write.as_deref().map(Writer::create).transpose()?;
         Ok(Self { args, output: Output::stdout(args.format), printer: args.printer(), file, taken: 0 })

@@ -1,8 +1,8 @@
 //! `fourtuple perform`: socket calls exactly as they are written.
 
+mod open_sockets;
 mod parse;
 mod show;
-mod stage;
 mod steps;
 mod words;
 

@@ -35,11 +35,11 @@ Methods, ways for a client to come by its source port:
 #[command(after_help = EXAMPLES, after_long_help = format!("{METHODS}\n\n{EXAMPLES}"), arg_required_else_help = true)]
 pub struct PortsArgs {
     #[command(subcommand)]
-    command: Command,
+    command: PortsCommand,
 }
 
 #[derive(Subcommand)]
-enum Command {
+enum PortsCommand {
     Plan(plan::PlanArgs),
     Measure(measure::MeasureArgs),
     Now(now::NowArgs),
@@ -48,8 +48,8 @@ enum Command {
 /// Does what was asked for.
 pub fn run(args: &PortsArgs) -> Result<ExitCode> {
     match &args.command {
-        Command::Plan(args) => plan::run(args),
-        Command::Measure(args) => measure::run(args),
-        Command::Now(args) => now::run(args),
+        PortsCommand::Plan(args) => plan::run(args),
+        PortsCommand::Measure(args) => measure::run(args),
+        PortsCommand::Now(args) => now::run(args),
     }
 }

@@ -59,16 +59,16 @@ wrong usage.
 )]
 pub struct WhyArgs {
     #[command(subcommand)]
-    call: Option<Call>,
+    call: Option<WhyCommand>,
     /// Where the new socket listens: 3000, 127.0.0.1:3000, [::1]:3000; a port alone is 0.0.0.0's
     #[arg(required = true, value_parser = parse_local)]
     local: Option<SocketAddr>,
     #[command(flatten)]
-    options: Options,
+    options: NewSocketArgs,
 }
 
 #[derive(Subcommand)]
-enum Call {
+enum WhyCommand {
     /// Would bind(2) succeed?
     Bind(Listen),
     /// Would bind(2) and then listen(2)?
@@ -83,7 +83,7 @@ struct Listen {
     #[arg(value_parser = parse_local)]
     local: SocketAddr,
     #[command(flatten)]
-    options: Options,
+    options: NewSocketArgs,
 }
 
 #[derive(Args)]
@@ -96,12 +96,12 @@ struct Connect {
     #[arg(value_parser = parse_remote)]
     remote: SocketAddr,
     #[command(flatten)]
-    options: Options,
+    options: NewSocketArgs,
 }
 
 /// What the new socket sets.
 #[derive(Args)]
-struct Options {
+struct NewSocketArgs {
     /// SO_REUSEADDR of the new socket
     #[arg(long, value_enum, default_value = "off", hide_possible_values = true, value_name = "on|off")]
     reuse_address: Switch,
@@ -118,11 +118,11 @@ struct Options {
 
 impl WhyArgs {
     /// What is asked; nothing where clap has printed the help.
-    fn goal(&self) -> Option<(Goal, &Options)> {
+    fn goal(&self) -> Option<(Goal, &NewSocketArgs)> {
         match &self.call {
-            Some(Call::Bind(args)) => Some((Goal::Bind(args.local), &args.options)),
-            Some(Call::Listen(args)) => Some((Goal::Listen(args.local), &args.options)),
-            Some(Call::Connect(args)) => {
+            Some(WhyCommand::Bind(args)) => Some((Goal::Bind(args.local), &args.options)),
+            Some(WhyCommand::Listen(args)) => Some((Goal::Listen(args.local), &args.options)),
+            Some(WhyCommand::Connect(args)) => {
                 Some((Goal::Connect { local: args.local, remote: args.remote }, &args.options))
             }
             None => self.local.map(|local| (Goal::Listen(local), &self.options)),

@@ -14,7 +14,7 @@ use proptest::num::u32::ANY;
 use proptest::test_runner::{Config, TestRunner};
 
 use super::fake::{Fake, Kernel, Open, pattern};
-use super::{Connection, Connections, Limits, Settings, Time};
+use super::{Connection, Connections, Limits, LoopSettings, Time};
 use crate::drive::connection::Readiness;
 use crate::error::Error;
 use crate::net::FourTuple;
@@ -406,7 +406,7 @@ impl World {
         service.limits = limits;
         let most = [2, 6, 6, 24][service.draw(4) as usize];
         let registry = registry.try_clone().expect("dup");
-        let settings = Settings { limits, ..Settings::default() };
+        let settings = LoopSettings { limits, ..LoopSettings::default() };
         Self { connections: Connections::new(registry, reporter.clone(), settings), service, most }
     }
 

@@ -10,7 +10,7 @@ use crate::drive::connection::Connection;
 use crate::drive::stream::Stream;
 use crate::error::{Error, Result};
 use crate::net::{FourTuple, bind, local_address};
-use crate::report::{Event, Refusal, Reporter};
+use crate::report::{Event, RefuseReason, Reporter};
 use crate::service::{ConnectionId, Service};
 
 impl<S: Stream> Connections<S> {
@@ -20,7 +20,7 @@ impl<S: Stream> Connections<S> {
             reporter.report(&Event::Refused { local, remote, reason });
         };
         if !self.settings.gauge.enter(self.settings.max_connections) {
-            return refuse(&self.reporter, listening, Refusal::MaxConnections);
+            return refuse(&self.reporter, listening, RefuseReason::MaxConnections);
         }
         // Only a wildcard listener must ask which address the client meant.
         let local = match listening.ip().is_unspecified() {
@@ -38,7 +38,7 @@ impl<S: Stream> Connections<S> {
             }
             Err(error) => {
                 self.settings.gauge.leave();
-                refuse(&self.reporter, listening, Refusal::Failed(errno_of(&error)));
+                refuse(&self.reporter, listening, RefuseReason::Failed(errno_of(&error)));
             }
         }
     }

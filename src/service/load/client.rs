@@ -14,7 +14,7 @@ const APART: u64 = 1009;
 const PIECE: usize = if cfg!(miri) { 1024 } else { 64 * 1024 };
 
 #[derive(Debug)]
-pub struct Client {
+pub struct LoadClient {
     pub tuple: FourTuple,
     /// Where in the pattern its stream begins.
     offset: u64,
@@ -45,7 +45,7 @@ impl Requests {
     }
 }
 
-impl Client {
+impl LoadClient {
     /// The client of this number.
     pub fn new(number: usize, tuple: FourTuple) -> Self {
         Self {

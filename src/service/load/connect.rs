@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::measure::{Measure, Moment};
+use super::measure::{Measurement, Moment};
 use super::pattern::Pattern;
 use super::ports::is_taken;
 use super::{Course, LoadPlan, SourcePorts, Tally};
@@ -22,13 +22,13 @@ pub struct Connects {
     plan: LoadPlan,
     ports: SourcePorts,
     pattern: Pattern,
-    clients: HashMap<ConnectionId, Client>,
-    measure: Measure,
+    clients: HashMap<ConnectionId, ConnectAttempt>,
+    measure: Measurement,
 }
 
 /// One connection.
 #[derive(Debug)]
-struct Client {
+struct ConnectAttempt {
     begun: Instant,
     tuple: FourTuple,
     received: usize,
@@ -41,7 +41,7 @@ impl Connects {
             ports,
             pattern: Pattern::with_pieces_of(plan.size),
             clients: HashMap::new(),
-            measure: Measure::new(course, plan.duration, false),
+            measure: Measurement::new(course, plan.duration, false),
             plan,
         }
     }
@@ -64,7 +64,7 @@ impl Connects {
         match self.open_from_some_port(io) {
             Ok((id, local)) => {
                 let tuple = FourTuple { local, remote: self.plan.remote };
-                self.clients.insert(id, Client { begun, tuple, received: 0 });
+                self.clients.insert(id, ConnectAttempt { begun, tuple, received: 0 });
             }
             Err(error) => self.measure.tally.not_opened(self.plan.tuple(), error),
         }
@@ -85,7 +85,7 @@ impl Connects {
 
     fn give_up_overdue(&mut self, io: &mut dyn Io, now: Instant) {
         let limit = self.plan.timeout;
-        let overdue = |client: &Client| now.saturating_duration_since(client.begun) > limit;
+        let overdue = |client: &ConnectAttempt| now.saturating_duration_since(client.begun) > limit;
         for (id, client) in self.clients.extract_if(|_, client| overdue(client)) {
             self.measure.tally.unanswered(client.tuple, limit);
             io.abort(id);

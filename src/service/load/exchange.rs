@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::arrivals::Arrivals;
-use super::client::{Client, Requests};
-use super::measure::{Measure, Moment};
+use super::client::{LoadClient, Requests};
+use super::measure::{Measurement, Moment};
 use super::{Course, LoadPlan, Tally};
 use crate::error::{Error, Result};
 use crate::net::FourTuple;
@@ -27,7 +27,7 @@ pub struct Exchange {
     /// Opens begun so far, and how many of them have no outcome yet.
     begun: usize,
     opening: usize,
-    clients: HashMap<ConnectionId, Client>,
+    clients: HashMap<ConnectionId, LoadClient>,
     /// Until when the first requests are waited for, and how many are answered.
     warming: Option<Instant>,
     warm: usize,
@@ -35,7 +35,7 @@ pub struct Exchange {
     /// Whose turn it is to send what arrives.
     turns: Vec<ConnectionId>,
     turn: usize,
-    measure: Measure,
+    measure: Measurement,
 }
 
 impl Exchange {
@@ -51,7 +51,7 @@ impl Exchange {
             arrivals: None,
             turns: Vec::new(),
             turn: 0,
-            measure: Measure::new(course, plan.duration, plan.rate.is_some()),
+            measure: Measurement::new(course, plan.duration, plan.rate.is_some()),
             plan,
         }
     }
@@ -134,7 +134,7 @@ impl Exchange {
         self.end_if_deserted(io);
     }
 
-    fn remove(&mut self, id: ConnectionId) -> Option<Client> {
+    fn remove(&mut self, id: ConnectionId) -> Option<LoadClient> {
         self.turns.retain(|&other| other != id);
         self.clients.remove(&id)
     }
@@ -151,7 +151,7 @@ impl Exchange {
     /// Nothing more is due; ends once nothing is waited for.
     fn rest(&mut self, io: &mut dyn Io, now: Instant) {
         self.give_up_overdue(io, now);
-        if !self.clients.values().any(Client::is_waiting) {
+        if !self.clients.values().any(LoadClient::is_waiting) {
             self.end(io);
         }
     }
@@ -174,7 +174,7 @@ impl Service for Exchange {
     }
 
     fn opened(&mut self, io: &mut dyn Io, id: ConnectionId, tuple: FourTuple) {
-        self.clients.insert(id, Client::new(self.clients.len(), tuple));
+        self.clients.insert(id, LoadClient::new(self.clients.len(), tuple));
         self.opening -= 1;
         self.open_more(io);
     }
@@ -441,7 +441,7 @@ mod tests {
         let first_bytes = |number| {
             let mut io = Recorder::default();
             let requests = Requests::of(&any_plan());
-            Client::new(number, account(0).tuple).ask(&mut io, ID, &requests, 1, Instant::now());
+            LoadClient::new(number, account(0).tuple).ask(&mut io, ID, &requests, 1, Instant::now());
             io.take()
         };
         assert_ne!(first_bytes(0), first_bytes(1));

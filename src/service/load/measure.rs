@@ -15,12 +15,12 @@ const LATE: Duration = Duration::from_millis(5);
 
 /// The clock of a thread, and its account.
 #[derive(Debug)]
-pub struct Measure {
+pub struct Measurement {
     course: Arc<Course>,
     duration: Duration,
     /// What is under way at the end is waited for, and counted.
     waits: bool,
-    stage: Stage,
+    stage: MeasurePhase,
     /// Answers that the course has not been told of.
     untold: u64,
     /// When the last answer came.
@@ -29,7 +29,7 @@ pub struct Measure {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Stage {
+enum MeasurePhase {
     Opening,
     Ready,
     Counting { begin: Instant, end: Instant, look: Instant },
@@ -51,16 +51,16 @@ pub enum Moment {
     End,
 }
 
-impl Measure {
+impl Measurement {
     pub fn new(course: Arc<Course>, duration: Duration, waits: bool) -> Self {
         let (last, tally) = (Instant::now(), Tally::default());
-        Self { course, duration, waits, stage: Stage::Opening, untold: 0, last, tally }
+        Self { course, duration, waits, stage: MeasurePhase::Opening, untold: 0, last, tally }
     }
 
     /// All that is needed before the beginning is done.
     pub fn ready(&mut self, io: &mut dyn Io) {
-        if self.stage == Stage::Opening {
-            self.stage = Stage::Ready;
+        if self.stage == MeasurePhase::Opening {
+            self.stage = MeasurePhase::Ready;
             self.course.one_more_is_ready();
             io.wake_after(LOOK);
         }
@@ -69,17 +69,17 @@ impl Measure {
     /// What it is time for.
     pub fn woken(&mut self, now: Instant) -> Moment {
         match &mut self.stage {
-            Stage::Opening | Stage::Over => Moment::Wait,
-            Stage::Ready => match self.course.begun() {
+            MeasurePhase::Opening | MeasurePhase::Over => Moment::Wait,
+            MeasurePhase::Ready => match self.course.begun() {
                 Some(begin) => {
                     let end = begin + self.duration;
-                    self.stage = Stage::Counting { begin, end, look: end.min(begin + SCAN) };
+                    self.stage = MeasurePhase::Counting { begin, end, look: end.min(begin + SCAN) };
                     Moment::Begin(begin)
                 }
                 None => Moment::Wait,
             },
-            Stage::Counting { look, .. } if now < *look => Moment::Wait,
-            Stage::Counting { end, look, .. } => {
+            MeasurePhase::Counting { look, .. } if now < *look => Moment::Wait,
+            MeasurePhase::Counting { end, look, .. } => {
                 self.course.count(std::mem::take(&mut self.untold));
                 *look = if now < *end { (now + SCAN).min(*end) } else { now + LATE };
                 match (now < *end, self.waits) {
@@ -95,24 +95,24 @@ impl Measure {
     /// Asks to be woken when that is next needed, or when something of the caller's own is due.
     pub fn wake(&self, io: &mut dyn Io, due: Option<Instant>) {
         let next = match self.stage {
-            Stage::Opening | Stage::Over => return,
-            Stage::Ready => return io.wake_after(LOOK),
-            Stage::Counting { look, .. } => due.map_or(look, |due| due.min(look)),
+            MeasurePhase::Opening | MeasurePhase::Over => return,
+            MeasurePhase::Ready => return io.wake_after(LOOK),
+            MeasurePhase::Counting { look, .. } => due.map_or(look, |due| due.min(look)),
         };
         io.wake_after(next.saturating_duration_since(Instant::now()));
     }
 
     /// Whether the measured time has begun.
     pub fn has_begun(&self) -> bool {
-        !matches!(self.stage, Stage::Opening | Stage::Ready)
+        !matches!(self.stage, MeasurePhase::Opening | MeasurePhase::Ready)
     }
 
     /// Whether what happens `now` comes too late to be counted.
     pub fn is_past(&self, now: Instant) -> bool {
         match self.stage {
-            Stage::Opening | Stage::Ready => false,
-            Stage::Counting { end, .. } => now >= end && !self.waits,
-            Stage::Over => true,
+            MeasurePhase::Opening | MeasurePhase::Ready => false,
+            MeasurePhase::Counting { end, .. } => now >= end && !self.waits,
+            MeasurePhase::Over => true,
         }
     }
 
@@ -125,11 +125,11 @@ impl Measure {
 
     /// Ends the measured time, and the driver.
     pub fn end(&mut self, io: &mut dyn Io) {
-        if let Stage::Counting { begin, end, .. } = self.stage {
+        if let MeasurePhase::Counting { begin, end, .. } = self.stage {
             let end = Instant::now().min(if self.waits { end.max(self.last) } else { end });
             self.tally.elapsed = end.saturating_duration_since(begin);
         }
-        self.stage = Stage::Over;
+        self.stage = MeasurePhase::Over;
         io.stop();
     }
 }

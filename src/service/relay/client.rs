@@ -7,7 +7,7 @@ use super::name::Name;
 use crate::report::Parting;
 
 #[derive(Debug)]
-pub struct Client {
+pub struct RelayClient {
     pub remote: SocketAddr,
     pub name: Option<Name>,
     /// Its next line may say its name.
@@ -47,7 +47,7 @@ impl Standing {
     }
 }
 
-impl Client {
+impl RelayClient {
     pub fn name(&self) -> &str {
         self.name.as_ref().map_or("client", Name::as_str)
     }

@@ -10,14 +10,14 @@ pub struct Hall {
     turns: bool,
     arrived: u64,
     opened: u64,
-    places: HashMap<ConnectionId, Place>,
+    places: HashMap<ConnectionId, HallPlace>,
     /// By arrival; whether they may be paired yet.
     waiting: BTreeMap<u64, (ConnectionId, bool)>,
     rooms: HashMap<u64, Room>,
 }
 
 #[derive(Clone, Copy, Debug)]
-enum Place {
+enum HallPlace {
     /// The arrival's number.
     Waiting(u64),
     /// The room's number.
@@ -71,13 +71,13 @@ impl Hall {
     /// `id` waits behind all the others, and is not paired before it is ready.
     pub fn arrive(&mut self, id: ConnectionId) {
         self.arrived += 1;
-        self.places.insert(id, Place::Waiting(self.arrived));
+        self.places.insert(id, HallPlace::Waiting(self.arrived));
         self.waiting.insert(self.arrived, (id, false));
     }
 
     /// `id` may be paired.
     pub fn make_ready(&mut self, id: ConnectionId) {
-        if let Some(Place::Waiting(arrival)) = self.places.get(&id)
+        if let Some(HallPlace::Waiting(arrival)) = self.places.get(&id)
             && let Some((_, ready)) = self.waiting.get_mut(arrival)
         {
             *ready = true;
@@ -97,7 +97,7 @@ impl Hall {
         let members = [first, second];
         let room = Room { number: self.opened, members, writer: first, messages: 0 };
         for id in members {
-            self.places.insert(id, Place::Room(room.number));
+            self.places.insert(id, HallPlace::Room(room.number));
         }
         self.rooms.insert(room.number, room);
         Some(room)
@@ -105,14 +105,14 @@ impl Hall {
 
     /// Whether `id` waits.
     pub fn waits(&self, id: ConnectionId) -> bool {
-        matches!(self.places.get(&id), Some(Place::Waiting(_)))
+        matches!(self.places.get(&id), Some(HallPlace::Waiting(_)))
     }
 
     /// The room `id` is in.
     pub fn room(&self, id: ConnectionId) -> Option<&Room> {
         match self.places.get(&id)? {
-            Place::Room(number) => self.rooms.get(number),
-            Place::Waiting(_) => None,
+            HallPlace::Room(number) => self.rooms.get(number),
+            HallPlace::Waiting(_) => None,
         }
     }
 
@@ -123,7 +123,7 @@ impl Hall {
 
     /// So many messages of `id` have passed; if any, the turn has gone with them.
     pub fn passed(&mut self, id: ConnectionId, messages: usize) {
-        if let Some(Place::Room(number)) = self.places.get(&id)
+        if let Some(HallPlace::Room(number)) = self.places.get(&id)
             && let Some(room) = self.rooms.get_mut(number)
             && messages > 0
         {
@@ -135,11 +135,11 @@ impl Hall {
     /// `id` is here no longer; the room that ends with it, whose other member is here no longer either.
     pub fn leave(&mut self, id: ConnectionId) -> Option<Room> {
         match self.places.remove(&id)? {
-            Place::Waiting(arrival) => {
+            HallPlace::Waiting(arrival) => {
                 self.waiting.remove(&arrival);
                 None
             }
-            Place::Room(number) => {
+            HallPlace::Room(number) => {
                 let room = self.rooms.remove(&number)?;
                 self.places.remove(&room.partner_of(id));
                 Some(room)

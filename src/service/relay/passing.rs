@@ -4,7 +4,7 @@ use std::io::Write;
 use std::time::Duration;
 
 use super::Relay;
-use super::client::{Client, Standing};
+use super::client::{RelayClient, Standing};
 use crate::buffer::Buffer;
 use crate::service::{ConnectionId, Io, Timer};
 use crate::text::Harmless;
@@ -30,7 +30,7 @@ impl Relay {
             self.throttle(io, id);
         }
         self.words = words;
-        let over = |id: &&ConnectionId| self.clients.get(id).is_some_and(Client::is_over);
+        let over = |id: &&ConnectionId| self.clients.get(id).is_some_and(RelayClient::is_over);
         if more {
             io.after(id, Timer::Interval, Duration::ZERO);
         } else if let Some(&leaver) = members.iter().find(over) {
@@ -65,7 +65,7 @@ impl Relay {
         let leaving = self.standing(from).is_leaving();
         let may_pass = leaving || self.hall.may_write(from) && !self.standing(to).is_leaving();
         let keeps_up = self.stopping || self.clients.get(&to).is_some_and(|client| !client.blocked);
-        let named = |client: &&mut Client| !client.unnamed;
+        let named = |client: &&mut RelayClient| !client.unnamed;
         let Some(client) = self.clients.get_mut(&from).filter(named).filter(|_| may_pass && keeps_up) else {
             return 0;
         };
@@ -90,7 +90,7 @@ impl Relay {
     }
 }
 
-impl Client {
+impl RelayClient {
     /// Takes its next messages as its partner will see them, so many or a batch at most; how many these were.
     fn take_messages(&mut self, most: usize, words: &mut Buffer) -> usize {
         let (mut lines, mut taken) = (std::mem::take(&mut self.lines), 0);

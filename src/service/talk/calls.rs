@@ -8,7 +8,7 @@ use crate::service::{ConnectionId, Io};
 
 /// Whom to call, and how that went so far.
 #[derive(Debug)]
-pub struct Calls {
+pub struct CallAttempts {
     remotes: Vec<SocketAddr>,
     tried: usize,
     /// The call that has not been answered yet.
@@ -16,7 +16,7 @@ pub struct Calls {
     failure: Option<Error>,
 }
 
-impl Calls {
+impl CallAttempts {
     pub fn to(remotes: Vec<SocketAddr>) -> Self {
         Self { remotes, tried: 0, open: None, failure: None }
     }

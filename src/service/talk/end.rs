@@ -8,7 +8,7 @@ use super::plan::LEAVE;
 use super::{State, Talk};
 use crate::error::Error;
 use crate::net::FourTuple;
-use crate::report::{CloseReason, Event, Refusal};
+use crate::report::{CloseReason, Event, RefuseReason};
 use crate::service::{Closed, ConnectionId, Io, Timer};
 
 impl Talk {
@@ -30,7 +30,7 @@ impl Talk {
     /// Whoever calls while we talk is told so; closing at once would send RST if it has said something.
     pub(super) fn turn_away(&self, io: &mut dyn Io, id: ConnectionId, tuple: FourTuple) {
         let FourTuple { local, remote } = tuple;
-        io.report(&Event::Refused { local, remote, reason: Refusal::Busy });
+        io.report(&Event::Refused { local, remote, reason: RefuseReason::Busy });
         io.send(id, b"busy\n");
         io.finish(id);
         io.after(id, Timer::Leave, LEAVE);

@@ -4,11 +4,11 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 use std::{fmt, io};
 
-use super::calls::Calls;
+use super::calls::CallAttempts;
 use super::plan::LEAVE;
 use crate::error::{Error, Result};
 use crate::net::FourTuple;
-use crate::report::{Event, Talk, TestOutcome};
+use crate::report::{Event, TalkEvent, TestOutcome};
 use crate::service::{Ack, Closed, ConnectionId, Echo, Io, Prefix, Reply, Service, Signal, Timer};
 use crate::text::{Escaped, Short};
 
@@ -85,7 +85,7 @@ impl fmt::Display for Expect {
 /// Sends the built-in cases one by one, and checks each reply byte by byte.
 #[derive(Debug)]
 pub struct Script {
-    calls: Calls,
+    calls: CallAttempts,
     /// None until the first reply has told.
     expect: Option<Expect>,
     reply_timeout: Duration,
@@ -113,7 +113,7 @@ impl Script {
     pub fn new(remotes: Vec<SocketAddr>, expect: Option<Expect>, reply_timeout: Duration) -> Self {
         let cases = cases();
         Self {
-            calls: Calls::to(remotes),
+            calls: CallAttempts::to(remotes),
             expect,
             reply_timeout,
             all: cases.len(),
@@ -176,7 +176,7 @@ impl Script {
     fn fail(&mut self, io: &mut dyn Io, words: impl AsRef<[u8]>) {
         let Some(Waiting { case: failed, .. }) = self.waiting.take() else { return };
         let mut tell = |case: &Case, outcome| {
-            io.report(&Event::Talk(Talk::Test { name: case.name, sent: case.sent.len(), outcome }));
+            io.report(&Event::Talk(TalkEvent::Test { name: case.name, sent: case.sent.len(), outcome }));
         };
         tell(&failed, TestOutcome::Failed(words.as_ref()));
         self.cases.by_ref().for_each(|case| tell(&case, TestOutcome::NotRun));
@@ -236,7 +236,7 @@ impl Service for Script {
             Some(_) => waiting.check(bytes),
             None => learn(waiting, bytes).map(|learned| {
                 if let Some(expect) = &learned {
-                    io.report(&Event::Talk(Talk::Expect { reply: &expect.to_string() }));
+                    io.report(&Event::Talk(TalkEvent::Expect { reply: &expect.to_string() }));
                 }
                 self.expect = learned;
                 self.expect.is_some()
@@ -248,7 +248,7 @@ impl Service for Script {
             Ok(true) => {
                 let rtt = waiting.since.elapsed();
                 let (name, sent) = (waiting.case.name, waiting.case.sent.len());
-                io.report(&Event::Talk(Talk::Test { name, sent, outcome: TestOutcome::Passed(rtt) }));
+                io.report(&Event::Talk(TalkEvent::Test { name, sent, outcome: TestOutcome::Passed(rtt) }));
                 self.passed += 1;
                 self.waiting = None;
                 self.send_next(io, id);

@@ -12,11 +12,11 @@ pub struct Turns {
     /// No line will be finished that is not yet.
     ended: bool,
     /// How our first line began, as long as it may come back.
-    first: Option<Echo>,
+    first: Option<FirstLine>,
 }
 
 #[derive(Debug, Default)]
-struct Echo {
+struct FirstLine {
     said: Vec<u8>,
     heard: usize,
 }
@@ -24,7 +24,7 @@ struct Echo {
 impl Turns {
     /// `ours`: we write first.
     pub fn new(ours: bool) -> Self {
-        Self { ours, held: Vec::new(), ended: false, first: Some(Echo::default()) }
+        Self { ours, held: Vec::new(), ended: false, first: Some(FirstLine::default()) }
     }
 
     /// Whether we may write.

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use super::lines::{LineSplitter, Piece};
-use crate::report::{Event, Talk};
+use crate::report::{Event, TalkEvent};
 use crate::text::Harmless;
 
 /// What is made of the bytes that arrive.
@@ -58,7 +58,7 @@ impl View {
     fn shown(&self, piece: &Piece) -> Vec<u8> {
         let (by, text) = self.speaker(piece);
         let line = match (self.show, by) {
-            (Show::Json, by) => Event::Talk(Talk::Said { by, text, unfinished: !piece.ends }).json(),
+            (Show::Json, by) => Event::Talk(TalkEvent::Said { by, text, unfinished: !piece.ends }).json(),
             (_, b"*") => format!("* {}", Harmless(text)),
             (_, by) => format!("{}: {}", Harmless(by), Harmless(text)),
         };

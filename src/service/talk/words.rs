@@ -46,7 +46,7 @@ impl Talk {
     pub(super) fn notice(&self, io: &mut dyn Io, words: &str) {
         self.say_here(io, words);
         if self.plan.show != Show::Lines {
-            io.report(&Event::Talk(report::Talk::Notice { words }));
+            io.report(&Event::Talk(report::TalkEvent::Notice { words }));
         }
     }
 
@@ -75,6 +75,6 @@ impl Talk {
         let (sent, unsent) = self.outgoing.counts();
         let state = self.state.word();
         let received = self.received;
-        Some(Event::Talk(report::Talk::Conversation { state, local, remote, received, sent, unsent }))
+        Some(Event::Talk(report::TalkEvent::Conversation { state, local, remote, received, sent, unsent }))
     }
 }

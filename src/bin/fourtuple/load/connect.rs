@@ -7,7 +7,7 @@ use clap::Args;
 use fourtuple::cli;
 use fourtuple::error::Result;
 use fourtuple::net::SocketOptions;
-use fourtuple::report::{Load, Reporter};
+use fourtuple::report::{LoadEvent, Reporter};
 use fourtuple::service::load::{Connects, Course, LoadPlan, SourcePorts};
 
 use super::outcome::STATUS;
@@ -52,7 +52,8 @@ pub fn run(args: &ConnectArgs, reporter: &Reporter) -> Result<ExitCode> {
         Connects::new(plan, ports, Arc::clone(&course))
     });
     let services = services.collect();
-    let running = Load::Running { mode: "connect", remote, connections, size, depth: 1, rate: None, threads };
+    let running =
+        LoadEvent::Running { mode: "connect", remote, connections, size, depth: 1, rate: None, threads };
     let options = SocketOptions { reuse_address: true, ..SocketOptions::default() };
     Run { common, reporter, course: &course, running, waits: false, options }.all(services, Connects::tally)
 }

@@ -8,7 +8,7 @@ use clap::Args;
 use fourtuple::cli;
 use fourtuple::error::Result;
 use fourtuple::net::SocketOptions;
-use fourtuple::report::{Load, Reporter};
+use fourtuple::report::{LoadEvent, Reporter};
 use fourtuple::service::load::{Course, Exchange, LoadPlan, Rate};
 
 use super::outcome::STATUS;
@@ -121,7 +121,7 @@ fn exchange(common: &Common, reporter: &Reporter, mode: &'static str, shape: Sha
         Exchange::new(plan, Arc::clone(&course))
     });
     let services = services.collect();
-    let running = Load::Running { mode, remote, connections, size, depth, rate, threads };
+    let running = LoadEvent::Running { mode, remote, connections, size, depth, rate, threads };
     let options = SocketOptions { bind_address_no_port: true, ..SocketOptions::default() };
     Run { common, reporter, course: &course, running, waits: rate.is_some(), options }
         .all(services, Exchange::tally)

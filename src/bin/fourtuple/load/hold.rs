@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use fourtuple::cli::Stop;
 use fourtuple::error::Result;
 use fourtuple::net::wildcard;
-use fourtuple::report::{Event, Load, Reporter};
+use fourtuple::report::{Event, LoadEvent, Reporter};
 use fourtuple::service::load::Spread;
 
 use super::progress::Progress;
@@ -32,7 +32,7 @@ pub fn run(args: &HoldArgs, reporter: &Reporter) -> Result<ExitCode> {
     let stop = Stop::on_signal()?;
     let spread = spread(args)?;
     let preflight = preflight::check(args.count, &spread, args.source_ports)?;
-    reporter.report(&Event::Load(Load::Spread {
+    reporter.report(&Event::Load(LoadEvent::Spread {
         connections: args.count,
         source: spread.source,
         ports: spread.ports.len().min(args.count),
@@ -44,7 +44,7 @@ pub fn run(args: &HoldArgs, reporter: &Reporter) -> Result<ExitCode> {
     let begin = Instant::now();
     let mut crew = Crew::start(args, &spread, preflight.processes)?;
     await_outcomes(args.count, &stop, &mut crew)?;
-    reporter.report(&Event::Load(Load::Held {
+    reporter.report(&Event::Load(LoadEvent::Held {
         connections: crew.open(),
         verified: args.verify.then(|| crew.verified()),
         elapsed: begin.elapsed(),

@@ -8,7 +8,7 @@ use fourtuple::error::Result;
 use fourtuple::kernel::cpu::CpuTime;
 use fourtuple::lab::explain::explain;
 use fourtuple::net::SocketOptions;
-use fourtuple::report::{Event, Load, Reporter};
+use fourtuple::report::{Event, LoadEvent, Reporter};
 use fourtuple::service::load::Tally;
 
 use super::plot::Plot;
@@ -20,7 +20,7 @@ Exit status: 0 every connection did its part; 1 one of them did not, or the run
 could not begin; 2 wrong usage; 130 or 143 after a second SIGINT or SIGTERM.";
 
 /// The account of a run.
-pub struct Outcome {
+pub struct RunReport {
     /// What its threads brought together.
     pub tally: Tally,
     clocks: Vec<CpuClock>,
@@ -41,7 +41,7 @@ impl CpuClock {
     }
 }
 
-impl Outcome {
+impl RunReport {
     /// An account that has nothing in it yet.
     ///
     /// # Errors
@@ -76,18 +76,18 @@ impl Outcome {
         let (tally, tell) = (self.tally, |load| reporter.report(&Event::Load(load)));
         let (requests, bytes) = (tally.requests, tally.bytes);
         let (served, due) = (tally.served, (tally.due > 0).then_some(tally.due));
-        tell(Load::Result { requests, due, served, bytes, elapsed: tally.elapsed });
+        tell(LoadEvent::Result { requests, due, served, bytes, elapsed: tally.elapsed });
         if requests > 0 {
             let at = |quantile| Duration::from_nanos(tally.latency.value_at_quantile(quantile));
             let max = Duration::from_nanos(tally.latency.max());
-            tell(Load::Latency { p50: at(0.5), p90: at(0.9), p99: at(0.99), p999: at(0.999), max });
+            tell(LoadEvent::Latency { p50: at(0.5), p90: at(0.9), p99: at(0.99), p999: at(0.999), max });
         }
         for clock in self.clocks {
             if let Some((user, system)) = clock.spent.map(CpuTime::split) {
-                tell(Load::Cpu { of: clock.of, pid: clock.pid, user, system, requests, bytes });
+                tell(LoadEvent::Cpu { of: clock.of, pid: clock.pid, user, system, requests, bytes });
             }
         }
-        tell(Load::Failures(tally.failures));
+        tell(LoadEvent::Failures(tally.failures));
         if let Some(plot) = self.plot {
             plot.write(title, &tally.latency)?;
         }

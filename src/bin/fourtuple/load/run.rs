@@ -9,16 +9,16 @@ use std::time::Duration;
 
 use clap::Args;
 use fourtuple::cli::{self, Remote};
-use fourtuple::drive::{Ended, EventLoop, Limits, Settings};
+use fourtuple::drive::{Ended, EventLoop, Limits, LoopSettings};
 use fourtuple::error::{Error, Result};
 use fourtuple::net::{SocketOptions, any_local};
-use fourtuple::report::{Event, Load, Reporter};
+use fourtuple::report::{Event, LoadEvent, Reporter};
 use fourtuple::service::Service;
 use fourtuple::service::load::{Course, LoadPlan, Tally};
 use fourtuple::text::Format;
 use nix::sys::signal::{Signal, raise};
 
-use super::outcome::Outcome;
+use super::outcome::RunReport;
 use super::progress::Progress;
 
 /// What the lines of a run say.
@@ -100,12 +100,12 @@ impl Common {
         }
     }
 
-    fn settings(&self, options: &SocketOptions) -> Settings {
-        Settings {
+    fn settings(&self, options: &SocketOptions) -> LoopSettings {
+        LoopSettings {
             limits: Limits { connect: Some(self.connect_timeout), ..Limits::default() },
             drain: DRAIN,
             options: SocketOptions { no_delay: true, ..options.clone() },
-            ..Settings::default()
+            ..LoopSettings::default()
         }
     }
 }
@@ -119,7 +119,7 @@ pub struct Run<'a> {
     /// What its threads share.
     pub course: &'a Arc<Course>,
     /// The line that tells that it has begun.
-    pub running: Load,
+    pub running: LoadEvent,
     /// It goes on beyond the duration until all answers are there.
     pub waits: bool,
     /// For its sockets, beside TCP_NODELAY.
@@ -131,7 +131,7 @@ type Thread<'scope, S> = ScopedJoinHandle<'scope, Result<(Ended, S)>>;
 impl Run<'_> {
     /// Gives each service a thread, and tells what they brought together.
     pub fn all<S: Service + Send>(self, services: Vec<S>, tally: fn(S) -> Tally) -> Result<ExitCode> {
-        let mut outcome = Outcome::new(self.common.server_pid, self.common.plot.as_deref())?;
+        let mut outcome = RunReport::new(self.common.server_pid, self.common.plot.as_deref())?;
         let mut ended = Ended::Stopped;
         let loops = services.into_iter().map(|service| {
             Ok((
@@ -172,14 +172,14 @@ impl Run<'_> {
 
     /// The words above its picture.
     fn title(&self) -> String {
-        let Load::Running { mode, remote, connections, size, .. } = self.running else {
+        let LoadEvent::Running { mode, remote, connections, size, .. } = self.running else {
             return String::new();
         };
         format!("{mode} {remote}: {connections} connections, {size} bytes")
     }
 
     /// Lets all threads begin when all are ready, and looks at the clocks then and at the end.
-    fn conduct<S>(&self, threads: &[Thread<S>], outcome: &mut Outcome) {
+    fn conduct<S>(&self, threads: &[Thread<S>], outcome: &mut RunReport) {
         let gone = || threads.iter().filter(|thread| thread.is_finished()).count();
         while self.course.ready() < threads.len() && gone() == 0 {
             thread::sleep(LOOK);

@@ -12,17 +12,17 @@ pub struct Fold {
     pub holds: Vec<String>,
 }
 
-type Place = (User, State, Pair);
+type GridKey = (User, State, Pair);
 
 /// Every grid of `matrix` once, those of overlapping addresses first; none that was not measured.
 pub fn fold(matrix: &Matrix) -> Vec<Fold> {
-    let mut grids: BTreeMap<(bool, Place), Vec<Outcome>> = BTreeMap::new();
+    let mut grids: BTreeMap<(bool, GridKey), Vec<Outcome>> = BTreeMap::new();
     for &(cell, outcome) in &matrix.cells {
         let place = (cell.user, cell.state, cell.pair);
         grids.entry((!cell.pair.overlaps(), place)).or_default().push(outcome);
     }
-    let view = View::of(grids.keys().map(|(_, place)| place));
-    let mut folded: Vec<(Vec<Outcome>, Vec<Place>)> = Vec::new();
+    let view = Coverage::of(grids.keys().map(|(_, place)| place));
+    let mut folded: Vec<(Vec<Outcome>, Vec<GridKey>)> = Vec::new();
     for ((_, place), grid) in grids {
         match folded.iter_mut().find(|(known, _)| *known == grid) {
             Some((_, places)) => places.push(place),
@@ -34,14 +34,14 @@ pub fn fold(matrix: &Matrix) -> Vec<Fold> {
 }
 
 /// All that was looked at: what is true of all of it goes without saying.
-struct View {
+struct Coverage {
     states: BTreeSet<State>,
     pairs: BTreeSet<Pair>,
     users: BTreeSet<User>,
 }
 
-impl View {
-    fn of<'a>(places: impl Iterator<Item = &'a Place>) -> Self {
+impl Coverage {
+    fn of<'a>(places: impl Iterator<Item = &'a GridKey>) -> Self {
         let mut view = Self { states: BTreeSet::new(), pairs: BTreeSet::new(), users: BTreeSet::new() };
         for &(user, state, pair) in places {
             view.users.insert(user);
@@ -52,7 +52,7 @@ impl View {
     }
 
     /// The places as products of states, users and pairs, one line each.
-    fn words(&self, places: &[Place]) -> Vec<String> {
+    fn words(&self, places: &[GridKey]) -> Vec<String> {
         let mut pairs: BTreeMap<(State, User), BTreeSet<Pair>> = BTreeMap::new();
         for &(user, state, pair) in places {
             pairs.entry((state, user)).or_default().insert(pair);

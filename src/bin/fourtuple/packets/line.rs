@@ -9,32 +9,32 @@ use fourtuple::wire::sequence::{Place, SequenceSpaces};
 
 /// What is shown in place of an address.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Name {
+pub struct AddressAlias {
     address: SocketAddr,
     name: String,
 }
 
 /// Reads `127.0.0.1:3000=listener`.
-pub fn parse_name(text: &str) -> Result<Name, String> {
+pub fn parse_name(text: &str) -> Result<AddressAlias, String> {
     let words = || "not ADDR:PORT=NAME, such as 127.0.0.1:3000=listener".to_owned();
     let (address, name) = text.split_once('=').ok_or_else(words)?;
     let address = address.parse().map_err(|_| words())?;
     if name.is_empty() || !name.chars().all(|letter| letter.is_alphanumeric() || "-_.".contains(letter)) {
         return Err("a name has letters, digits, '-', '_' and '.' in it".to_owned());
     }
-    Ok(Name { address, name: name.to_owned() })
+    Ok(AddressAlias { address, name: name.to_owned() })
 }
 
 /// Makes lines of segments in the order they were captured.
 pub struct Printer<'a> {
     format: Format,
-    names: &'a [Name],
+    names: &'a [AddressAlias],
     spaces: SequenceSpaces,
     first: Option<Duration>,
 }
 
 impl<'a> Printer<'a> {
-    pub fn new(format: Format, names: &'a [Name]) -> Self {
+    pub fn new(format: Format, names: &'a [AddressAlias]) -> Self {
         Self { format, names, spaces: SequenceSpaces::default(), first: None }
     }
 

@@ -21,12 +21,12 @@ use fourtuple::report::Reporter;
 use nix::libc::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
-use super::stage::Stage;
+use super::open_sockets::OpenSockets;
 use super::steps::{Call, Step};
-use calls::Calls;
+use calls::CallThread;
 use news::{News, Tell};
 use transcript::Transcript;
-use watch::Watch;
+use watch::Watchdog;
 
 /// Performs `steps`; no call may block longer than `patience`.
 pub fn perform(steps: Vec<Step>, patience: Duration, reporter: &Reporter) -> Result<ExitCode> {
@@ -35,8 +35,8 @@ pub fn perform(steps: Vec<Step>, patience: Duration, reporter: &Reporter) -> Res
     let (tell, news) = channel();
     let (wake, woken) = channel();
     watch_signals(tell.clone())?;
-    let calls = Calls {
-        stage: Stage::new(patience),
+    let calls = CallThread {
+        sockets: OpenSockets::new(patience),
         transcript: transcript.clone(),
         tell: Tell(tell),
         woken,
@@ -46,7 +46,7 @@ pub fn perform(steps: Vec<Step>, patience: Duration, reporter: &Reporter) -> Res
     let started = thread::Builder::new().name("calls".to_owned()).spawn(move || calls.make(&own));
     let calls = started.map_err(|error| Error::new("pthread_create", "", error))?;
     let pauses = steps.iter().filter(|step| matches!(step.call, Call::Pause(None))).count();
-    let watch = Watch { steps: &steps, transcript, news, wake, patience, deadline: None, pauses };
+    let watch = Watchdog { steps: &steps, transcript, news, wake, patience, deadline: None, pauses };
     match watch.until_the_end()? {
         Some(signal) => Ok(cli::signalled(signal)),
         None => calls.join().unwrap_or_else(|panic| resume_unwind(panic)).map(|()| ExitCode::SUCCESS),

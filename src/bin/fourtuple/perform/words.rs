@@ -30,11 +30,11 @@ pub type Checked<T> = Result<T, Mistake>;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Word {
     pub at: Range<usize>,
-    pub kind: Kind,
+    pub kind: WordKind,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Kind {
+pub enum WordKind {
     Plain(String),
     /// The bytes that a quoted text stands for.
     Quoted(Vec<u8>),
@@ -56,11 +56,11 @@ pub fn steps(text: &str) -> Result<Vec<Vec<Word>>, Mistake> {
             }
             '"' => {
                 let bytes = rest.quoted().map_err(|mistake| mistake.in_step(steps.len() + 1))?;
-                step.push(Word { at: begin..rest.at, kind: Kind::Quoted(bytes) });
+                step.push(Word { at: begin..rest.at, kind: WordKind::Quoted(bytes) });
             }
             _ => {
                 let word = rest.plain();
-                step.push(Word { at: begin..rest.at, kind: Kind::Plain(word) });
+                step.push(Word { at: begin..rest.at, kind: WordKind::Plain(word) });
             }
         }
     }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use clap::{CommandFactory, Parser};
 use fourtuple::cli::{self, Limit, OutputArgs, SocketArgs};
-use fourtuple::drive::{EventLoop, Limits, Settings};
+use fourtuple::drive::{EventLoop, Limits, LoopSettings};
 use fourtuple::error::Result;
 use fourtuple::lab::explain::explain;
 use fourtuple::net::SocketOptions;
@@ -22,7 +22,7 @@ use fourtuple::service::{Heartbeat, HeartbeatPlan, Signal};
 #[command(name = "connector", version)]
 #[command(override_usage = "connector [OPTIONS] LOCAL_IP LOCAL_PORT REMOTE_IP REMOTE_PORT [MESSAGE]")]
 #[command(after_help = EXAMPLES, after_long_help = LONG_EXAMPLES)]
-struct Args {
+struct ConnectorArgs {
     /// Address to bind
     #[arg(value_parser = cli::local_ip)]
     local_ip: IpAddr,
@@ -89,24 +89,24 @@ Exit status: 0 ended by a signal, by the remote side's FIN, or with --count when
 /// Runs it with this command line.
 pub fn main(arguments: &[OsString]) -> ExitCode {
     if arguments.len() == 1 {
-        return cli::exit("connector", cli::print_help(&mut Args::command()));
+        return cli::exit("connector", cli::print_help(&mut ConnectorArgs::command()));
     }
-    let args: Args = cli::parse(arguments);
+    let args: ConnectorArgs = cli::parse(arguments);
     cli::run("connector", &args.output, |reporter| run(&args, reporter))
 }
 
-fn run(args: &Args, reporter: &Reporter) -> Result<ExitCode> {
+fn run(args: &ConnectorArgs, reporter: &Reporter) -> Result<ExitCode> {
     let local = SocketAddr::new(args.local_ip, args.local_port);
     let options = SocketOptions {
         bind_address_no_port: args.bind_address_no_port,
         local_port_range: args.local_port_range,
         ..args.socket.options(args.receive_timeout)
     };
-    let settings = Settings {
+    let settings = LoopSettings {
         limits: Limits { connect: args.connect_timeout.0, send: args.socket.send_timeout.0, receive: None },
         drain: args.drain,
         options: options.clone(),
-        ..Settings::default()
+        ..LoopSettings::default()
     };
     let mut heartbeat = Heartbeat::new(HeartbeatPlan {
         local,

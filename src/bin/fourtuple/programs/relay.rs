@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use clap::Parser;
 use fourtuple::cli::{self, Limit, OutputArgs, SocketArgs, Switch};
-use fourtuple::drive::{EventLoop, Limits, Settings};
+use fourtuple::drive::{EventLoop, Limits, LoopSettings};
 use fourtuple::error::Result;
 use fourtuple::report::Reporter;
 use fourtuple::service::{Relay, RelayPlan, Signal};
@@ -23,7 +23,7 @@ use fourtuple::service::{Relay, RelayPlan, Signal};
 #[command(mut_arg("reuse_port", |arg| arg.default_value("off").help(REUSE_PORT)))]
 #[command(mut_arg("keepalive", |arg| arg.default_value("60s").help(KEEPALIVE)))]
 #[command(mut_arg("user_timeout", |arg| arg.default_value("30s").help(USER_TIMEOUT)))]
-struct Args {
+struct RelayArgs {
     /// Port to listen on; 0 lets the kernel pick
     #[arg(default_value = "33016", value_parser = cli::port)]
     port: u16,
@@ -94,17 +94,17 @@ passes on.";
 
 /// Runs it with this command line.
 pub fn main(arguments: &[OsString]) -> ExitCode {
-    let args: Args = cli::parse(arguments);
+    let args: RelayArgs = cli::parse(arguments);
     cli::run("relay", &args.output, |reporter| run(&args, reporter))
 }
 
-fn run(args: &Args, reporter: &Reporter) -> Result<ExitCode> {
+fn run(args: &RelayArgs, reporter: &Reporter) -> Result<ExitCode> {
     let options = args.socket.options(Limit(None));
-    let settings = Settings {
+    let settings = LoopSettings {
         limits: Limits { send: args.socket.send_timeout.0, ..Limits::default() },
         drain: args.drain,
         max_connections: args.max_connections,
-        ..Settings::default()
+        ..LoopSettings::default()
     };
     let mut event_loop =
         EventLoop::new(reporter.clone(), settings, &[Signal::Stop, Signal::Status, Signal::Goodbye])?;

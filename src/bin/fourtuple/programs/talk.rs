@@ -7,11 +7,10 @@ use std::io::{IsTerminal, stderr, stdin, stdout};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::process::ExitCode;
 
-use args::{Args, Place};
 use clap::CommandFactory;
 use clap::error::ErrorKind;
 use fourtuple::cli;
-use fourtuple::drive::{Ended, EventLoop, Limits, Settings};
+use fourtuple::drive::{Ended, EventLoop, Limits, LoopSettings};
 use fourtuple::error::{Error, Result};
 use fourtuple::lab::explain::explain;
 use fourtuple::net::{SocketOptions, any_local};
@@ -22,11 +21,11 @@ use nix::errno::Errno;
 
 /// Runs it with this command line.
 pub fn main(arguments: &[OsString]) -> ExitCode {
-    let args: Args = cli::parse(arguments);
+    let args: TalkArgs = cli::parse(arguments);
     let place = args.place().unwrap_or_else(|words| {
-        Args::command().error(ErrorKind::ValueValidation, words).exit();
+        TalkArgs::command().error(ErrorKind::ValueValidation, words).exit();
     });
-    if let (Place::Call { host, port }, true) = (&place, args.test) {
+    if let (CallOrListen::Call { host, port }, true) = (&place, args.test) {
         return cli::run("talk", &args.output, |reporter| test(&args, host, *port, reporter));
     }
     let streams = Streams::look(args.output.format);
@@ -67,8 +66,8 @@ impl Streams {
 }
 
 fn run(
-    args: &Args,
-    place: &Place,
+    args: &TalkArgs,
+    place: &CallOrListen,
     streams: Streams,
     reporter: &Reporter,
     conversation: Output,
@@ -76,8 +75,8 @@ fn run(
     let mut event_loop =
         EventLoop::new(reporter.clone(), settings(args), &[Signal::Stop, Signal::Goodbye, Signal::Status])?;
     let (remotes, listening) = match place {
-        Place::Call { host, port } => (cli::addresses_of(host, *port)?, None),
-        Place::Listen(local) => (Vec::new(), Some(listen(args, *local, &mut event_loop, reporter)?)),
+        CallOrListen::Call { host, port } => (cli::addresses_of(host, *port)?, None),
+        CallOrListen::Listen(local) => (Vec::new(), Some(listen(args, *local, &mut event_loop, reporter)?)),
     };
     let mut talk = Talk::new(TalkPlan {
         remotes,
@@ -95,7 +94,7 @@ fn run(
     status(ended.map_err(|error| if args.name.is_some() { no_relay(error, remote) } else { error }), remote)
 }
 
-fn test(args: &Args, host: &str, port: u16, reporter: &Reporter) -> Result<ExitCode> {
+fn test(args: &TalkArgs, host: &str, port: u16, reporter: &Reporter) -> Result<ExitCode> {
     let remotes = cli::addresses_of(host, port)?;
     let mut script = Script::new(remotes, args.expect.clone(), args.reply_timeout);
     let ended = EventLoop::new(reporter.clone(), settings(args), &[Signal::Stop])?.run(&mut script);
@@ -103,12 +102,12 @@ fn test(args: &Args, host: &str, port: u16, reporter: &Reporter) -> Result<ExitC
     status(ended.and_then(|ended| script.outcome().map(|()| ended)), remote)
 }
 
-fn settings(args: &Args) -> Settings {
-    Settings {
+fn settings(args: &TalkArgs) -> LoopSettings {
+    LoopSettings {
         limits: Limits { connect: args.connect_timeout.0, ..Limits::default() },
         drain: args.drain,
         options: calling(),
-        ..Settings::default()
+        ..LoopSettings::default()
     }
 }
 
@@ -135,7 +134,7 @@ fn no_relay(error: Error, remote: Option<SocketAddr>) -> Error {
 
 /// Listens, with SO_REUSEPORT off: a second `talk --listen` would share the callers instead of being told.
 fn listen(
-    args: &Args,
+    args: &TalkArgs,
     local: SocketAddr,
     event_loop: &mut EventLoop,
     reporter: &Reporter,

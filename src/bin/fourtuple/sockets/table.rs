@@ -10,7 +10,7 @@ const COLUMNS: usize = 10;
 const HEADER: [&str; COLUMNS] =
     ["STATE", "LOCAL", "REMOTE", "RECV-Q", "SEND-Q", "TIMER", "UID", "INODE", "REUSE", "PROCESSES"];
 
-type Line = [String; COLUMNS];
+type TableRow = [String; COLUMNS];
 
 /// The rows; on a terminal that is too narrow, addresses, timers and processes go over several lines.
 ///
@@ -20,7 +20,9 @@ pub fn shown(entries: &[Holder], header: bool) -> String {
 }
 
 /// Puts the port, the remaining time and each process on a line of its own.
-fn break_cells([state, local, remote, received, sent, timer, uid, inode, reuse, processes]: Line) -> Line {
+fn break_cells(
+    [state, local, remote, received, sent, timer, uid, inode, reuse, processes]: TableRow,
+) -> TableRow {
     let broken = |address: String| match address.rsplit_once(':') {
         Some((ip, port)) => format!("{ip}\n:{port}"),
         None => address,
@@ -29,12 +31,12 @@ fn break_cells([state, local, remote, received, sent, timer, uid, inode, reuse, 
     [state, broken(local), broken(remote), received, sent, timer, uid, inode, reuse, processes]
 }
 
-fn lines(entries: &[Holder], header: bool) -> Vec<Line> {
+fn lines(entries: &[Holder], header: bool) -> Vec<TableRow> {
     let header = header.then(|| HEADER.map(str::to_owned));
     header.into_iter().chain(entries.iter().map(cells)).collect()
 }
 
-fn cells(Holder { row, processes, sharing, .. }: &Holder) -> Line {
+fn cells(Holder { row, processes, sharing, .. }: &Holder) -> TableRow {
     [
         row.state.to_string(),
         row.local.to_string(),

@@ -2,7 +2,7 @@
 
 use fourtuple::error::Result;
 use fourtuple::kernel::memory::{KernelMemory, of_process};
-use fourtuple::report::{Event, Load, Reporter};
+use fourtuple::report::{Event, LoadEvent, Reporter};
 
 /// What was used before they were opened.
 pub struct Account {
@@ -20,7 +20,7 @@ impl Account {
     /// Tells what has been added since.
     pub fn tell(&self, reporter: &Reporter, holders: &[u32], connections: usize) -> Result<()> {
         let now = KernelMemory::now()?;
-        let tell = |of, bytes| reporter.report(&Event::Load(Load::Memory { of, bytes, connections }));
+        let tell = |of, bytes| reporter.report(&Event::Load(LoadEvent::Memory { of, bytes, connections }));
         tell("kernel", now.slab.saturating_sub(self.kernel.slab));
         tell("kernel-buffers", now.buffers.saturating_sub(self.kernel.buffers));
         let used = |pid| of_process(pid).unwrap_or_default();

@@ -10,13 +10,13 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use fourtuple::error::{Error, Result};
-use fourtuple::report::{Event, Failures, Load, Reporter};
+use fourtuple::report::{Event, Failures, LoadEvent, Reporter};
 use fourtuple::service::load::{HoldPlan, Spread};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
 use super::args::{Close, HoldArgs};
-use super::share::{Order, Progress};
+use super::share::{HolderProgress, Order};
 
 /// How long the holders have to end: on a busy machine a million connections take more than a minute.
 const PATIENCE: Duration = Duration::from_secs(300);
@@ -24,14 +24,14 @@ const PATIENCE: Duration = Duration::from_secs(300);
 /// All holders, and what each has said last.
 pub struct Crew {
     holders: Vec<HolderProcess>,
-    said: Receiver<(usize, Option<Progress>)>,
+    said: Receiver<(usize, Option<HolderProgress>)>,
 }
 
 struct HolderProcess {
     child: Child,
     /// Closed when this process ends, however it ends.
     _lifeline: ChildStdin,
-    progress: Progress,
+    progress: HolderProgress,
     /// It will say no more.
     ended: bool,
 }
@@ -70,7 +70,7 @@ impl Crew {
         }
     }
 
-    fn note(&mut self, number: usize, said: Option<Progress>) {
+    fn note(&mut self, number: usize, said: Option<HolderProgress>) {
         if let Some(holder) = self.holders.get_mut(number) {
             match said {
                 Some(progress) => holder.progress = progress,
@@ -133,7 +133,7 @@ impl Crew {
             }
             first = first.or(holder.progress.first);
         }
-        reporter.report(&Event::Load(Load::Failures(failures)));
+        reporter.report(&Event::Load(LoadEvent::Failures(failures)));
         match first {
             None => Ok(ExitCode::SUCCESS),
             Some(words) => {
@@ -152,7 +152,7 @@ fn shares(all: Range<usize>, processes: usize) -> impl Iterator<Item = Range<usi
 
 impl HolderProcess {
     /// In a process group of its own: Ctrl-C reaches this process alone, which then ends its holders.
-    fn start(number: usize, order: &Order, said: Sender<(usize, Option<Progress>)>) -> Result<Self> {
+    fn start(number: usize, order: &Order, said: Sender<(usize, Option<HolderProgress>)>) -> Result<Self> {
         let executable = current_exe().map_err(|error| Error::new("readlink", "/proc/self/exe", error))?;
         let mut child = Command::new(executable)
             .args(["load", "share"])
@@ -175,6 +175,6 @@ impl HolderProcess {
         };
         let thread = thread::Builder::new().spawn(listen);
         thread.map_err(|error| Error::new("clone", "for a holder's lines", error))?;
-        Ok(Self { child, _lifeline: lifeline, progress: Progress::default(), ended: false })
+        Ok(Self { child, _lifeline: lifeline, progress: HolderProgress::default(), ended: false })
     }
 }

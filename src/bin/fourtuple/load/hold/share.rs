@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use clap::Args;
 use fourtuple::cli;
-use fourtuple::drive::{EventLoop, Limits, Settings};
+use fourtuple::drive::{EventLoop, Limits, LoopSettings};
 use fourtuple::error::{Error, Result};
 use fourtuple::net::SocketOptions;
 use fourtuple::report::{Failures, Reporter, Verbosity};
@@ -36,7 +36,7 @@ pub struct Order {
 
 /// What a holder says, a line at a time.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct Progress {
+pub struct HolderProgress {
     pub open: usize,
     pub verified: usize,
     pub settled: bool,
@@ -53,11 +53,11 @@ pub fn run() -> Result<ExitCode> {
         return Err(Error::new("getppid", "", Errno::ESRCH));
     }
     let Order { plan, connect_timeout } = order()?;
-    let settings = Settings {
+    let settings = LoopSettings {
         limits: Limits { connect: Some(connect_timeout), ..Limits::default() },
         drain: DRAIN,
         options: options(plan.finish),
-        ..Settings::default()
+        ..LoopSettings::default()
     };
     let silent = Reporter::stdout(Format::Json, Verbosity::Nothing);
     let event_loop = EventLoop::new(silent, settings, &[fourtuple::service::Signal::Stop])?;
@@ -67,13 +67,13 @@ pub fn run() -> Result<ExitCode> {
         let thread = thread::Builder::new()
             .spawn_scoped(scope, move || event_loop.run(&mut hold).map(|_| hold.tally()))
             .map_err(|error| Error::new("clone", "for a holder's thread", error))?;
-        let mut said = Progress::default();
+        let mut said = HolderProgress::default();
         while !thread.is_finished() {
-            let progress = Progress {
+            let progress = HolderProgress {
                 settled: holding.is_settled(),
                 open: holding.open(),
                 verified: holding.verified(),
-                ..Progress::default()
+                ..HolderProgress::default()
             };
             if progress != said {
                 tell(&progress)?;
@@ -83,7 +83,7 @@ pub fn run() -> Result<ExitCode> {
         }
         let tally = thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
         let first = tally.first_failure.map(|(error, _)| error.to_string());
-        tell(&Progress { settled: true, failures: tally.failures, first, ..said })?;
+        tell(&HolderProgress { settled: true, failures: tally.failures, first, ..said })?;
         Ok(ExitCode::SUCCESS)
     })
 }
@@ -106,7 +106,7 @@ fn order() -> Result<Order> {
     serde_json::from_str(&line).map_err(|error| failed(error.into()))
 }
 
-fn tell(progress: &Progress) -> Result<()> {
+fn tell(progress: &HolderProgress) -> Result<()> {
     let mut line = serde_json::to_string(progress).unwrap_or_default();
     line.push('\n');
     let mut output = io::stdout().lock();

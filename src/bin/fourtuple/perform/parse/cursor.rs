@@ -3,7 +3,7 @@
 use std::ops::Range;
 use std::slice::Iter;
 
-use crate::perform::words::{Checked, Kind, Mistake, Word};
+use crate::perform::words::{Checked, Mistake, Word, WordKind};
 
 /// The words that are still to be read.
 pub struct Cursor<'a> {
@@ -29,7 +29,7 @@ impl<'a> Cursor<'a> {
     /// The next word, or a mistake that says `expected` was.
     pub fn plain(&mut self, expected: &str) -> Checked<(String, Range<usize>)> {
         match self.next() {
-            Some(Word { at, kind: Kind::Plain(word) }) => Ok((word, at)),
+            Some(Word { at, kind: WordKind::Plain(word) }) => Ok((word, at)),
             Some(Word { at, .. }) => Err(Mistake::new(at, format!("expected {expected}, not a text"))),
             None => Err(Mistake::new(self.after(), format!("expected {expected}"))),
         }
@@ -43,7 +43,7 @@ impl<'a> Cursor<'a> {
 
     /// The next word where it is one that `read` reads; it stays where it is not.
     pub fn optional<T>(&mut self, read: impl FnOnce(&str) -> Option<T>) -> Option<T> {
-        let Some(Word { kind: Kind::Plain(word), .. }) = self.peek() else { return None };
+        let Some(Word { kind: WordKind::Plain(word), .. }) = self.peek() else { return None };
         let value = read(word)?;
         self.next();
         Some(value)
@@ -51,7 +51,7 @@ impl<'a> Cursor<'a> {
 
     /// The next word where it is a text in quotes; it stays where it is not.
     pub fn quoted(&mut self) -> Option<Vec<u8>> {
-        let Some(Word { kind: Kind::Quoted(bytes), .. }) = self.peek() else { return None };
+        let Some(Word { kind: WordKind::Quoted(bytes), .. }) = self.peek() else { return None };
         self.next();
         Some(bytes.clone())
     }

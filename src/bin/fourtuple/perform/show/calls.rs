@@ -13,11 +13,11 @@ use nix::unistd::Pid;
 
 use super::news::{News, Tell};
 use super::transcript::Transcript;
-use crate::perform::stage::{Outcome, Stage};
+use crate::perform::open_sockets::{CallResult, OpenSockets};
 use crate::perform::steps::{Address, Call, Step};
 
-pub struct Calls {
-    pub stage: Stage,
+pub struct CallThread {
+    pub sockets: OpenSockets,
     pub transcript: Transcript,
     pub tell: Tell,
     /// Says that a signal has ended a `pause`.
@@ -25,7 +25,7 @@ pub struct Calls {
     pub patience: Duration,
 }
 
-impl Calls {
+impl CallThread {
     pub fn make(mut self, steps: &[Step]) -> Result<()> {
         stay_on_this_processor();
         // They are for the other threads: here they would interrupt a call that has SO_RCVTIMEO, signal(7).
@@ -41,9 +41,9 @@ impl Calls {
             let outcome = match step.call {
                 Call::Pause(None) => {
                     let _ = self.woken.recv();
-                    Outcome::Errno(Errno::EINTR)
+                    CallResult::Errno(Errno::EINTR)
                 }
-                _ => self.stage.perform(step),
+                _ => self.sockets.perform(step),
             };
             let mut told = self.transcript.lock();
             if told.broken_off {
@@ -52,7 +52,7 @@ impl Calls {
             self.report(step, &arguments, &outcome);
             told.begun = None;
             drop(told);
-            if let Outcome::Instead(state) = outcome {
+            if let CallResult::Instead(state) = outcome {
                 return Err(self.in_vain(step, state));
             }
         }
@@ -62,33 +62,34 @@ impl Calls {
     fn arguments(&self, call: &Call) -> String {
         match call {
             Call::Bind(address @ Address::Of(_)) | Call::Connect(address @ Address::Of(_)) => self
-                .stage
+                .sockets
                 .resolve(address)
                 .map_or_else(|_| address.to_string(), |address| address.to_string()),
             _ => call.arguments(),
         }
     }
 
-    fn report(&self, step: &Step, arguments: &str, outcome: &Outcome) {
+    fn report(&self, step: &Step, arguments: &str, outcome: &CallResult) {
         let about = match &step.call {
-            Call::Accept(name) if matches!(outcome, Outcome::Words(..)) => &Some(name.clone()),
+            Call::Accept(name) if matches!(outcome, CallResult::Words(..)) => &Some(name.clone()),
             _ => &step.socket,
         };
-        let (local, remote) = if step.call.has_socket() { self.stage.addresses(about) } else { (None, None) };
+        let (local, remote) =
+            if step.call.has_socket() { self.sockets.addresses(about) } else { (None, None) };
         let instead;
         let returned = match outcome {
-            Outcome::Number(number) => Returned::Number(*number, Shown::Nothing),
-            Outcome::Words(number, words) => Returned::Number(*number, Shown::Words(words)),
-            Outcome::Bytes(bytes) => Returned::Number(bytes.len() as i64, Shown::Bytes(bytes)),
-            Outcome::Errno(errno) => Returned::Errno(*errno),
-            Outcome::Instead(state) => {
+            CallResult::Number(number) => Returned::Number(*number, Shown::Nothing),
+            CallResult::Words(number, words) => Returned::Number(*number, Shown::Words(words)),
+            CallResult::Bytes(bytes) => Returned::Number(bytes.len() as i64, Shown::Bytes(bytes)),
+            CallResult::Errno(errno) => Returned::Errno(*errno),
+            CallResult::Instead(state) => {
                 instead = format!("({state})");
                 Returned::Failed(&instead)
             }
         };
         let name = step.call.name();
         let socket = step.named();
-        let call = report::Call { socket, name, arguments, returned, local, remote };
+        let call = report::CallEvent { socket, name, arguments, returned, local, remote };
         self.transcript.reporter.report(&Event::Call(call));
     }
 

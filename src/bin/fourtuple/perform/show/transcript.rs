@@ -8,11 +8,11 @@ use fourtuple::report::Reporter;
 #[derive(Clone)]
 pub struct Transcript {
     pub reporter: Reporter,
-    told: Arc<Mutex<Told>>,
+    told: Arc<Mutex<TranscriptState>>,
 }
 
 #[derive(Default)]
-pub struct Told {
+pub struct TranscriptState {
     /// The step whose call has begun and is not told yet.
     pub begun: Option<usize>,
     /// Nothing more is to be told.
@@ -32,7 +32,7 @@ impl Transcript {
         !told.broken_off
     }
 
-    pub fn lock(&self) -> MutexGuard<'_, Told> {
+    pub fn lock(&self) -> MutexGuard<'_, TranscriptState> {
         self.told.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -11,7 +11,7 @@ use super::news::News;
 use super::transcript::Transcript;
 use crate::perform::steps::{Call, Step};
 
-pub struct Watch<'a> {
+pub struct Watchdog<'a> {
     pub steps: &'a [Step],
     pub transcript: Transcript,
     pub news: Receiver<News>,
@@ -23,7 +23,7 @@ pub struct Watch<'a> {
     pub pauses: usize,
 }
 
-impl Watch<'_> {
+impl Watchdog<'_> {
     /// Returns when the thread of the calls has ended, or with the signal that ends the performance.
     pub fn until_the_end(mut self) -> Result<Option<i32>> {
         loop {
@@ -77,7 +77,7 @@ impl Watch<'_> {
         let arguments = &step.call.arguments();
         let (socket, name) = (step.named(), step.call.name());
         let returned = Returned::Nothing(why);
-        let call = report::Call { socket, name, arguments, returned, local: None, remote: None };
+        let call = report::CallEvent { socket, name, arguments, returned, local: None, remote: None };
         self.transcript.reporter.report(&Event::Call(call));
         Some(step)
     }

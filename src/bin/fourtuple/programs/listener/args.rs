@@ -12,7 +12,7 @@ use fourtuple::cli::{self, Limit, OutputArgs, SocketArgs};
 /// connections on one event loop or in another way (--model), and prints a line for each that opens or ends.
 #[derive(Parser)]
 #[command(name = "listener", version, after_help = EXAMPLES, after_long_help = LONG_EXAMPLES)]
-pub struct Args {
+pub struct ListenerArgs {
     /// Port to listen on; 0 lets the kernel pick
     #[arg(default_value = "3000", value_parser = cli::port)]
     pub port: u16,
@@ -36,13 +36,13 @@ pub struct Args {
     /// event-loop: one loop for all; sequential: one client after the other, the next waits in the accept queue;
     /// thread: a thread for each; fork: a process for each
     #[arg(long, value_enum, default_value_t, hide_possible_values = true, value_name = "MODEL")]
-    pub model: Model,
+    pub model: ConcurrencyModel,
     /// Threads, each with its own loop and listening socket
     #[arg(long, hide_short_help = true, default_value_t = 1, value_parser = cli::positive, value_name = "N")]
     pub workers: usize,
     /// The same bytes, or `Ack!` for each line
     #[arg(long, value_enum, default_value_t, value_name = "echo|ack", hide_possible_values = true)]
-    pub reply: Answer,
+    pub reply: ReplyMode,
     /// Echo, with TEXT in front of each line
     #[arg(long, value_parser = prefix, value_name = "TEXT")]
     pub reply_prefix: Option<String>,
@@ -66,7 +66,7 @@ pub struct Args {
 
 /// How to wait for many clients.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
-pub enum Model {
+pub enum ConcurrencyModel {
     /// One loop for all of them
     #[default]
     EventLoop,
@@ -78,7 +78,7 @@ pub enum Model {
     Fork,
 }
 
-impl Model {
+impl ConcurrencyModel {
     /// Its name on the command line.
     pub fn name(self) -> &'static str {
         match self {
@@ -92,7 +92,7 @@ impl Model {
 
 /// What a client is answered.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
-pub enum Answer {
+pub enum ReplyMode {
     /// The same bytes.
     #[default]
     Echo,
@@ -135,24 +135,24 @@ Signals:
 Exit status: 0 done, 1 the kernel said no, 2 wrong usage; 130 or 143 after a second SIGINT or SIGTERM.
 There is no authentication and no encryption: on 0.0.0.0 everybody who reaches this host is served.";
 
-impl Args {
+impl ListenerArgs {
     /// What does not go together.
     pub fn conflict(&self) -> Option<&'static str> {
-        if self.model == Model::EventLoop && self.workers > 1 && !self.socket.reuse_port.is_on() {
+        if self.model == ConcurrencyModel::EventLoop && self.workers > 1 && !self.socket.reuse_port.is_on() {
             return Some(
                 "--workers beyond 1 needs --reuse-port on: each worker has a listening socket of its own",
             );
         }
-        if self.workers > 1 && self.model != Model::EventLoop {
+        if self.workers > 1 && self.model != ConcurrencyModel::EventLoop {
             return Some("--workers goes with --model event-loop: the others accept in one place");
         }
-        if !self.spin.is_zero() && self.model != Model::EventLoop {
+        if !self.spin.is_zero() && self.model != ConcurrencyModel::EventLoop {
             return Some("--spin goes with --model event-loop: the others wait in blocking calls");
         }
-        if self.max_connections.is_some() && self.model == Model::Sequential {
+        if self.max_connections.is_some() && self.model == ConcurrencyModel::Sequential {
             return Some("--max-connections does not go with --model sequential, which serves one at a time");
         }
-        if self.reply == Answer::Ack && self.reply_prefix.is_some() {
+        if self.reply == ReplyMode::Ack && self.reply_prefix.is_some() {
             return Some("--reply-prefix goes with --reply echo: ack answers each line with `Ack!` alone");
         }
         None

@@ -6,7 +6,7 @@ use std::thread;
 
 use fourtuple::cli;
 use fourtuple::drive::{
-    Ended, EventLoop, ForkPerClient, Front, Limits, Sequential, Settings, ThreadPerClient,
+    Ended, EventLoop, ForkPerClient, Front, Limits, LoopSettings, Sequential, ThreadPerClient,
 };
 use fourtuple::error::{Error, Result};
 use fourtuple::kernel::holders::listeners_on;
@@ -15,29 +15,33 @@ use fourtuple::service::{Reply, Replying, Signal as Asked};
 use nix::sys::signal::{Signal, raise};
 use socket2::Socket;
 
-use super::args::{Args, Model};
+use super::args::{ConcurrencyModel, ListenerArgs};
 
 /// Serves until a signal ends it.
-pub fn serve<R>(args: &Args, reporter: &Reporter, reply: R) -> Result<(Ended, Totals)>
+pub fn serve<R>(args: &ListenerArgs, reporter: &Reporter, reply: R) -> Result<(Ended, Totals)>
 where
     R: Reply + Send + Sync + 'static,
 {
     match args.model {
-        Model::EventLoop => serve_by_loops(args, reporter, &reply),
-        Model::Sequential => Sequential::run(open_front(args, reporter)?, reply),
-        Model::Fork => ForkPerClient::run(open_front(args, reporter)?, reply),
-        Model::Thread => ThreadPerClient::run(open_front(args, reporter)?, reply),
+        ConcurrencyModel::EventLoop => serve_by_loops(args, reporter, &reply),
+        ConcurrencyModel::Sequential => Sequential::run(open_front(args, reporter)?, reply),
+        ConcurrencyModel::Fork => ForkPerClient::run(open_front(args, reporter)?, reply),
+        ConcurrencyModel::Thread => ThreadPerClient::run(open_front(args, reporter)?, reply),
     }
 }
 
 /// A listening socket, and the thread that accepts from it.
-fn open_front(args: &Args, reporter: &Reporter) -> Result<Front> {
+fn open_front(args: &ListenerArgs, reporter: &Reporter) -> Result<Front> {
     let front = Front::new(listen(args, first_address(args))?, reporter.clone(), settings(args))?;
     tell_ready(args, front.local(), reporter);
     Ok(front)
 }
 
-fn serve_by_loops<R: Reply + Sync>(args: &Args, reporter: &Reporter, reply: &R) -> Result<(Ended, Totals)> {
+fn serve_by_loops<R: Reply + Sync>(
+    args: &ListenerArgs,
+    reporter: &Reporter,
+    reply: &R,
+) -> Result<(Ended, Totals)> {
     let (settings, mut local) = (settings(args), first_address(args));
     let mut loops = Vec::new();
     for worker in 0..args.workers {
@@ -52,22 +56,22 @@ fn serve_by_loops<R: Reply + Sync>(args: &Args, reporter: &Reporter, reply: &R) 
     run_all(loops, reply)
 }
 
-fn first_address(args: &Args) -> SocketAddr {
+fn first_address(args: &ListenerArgs) -> SocketAddr {
     SocketAddr::new(args.ip, args.port)
 }
 
-fn settings(args: &Args) -> Settings {
+fn settings(args: &ListenerArgs) -> LoopSettings {
     let limits =
         Limits { receive: args.receive_timeout.0, send: args.socket.send_timeout.0, ..Limits::default() };
     let (drain, spin, max_connections) = (args.drain, args.spin, args.max_connections);
-    Settings { limits, drain, spin, max_connections, ..Settings::default() }
+    LoopSettings { limits, drain, spin, max_connections, ..LoopSettings::default() }
 }
 
-fn listen(args: &Args, local: SocketAddr) -> Result<Socket> {
+fn listen(args: &ListenerArgs, local: SocketAddr) -> Result<Socket> {
     cli::listen(local, &args.socket.options(args.receive_timeout), args.backlog)
 }
 
-fn tell_ready(args: &Args, local: SocketAddr, reporter: &Reporter) {
+fn tell_ready(args: &ListenerArgs, local: SocketAddr, reporter: &Reporter) {
     let options = args.socket.options(args.receive_timeout);
     // Before the ready line: this may read all of /proc, and whoever is told to come shall be served at once.
     let others =
@@ -76,7 +80,7 @@ fn tell_ready(args: &Args, local: SocketAddr, reporter: &Reporter) {
         local,
         reuse_address: options.reuse_address,
         reuse_port: options.reuse_port,
-        model: (args.model != Model::EventLoop).then(|| args.model.name()),
+        model: (args.model != ConcurrencyModel::EventLoop).then(|| args.model.name()),
         workers: args.workers,
     });
     if !others.is_empty() {

@@ -17,7 +17,7 @@ use fourtuple::text::Escaped;
 #[derive(Parser)]
 #[command(name = "talk", version, after_help = EXAMPLES, after_long_help = LONG_EXAMPLES)]
 #[command(override_usage = "talk [OPTIONS] [HOST] [PORT]\n       talk [OPTIONS] --listen [PORT] [IP]")]
-pub struct Args {
+pub struct TalkArgs {
     /// Address or host name to call [default: 127.0.0.1]; with --listen PORT
     #[arg(value_name = "HOST")]
     pub first: Option<String>,
@@ -94,12 +94,12 @@ the other side sent RST, a reply to --test was another, or standard input or
 output failed; 2 wrong usage; 130 or 143 after a second SIGINT or SIGTERM.";
 
 /// Where to call, or where to wait for a caller.
-pub enum Place {
+pub enum CallOrListen {
     Call { host: String, port: u16 },
     Listen(SocketAddr),
 }
 
-impl Args {
+impl TalkArgs {
     /// The keywords: `none` for none; on a terminal three if none is named.
     pub fn keywords(&self, speaker: Speaker) -> Vec<String> {
         match self.bye.as_slice() {
@@ -110,7 +110,7 @@ impl Args {
     }
 
     /// What the two arguments mean, or words for the user.
-    pub fn place(&self) -> Parsed<Place> {
+    pub fn place(&self) -> Parsed<CallOrListen> {
         let wrong = |value: &str, argument: &str, words: String| {
             format!("invalid value '{}' for '[{argument}]': {words}", Escaped(value.as_bytes()))
         };
@@ -121,7 +121,7 @@ impl Args {
             let ip = second.map_or(Ok(IpAddr::V4(Ipv4Addr::UNSPECIFIED)), |text| {
                 cli::local_ip(text).map_err(|words| wrong(text, "IP", words))
             })?;
-            return Ok(Place::Listen(SocketAddr::new(ip, port)));
+            return Ok(CallOrListen::Listen(SocketAddr::new(ip, port)));
         }
         let host = first.unwrap_or("127.0.0.1").to_owned();
         if let Ok(address) = host.parse::<SocketAddr>() {
@@ -139,7 +139,7 @@ impl Args {
         let default = if self.name.is_some() { 33016 } else { 3000 };
         let port = second
             .map_or(Ok(default), |text| cli::remote_port(text).map_err(|words| wrong(text, "PORT", words)))?;
-        Ok(Place::Call { host, port })
+        Ok(CallOrListen::Call { host, port })
     }
 }
 

@@ -1,11 +1,10 @@
 //! The sockets, and the calls made on them.
 
 use std::collections::BTreeMap;
-use std::io;
 use std::net::SocketAddr;
 use std::os::fd::AsRawFd;
-use std::thread;
 use std::time::{Duration, Instant};
+use std::{io, thread};
 
 use fourtuple::kernel::inet_diag;
 use fourtuple::net::{self, TcpState};
@@ -26,7 +25,7 @@ const RECEIVED: usize = 4096;
 const EVENTS: i16 = POLLIN | POLLPRI | POLLOUT | POLLRDHUP;
 
 /// What a call returned, and what it gave besides.
-pub enum Outcome {
+pub enum CallResult {
     Number(i64),
     Words(i64, String),
     Bytes(Vec<u8>),
@@ -36,14 +35,14 @@ pub enum Outcome {
 }
 
 /// All sockets by their names, in whose order those that are left open are closed.
-pub struct Stage {
-    sockets: BTreeMap<Option<String>, Held>,
+pub struct OpenSockets {
+    sockets: BTreeMap<Option<String>, NamedSocket>,
     patience: Duration,
 }
 
 /// A socket, or what is known of it when it is closed.
 #[derive(Default)]
-struct Held {
+struct NamedSocket {
     /// None where it is closed, or where it never came to be.
     socket: Option<Socket>,
     local: Option<SocketAddr>,
@@ -52,7 +51,7 @@ struct Held {
     aimed_at: Option<SocketAddr>,
 }
 
-impl Held {
+impl NamedSocket {
     fn open(socket: Socket) -> Self {
         Self { socket: Some(socket), ..Self::default() }
     }
@@ -82,7 +81,7 @@ fn state_in_table(local: SocketAddr, remote: SocketAddr) -> io::Result<TcpState>
     Ok(row.map_or(TcpState::Closed, |row| row.state))
 }
 
-impl Stage {
+impl OpenSockets {
     /// An empty one. A state is waited for as long as `patience`.
     pub fn new(patience: Duration) -> Self {
         Self { sockets: BTreeMap::new(), patience }
@@ -94,12 +93,12 @@ impl Stage {
     }
 
     /// Makes the call of `step`.
-    pub fn perform(&mut self, step: &Step) -> Outcome {
+    pub fn perform(&mut self, step: &Step) -> CallResult {
         // A connection may have come to be since the last call, and this one may be close.
         self.refresh(&step.socket);
         let outcome = self.call(step).unwrap_or_else(|error| {
             // An error that is none of the kernel's own is nothing that these calls return.
-            Outcome::Errno(error.raw_os_error().map_or(Errno::EIO, Errno::from_raw))
+            CallResult::Errno(error.raw_os_error().map_or(Errno::EIO, Errno::from_raw))
         });
         self.refresh(&step.socket);
         outcome
@@ -111,7 +110,7 @@ impl Stage {
         }
     }
 
-    fn call(&mut self, step: &Step) -> io::Result<Outcome> {
+    fn call(&mut self, step: &Step) -> io::Result<CallResult> {
         match &step.call {
             Call::Socket(family) => self.open(&step.socket, *family),
             Call::Accept(name) => self.accept(&step.socket, name),
@@ -131,11 +130,11 @@ impl Stage {
             }
             Call::Pause(Some(time)) => {
                 thread::sleep(*time);
-                Ok(Outcome::Number(0))
+                Ok(CallResult::Number(0))
             }
             Call::SetOwner(user) => {
                 let before = net::set_owner(Uid::from_raw(*user))?;
-                Ok(Outcome::Number(before.as_raw().into()))
+                Ok(CallResult::Number(before.as_raw().into()))
             }
             call => simple(self.socket(&step.socket)?, call),
         }
@@ -147,30 +146,30 @@ impl Stage {
         held.ok_or_else(|| Errno::EBADF.into())
     }
 
-    fn open(&mut self, name: &Option<String>, family: Family) -> io::Result<Outcome> {
-        self.sockets.insert(name.clone(), Held::default());
+    fn open(&mut self, name: &Option<String>, family: Family) -> io::Result<CallResult> {
+        self.sockets.insert(name.clone(), NamedSocket::default());
         let domain = if family == Family::Inet { Domain::IPV4 } else { Domain::IPV6 };
-        Ok(Outcome::Number(self.hold(name.clone(), net::socket(domain)?)))
+        Ok(CallResult::Number(self.hold(name.clone(), net::socket(domain)?)))
     }
 
-    fn accept(&mut self, listening: &Option<String>, name: &str) -> io::Result<Outcome> {
-        self.sockets.insert(Some(name.to_owned()), Held::default());
+    fn accept(&mut self, listening: &Option<String>, name: &str) -> io::Result<CallResult> {
+        self.sockets.insert(Some(name.to_owned()), NamedSocket::default());
         let (socket, remote) = self.socket(listening)?.accept()?;
         let descriptor = self.hold(Some(name.to_owned()), socket);
         let remote = remote.as_socket().map(|address| address.to_string());
-        Ok(Outcome::Words(descriptor, remote.unwrap_or_default()))
+        Ok(CallResult::Words(descriptor, remote.unwrap_or_default()))
     }
 
     /// Keeps the socket, and returns its descriptor.
     fn hold(&mut self, name: Option<String>, socket: Socket) -> i64 {
         let descriptor = socket.as_raw_fd();
-        let mut held = Held::open(socket);
+        let mut held = NamedSocket::open(socket);
         held.refresh();
         self.sockets.insert(name, held);
         descriptor.into()
     }
 
-    fn connect(&mut self, name: &Option<String>, address: SocketAddr) -> io::Result<Outcome> {
+    fn connect(&mut self, name: &Option<String>, address: SocketAddr) -> io::Result<CallResult> {
         let held = self.sockets.get_mut(name).ok_or(Errno::EBADF)?;
         held.aimed_at = Some(address);
         held.socket.as_ref().ok_or(Errno::EBADF)?.connect(&address.into()).map(done)
@@ -187,28 +186,28 @@ impl Stage {
         }
     }
 
-    fn wait_for(&self, name: &Option<String>, wanted: TcpState) -> io::Result<Outcome> {
+    fn wait_for(&self, name: &Option<String>, wanted: TcpState) -> io::Result<CallResult> {
         let held = self.sockets.get(name).ok_or(Errno::EBADF)?;
         let deadline = Instant::now() + self.patience;
         loop {
             match held.state()? {
-                state if state == wanted => return Ok(Outcome::Number(0)),
-                state if Instant::now() >= deadline => return Ok(Outcome::Instead(state)),
+                state if state == wanted => return Ok(CallResult::Number(0)),
+                state if Instant::now() >= deadline => return Ok(CallResult::Instead(state)),
                 _ => thread::sleep(LOOK_AGAIN),
             }
         }
     }
 }
 
-fn done((): ()) -> Outcome {
-    Outcome::Number(0)
+fn done((): ()) -> CallResult {
+    CallResult::Number(0)
 }
 
 /// The calls that need nothing but the one socket.
-fn simple(socket: &Socket, call: &Call) -> io::Result<Outcome> {
+fn simple(socket: &Socket, call: &Call) -> io::Result<CallResult> {
     match call {
         Call::SetOption(option, value) => option.set(socket, value).map(done),
-        Call::GetOption(option) => Ok(Outcome::Words(0, option.get(socket)?.to_string())),
+        Call::GetOption(option) => Ok(CallResult::Words(0, option.get(socket)?.to_string())),
         Call::Listen(backlog) => socket.listen(*backlog).map(done),
         Call::Send(Payload::Text(bytes), flags) => send_once(socket, bytes, *flags),
         Call::Send(Payload::Filler(size), flags) => send_once(socket, &vec![b'x'; *size], *flags),
@@ -216,13 +215,13 @@ fn simple(socket: &Socket, call: &Call) -> io::Result<Outcome> {
             let mut bytes = vec![0; most.unwrap_or(RECEIVED)];
             let received = recv(socket.as_raw_fd(), &mut bytes, *flags)?;
             bytes.truncate(received);
-            Ok(Outcome::Bytes(bytes))
+            Ok(CallResult::Bytes(bytes))
         }
         Call::Shutdown(direction) => socket.shutdown(*direction).map(done),
         Call::Nonblocking(on) => socket.set_nonblocking(*on).map(done),
         Call::Poll(events, time) => {
             let (ready, seen) = net::poll(socket, events.unwrap_or(EVENTS), *time)?;
-            Ok(Outcome::Words(ready.into(), poll_names(seen)))
+            Ok(CallResult::Words(ready.into(), poll_names(seen)))
         }
         Call::LocalName => name(socket.local_addr()?),
         Call::RemoteName => name(socket.peer_addr()?),
@@ -232,12 +231,12 @@ fn simple(socket: &Socket, call: &Call) -> io::Result<Outcome> {
     }
 }
 
-fn send_once(socket: &Socket, bytes: &[u8], flags: MsgFlags) -> io::Result<Outcome> {
+fn send_once(socket: &Socket, bytes: &[u8], flags: MsgFlags) -> io::Result<CallResult> {
     let sent = send(socket.as_raw_fd(), bytes, flags)?;
-    Ok(Outcome::Number(sent as i64))
+    Ok(CallResult::Number(sent as i64))
 }
 
-fn name(address: socket2::SockAddr) -> io::Result<Outcome> {
+fn name(address: socket2::SockAddr) -> io::Result<CallResult> {
     let address = address.as_socket().ok_or(Errno::EAFNOSUPPORT)?;
-    Ok(Outcome::Words(0, address.to_string()))
+    Ok(CallResult::Words(0, address.to_string()))
 }
