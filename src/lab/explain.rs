@@ -7,7 +7,7 @@ use nix::errno::Errno;
 use nix::sys::resource::{Resource, getrlimit};
 
 use crate::error::Error;
-use crate::lab::why::{Answer, Goal, Question, Step, Verdict, why};
+use crate::lab::why::{Answer, Goal, PlannedCall, Remedy, Verdict, why};
 use crate::net::SocketOptions;
 
 /// How many sockets that stand in the way are told one by one.
@@ -34,14 +34,14 @@ pub fn explain(
         }
         _ => return error,
     };
-    match why(&Question { goal, options: options.clone() }) {
+    match why(&PlannedCall { goal, options: options.clone() }) {
         Ok(answer) => explained(error, errno, goal, &answer),
         Err(why) => error.note(unknown(&why)),
     }
 }
 
-fn hint(error: Error, step: impl Display) -> Error {
-    if error.has_hint() { error } else { error.hint(step) }
+fn hint(error: Error, remedy: impl Display) -> Error {
+    if error.has_hint() { error } else { error.hint(remedy) }
 }
 
 /// What the answer says, where it is one to this failure.
@@ -59,9 +59,9 @@ fn explained(error: Error, failure: Errno, goal: Goal, answer: &Answer) -> Error
         more => error.note(format_args!("and {more} more")),
     };
     // Another address is seldom what somebody wants who has named one.
-    let is_told = |step: &&Step| !matches!(step, Step::Address(_)) || answer.in_the_way.is_empty();
-    let steps = answer.advice.iter().map(|advice| &advice.step).filter(is_told);
-    let steps: Vec<String> = steps.map(Step::to_string).collect();
+    let is_told = |remedy: &&Remedy| !matches!(remedy, Remedy::Address(_)) || answer.in_the_way.is_empty();
+    let steps = answer.advice.iter().map(|advice| &advice.remedy).filter(is_told);
+    let steps: Vec<String> = steps.map(Remedy::to_string).collect();
     if steps.is_empty() { error } else { hint(error, steps.join("; or ")) }
 }
 
@@ -170,7 +170,7 @@ mod tests {
     fn each_errno_has_its_next_step() {
         let nobody: SocketAddr = "127.0.0.1:0".parse().unwrap();
         let plain = SocketOptions::default();
-        for (call, errno, local, remote, step) in [
+        for (call, errno, local, remote, remedy) in [
             ("bind", Errno::EADDRNOTAVAIL, "192.0.2.1:7", None, "`sudo ip addr add 192.0.2.1/32 dev lo`"),
             (
                 "connect",
@@ -196,7 +196,7 @@ mod tests {
         ] {
             let (local, remote) = (local.parse().unwrap(), remote.map(|remote| remote.parse().unwrap()));
             let said = explain(Error::new(call, local, errno), local, remote, &plain).to_string();
-            assert!(said.contains("\nhint: ") && said.contains(step), "{said}");
+            assert!(said.contains("\nhint: ") && said.contains(remedy), "{said}");
         }
         let files = explain(Error::new("socket", nobody, Errno::EMFILE), nobody, None, &plain).to_string();
         assert!(files.contains("hint: this process may open "), "{files}");

@@ -21,10 +21,10 @@ use crate::net::{self, SocketOptions};
 use crate::sandbox::namespace::{PINNED, Sysctl};
 use crate::sandbox::scratch::{self, Question};
 
-pub use calls::Step;
+pub use calls::MadeCall;
 pub use cell::{Cell, Options, State, User};
 pub use outcome::{Failing, Missing, Outcome};
-pub use pair::{Pair, Place};
+pub use pair::{BindAddress, Pair};
 pub use rule::Rule;
 
 /// What else decides which sockets may share a port.
@@ -51,7 +51,7 @@ pub struct Proof {
     /// What came of it.
     pub outcome: Outcome,
     /// The calls, in their order.
-    pub steps: Vec<Step>,
+    pub steps: Vec<MadeCall>,
     /// The kernel's release.
     pub kernel: String,
 }
@@ -62,7 +62,7 @@ pub struct Proof {
 ///
 /// As [`scratch::ask`]; `ETIMEDOUT` where a first socket does not come into its state.
 pub fn measure(cells: Vec<Cell>, sysctls: &[Sysctl]) -> Result<Matrix> {
-    scratch::ask(&Measure { cells }, sysctls)
+    scratch::ask(&MeasureMatrix { cells }, sysctls)
 }
 
 /// Measures one cell, and tells how.
@@ -71,16 +71,16 @@ pub fn measure(cells: Vec<Cell>, sysctls: &[Sysctl]) -> Result<Matrix> {
 ///
 /// As [`measure`].
 pub fn prove(cell: Cell, sysctls: &[Sysctl]) -> Result<Proof> {
-    scratch::ask(&Prove { cell }, sysctls)
+    scratch::ask(&ProveCell { cell }, sysctls)
 }
 
 /// The question of [`measure`].
 #[derive(Serialize, Deserialize)]
-pub(super) struct Measure {
+pub(super) struct MeasureMatrix {
     cells: Vec<Cell>,
 }
 
-impl Question for Measure {
+impl Question for MeasureMatrix {
     type Answer = Matrix;
     const NAME: &str = "bind-matrix";
 
@@ -94,11 +94,11 @@ impl Question for Measure {
 
 /// The question of [`prove`].
 #[derive(Serialize, Deserialize)]
-pub(super) struct Prove {
+pub(super) struct ProveCell {
     cell: Cell,
 }
 
-impl Question for Prove {
+impl Question for ProveCell {
     type Answer = Proof;
     const NAME: &str = "bind-proof";
 
@@ -109,7 +109,7 @@ impl Question for Prove {
     }
 }
 
-fn outcome(cell: Cell, port: u16, ipv6: bool, steps: &mut Vec<Step>) -> Result<Outcome> {
+fn outcome(cell: Cell, port: u16, ipv6: bool, steps: &mut Vec<MadeCall>) -> Result<Outcome> {
     if cell.pair.has_ipv6() && !ipv6 {
         return Ok(Outcome::NotMeasured(Missing::Ipv6));
     }

@@ -5,8 +5,8 @@ use crate::sandbox::scratch::{Known, known};
 
 /// What a program that starts with [`attend`](crate::sandbox::scratch::attend) answers.
 pub const ALL: &[Known] = &[
-    known::<matrix::Measure>(),
-    known::<matrix::Prove>(),
+    known::<matrix::MeasureMatrix>(),
+    known::<matrix::ProveCell>(),
     known::<ports::Measure>(),
-    known::<why::Rehearsal>(),
+    known::<why::Probes>(),
 ];

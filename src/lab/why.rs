@@ -14,25 +14,25 @@ mod held;
 mod holding;
 mod memory;
 mod network_namespace;
+mod planned_call;
 mod ports;
-mod question;
-mod rehearsal;
+mod probe;
+mod probe_plan;
 mod remarks;
-mod scene;
-mod situation;
-mod step;
+mod remedy;
+mod setup;
 mod trial;
 mod unknown;
 
 use crate::error::Result;
 use crate::kernel::settings::Settings;
 
-pub use answer::{Advice, Answer, Because, InTheWay, Trial, Verdict};
+pub use answer::{Advice, Answer, InTheWay, Reason, TrialOutcome, Verdict};
 pub use claim::{claim, on_port, stage};
-pub use network_namespace::Place;
-pub use question::{Goal, Question};
-pub(super) use rehearsal::Rehearsal;
-pub use step::{Leftover, Set, Step};
+pub use network_namespace::NetworkNamespace;
+pub use planned_call::{Goal, PlannedCall};
+pub(super) use probe::Probes;
+pub use remedy::{AfterStop, OptionChange, Remedy};
 
 /// Answers the question from this network namespace and as this user; what helps is what the rules say.
 ///
@@ -49,13 +49,13 @@ pub use step::{Leftover, Set, Step};
 /// # Errors
 ///
 /// As [`sockets`](crate::kernel::inet_diag::sockets); what `socket` and `setsockopt` answer, such as `EMFILE`.
-pub fn why(question: &Question) -> Result<Answer> {
+pub fn why(question: &PlannedCall) -> Result<Answer> {
     let settings = Settings::read();
     let mut answer = match question.goal {
         Goal::Bind(local) | Goal::Listen(local) => holding::answer(local, &question.options, &settings),
         Goal::Connect { local, remote } => connect::answer(local, remote, &question.options, &settings),
     }?;
-    let not_made = |step| Advice { step, trial: Trial::NotMade("not tried".to_owned()) };
+    let not_made = |remedy| Advice { remedy, trial: TrialOutcome::NotMade("not tried".to_owned()) };
     answer.remarks.extend(remarks::remarks(question, &answer, &settings));
     answer.advice = advice::steps(question, &answer, &settings).into_iter().map(not_made).collect();
     Ok(answer)

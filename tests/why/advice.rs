@@ -104,7 +104,7 @@ impl Case {
             return Vec::new();
         }
         // Of this process itself the rules say nothing: it is the one that has the old socket.
-        for step in why(&question(self.goal, self.new)).unwrap().advice.iter().map(|advice| &advice.step) {
+        for step in why(&question(self.goal, self.new)).unwrap().advice.iter().map(|advice| &advice.remedy) {
             let is_there = step.name() == "elsewhere" || answer.step(step.name()).is_some();
             assert!(is_there, "{self}: {step:?} did not help where it was tried");
         }

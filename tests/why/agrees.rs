@@ -4,7 +4,7 @@ use std::fs;
 use std::net::SocketAddr;
 
 use fourtuple::kernel::holders::Holder;
-use fourtuple::lab::why::{Because, Goal, Question, Verdict, claim, on_port, why};
+use fourtuple::lab::why::{Goal, PlannedCall, Reason, Verdict, claim, on_port, why};
 use fourtuple::net::SocketOptions;
 use fourtuple::net::sharing_rule::{Newcomer, conflict};
 use nix::errno::Errno;
@@ -17,11 +17,11 @@ use crate::scene::{self, Options, State};
 /// How a call ended: `None` where all went well, else the call that failed and its errno.
 pub type Outcome = Option<(&'static str, Errno)>;
 
-pub fn question(goal: Goal, options: Options) -> Question {
+pub fn question(goal: Goal, options: Options) -> PlannedCall {
     let Options { reuse_address, reuse_port, v6_only } = options;
     let options =
         SocketOptions { reuse_address, reuse_port, v6_only: Some(v6_only), ..SocketOptions::default() };
-    Question { goal, options }
+    PlannedCall { goal, options }
 }
 
 fn errno(error: &std::io::Error) -> Errno {
@@ -29,7 +29,7 @@ fn errno(error: &std::io::Error) -> Errno {
 }
 
 /// The call really made.
-pub fn made(question: &Question, options: Options) -> Outcome {
+pub fn made(question: &PlannedCall, options: Options) -> Outcome {
     let address = match question.goal {
         Goal::Bind(local) | Goal::Listen(local) => local,
         Goal::Connect { local, remote } => local.unwrap_or(remote),
@@ -50,7 +50,7 @@ pub fn made(question: &Question, options: Options) -> Outcome {
 }
 
 /// Asks, makes the call, and says where the two differ; nothing is said where the answer is that it may fail.
-fn compare(question: &Question, options: Options) -> (Outcome, Result<(), String>) {
+fn compare(question: &PlannedCall, options: Options) -> (Outcome, Result<(), String>) {
     let answer = why(question).unwrap();
     let outcome = made(question, options);
     let expected = match &answer.verdict {
@@ -58,19 +58,19 @@ fn compare(question: &Question, options: Options) -> (Outcome, Result<(), String
         Verdict::MayFail => return (outcome, Err(String::new())),
         Verdict::Fails { call, errno, .. } => Some((*call, *errno)),
     };
-    let Question { goal, .. } = question;
+    let PlannedCall { goal, .. } = question;
     if expected != outcome {
         return (outcome, Err(format!("{goal:?} {options:?}: said {expected:?}, made {outcome:?}")));
     }
-    let because = match answer.verdict {
+    let reason = match answer.verdict {
         Verdict::Works | Verdict::MayFail => None,
-        Verdict::Fails { because, .. } => Some(because),
+        Verdict::Fails { reason, .. } => Some(reason),
     };
-    let held = matches!(because, Some(Because::Held | Because::FourTuple | Because::QueueFull));
-    if held == answer.in_the_way.is_empty() || because == Some(Because::Unexplained) {
+    let held = matches!(reason, Some(Reason::Held | Reason::FourTuple | Reason::QueueFull));
+    if held == answer.in_the_way.is_empty() || reason == Some(Reason::Unexplained) {
         return (
             outcome,
-            Err(format!("{goal:?} {options:?}: {because:?}, in the way {:?}", answer.in_the_way)),
+            Err(format!("{goal:?} {options:?}: {reason:?}, in the way {:?}", answer.in_the_way)),
         );
     }
     (outcome, Ok(()))
@@ -288,21 +288,21 @@ fn why_agrees_where_ipv6_is_switched_off() {
     let plain = Options::of(false, false);
     let connect = |ip| Goal::Connect { local: None, remote: at(ip, 2000) };
     let [bind, any] = [("::1", 5), ("::", 5)].map(|(ip, port)| Goal::Bind(at(ip, port)));
-    for (goal, because) in [
-        (bind, Some(Because::Ipv6Off)),
+    for (goal, reason) in [
+        (bind, Some(Reason::Ipv6Off)),
         (any, None),
-        (connect("::1"), Some(Because::Ipv6Off)),
-        (connect("2001:db8::1"), Some(Because::Ipv6Off)),
-        (connect("ff02::1"), Some(Because::NotUnicast)),
-        (connect("::ffff:127.0.0.1"), Some(Because::NobodyListens)),
+        (connect("::1"), Some(Reason::Ipv6Off)),
+        (connect("2001:db8::1"), Some(Reason::Ipv6Off)),
+        (connect("ff02::1"), Some(Reason::NotUnicast)),
+        (connect("::ffff:127.0.0.1"), Some(Reason::NobodyListens)),
     ] {
         let question = question(goal, plain);
         assert_eq!(compare(&question, plain).1, Ok(()), "{goal:?}");
         let said = match why(&question).unwrap().verdict {
             Verdict::Works | Verdict::MayFail => None,
-            Verdict::Fails { because, .. } => Some(because),
+            Verdict::Fails { reason, .. } => Some(reason),
         };
-        assert_eq!(said, because, "{goal:?}");
+        assert_eq!(said, reason, "{goal:?}");
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::process::Command;
 
-use fourtuple::lab::why::{Because, Goal, Verdict, why};
+use fourtuple::lab::why::{Goal, Reason, Verdict, why};
 
 use crate::advice::Answer;
 use crate::agrees::{at, question, sysctl};
@@ -152,8 +152,8 @@ fn that_ipv6_is_switched_off_is_the_cause_and_no_remark() {
     assert!(remarks(Goal::Bind(at("2001:db8::1", 3000)), PLAIN).is_empty());
     sysctl("ipv6/conf/all/disable_ipv6", "1");
     let answer = why(&question(Goal::Bind(at("::1", 3000)), PLAIN)).unwrap();
-    assert!(matches!(answer.verdict, Verdict::Fails { because: Because::Ipv6Off, .. }), "{answer:?}");
-    let step = answer.advice[0].step.to_string();
+    assert!(matches!(answer.verdict, Verdict::Fails { reason: Reason::Ipv6Off, .. }), "{answer:?}");
+    let step = answer.advice[0].remedy.to_string();
     assert!(step.contains("`sudo sysctl net.ipv6.conf.all.disable_ipv6=0`"), "{step}");
     assert!(answer.remarks.is_empty(), "{answer:?}");
 }

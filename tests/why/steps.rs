@@ -3,7 +3,7 @@
 use std::fs;
 use std::process;
 
-use fourtuple::lab::why::{Goal, Step, why};
+use fourtuple::lab::why::{Goal, Remedy, why};
 
 use crate::advice::Answer;
 use crate::agrees::{at, question, sysctl};
@@ -134,7 +134,7 @@ fn who_listens_on_a_wildcard_address_is_connected_to_on_loopback() {
     let bound = Goal::Connect { local: Some(at("127.0.0.1", 0)), remote: at("127.0.0.1", 3001) };
     let advice = why(&question(bound, NONE)).unwrap().advice;
     assert!(
-        !advice.iter().any(|advice| matches!(advice.step, Step::Remote(_))),
+        !advice.iter().any(|advice| matches!(advice.remedy, Remedy::Remote(_))),
         "of the other family: {advice:?}"
     );
 }
@@ -150,8 +150,8 @@ fn a_process_that_asks_is_not_advised_to_stop_itself() {
         let options = if matches!(goal, Goal::Bind(_)) { NONE } else { RA };
         let answer = why(&question(goal, options)).unwrap();
         assert_eq!(answer.in_the_way[0].holder.processes[0].pid, process::id());
-        let stops = |step: &Step| matches!(step, Step::Stop(..) | Step::Restart(..));
-        assert!(!answer.advice.iter().any(|advice| stops(&advice.step)), "{goal:?}: {:?}", answer.advice);
+        let stops = |step: &Remedy| matches!(step, Remedy::Stop(..) | Remedy::Restart(..));
+        assert!(!answer.advice.iter().any(|advice| stops(&advice.remedy)), "{goal:?}: {:?}", answer.advice);
     }
 }
 
@@ -204,5 +204,9 @@ fn what_is_not_known_of_one_in_the_way_is_not_made_up_for_by_another() {
     // Neither is it to be them: root has the other one.
     let answer = why(&question(Goal::Listen(at("0.0.0.0", 3000)), RP)).unwrap();
     assert_eq!(answer.in_the_way.len(), 1);
-    assert!(!answer.advice.iter().any(|advice| matches!(advice.step, Step::User(_))), "{:?}", answer.advice);
+    assert!(
+        !answer.advice.iter().any(|advice| matches!(advice.remedy, Remedy::User(_))),
+        "{:?}",
+        answer.advice
+    );
 }

@@ -13,7 +13,7 @@ use fourtuple::error::Error;
 use fourtuple::kernel::inet_diag::sockets_on;
 use fourtuple::lab::explain::explain;
 use fourtuple::lab::ports::Situation;
-use fourtuple::lab::why::{Goal, Question, why};
+use fourtuple::lab::why::{Goal, PlannedCall, why};
 use fourtuple::net::{SocketOptions, TcpState};
 use nix::errno::Errno;
 use nix::unistd::{Uid, geteuid, setfsuid};
@@ -243,7 +243,7 @@ fn ask(numbers: &mut Numbers, usual: &'static str, port: u16) {
             1 | 2 => Goal::Listen(local),
             _ => Goal::Connect { local: Some(local), remote },
         };
-        let question = Question { goal, options: socket_options(options) };
+        let question = PlannedCall { goal, options: socket_options(options) };
         let mut answer = why(&question).unwrap();
         if numbers.chance(5) {
             answer.look_elsewhere(&question);

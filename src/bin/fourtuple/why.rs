@@ -10,7 +10,7 @@ use std::process::ExitCode;
 use clap::{Args, Subcommand};
 use fourtuple::cli::{self, Switch};
 use fourtuple::error::Result;
-use fourtuple::lab::why::{Goal, Question, Verdict, why};
+use fourtuple::lab::why::{Goal, PlannedCall, Verdict, why};
 use fourtuple::net::SocketOptions;
 use fourtuple::report::say;
 use fourtuple::text::Format;
@@ -145,7 +145,7 @@ pub fn run(args: &WhyArgs) -> Result<ExitCode> {
         say(&format!("fourtuple: {}", families(local, remote)));
         return Ok(ExitCode::from(2));
     }
-    let question = Question {
+    let question = PlannedCall {
         goal,
         options: SocketOptions {
             reuse_address: options.reuse_address.is_on(),

@@ -6,13 +6,13 @@ use serde::{Deserialize, Serialize};
 use socket2::Socket;
 
 use super::cell::{Cell, Options};
-use super::pair::Place;
+use super::pair::BindAddress;
 use crate::error::{Error, Result, errno_name};
 use crate::net::{self, BoundSocket};
 
 /// A call that was made, as `fourtuple perform` spells it, and its errno if it failed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Step {
+pub struct MadeCall {
     /// `first: bind 127.0.0.1:3000`.
     pub call: String,
     /// Such as `EADDRINUSE`.
@@ -23,7 +23,7 @@ pub struct Step {
 pub(super) struct Trial<'a> {
     pub(super) cell: Cell,
     pub(super) port: u16,
-    pub(super) steps: &'a mut Vec<Step>,
+    pub(super) steps: &'a mut Vec<MadeCall>,
 }
 
 impl Trial<'_> {
@@ -31,7 +31,7 @@ impl Trial<'_> {
     pub(super) fn open(
         &mut self,
         name: &str,
-        place: Place,
+        place: BindAddress,
         options: Options,
         port: u16,
     ) -> Result<BoundSocket> {
@@ -62,6 +62,6 @@ impl Trial<'_> {
     pub(super) fn note(&mut self, name: &str, call: impl fmt::Display, error: Option<&Error>) {
         let errno = error.and_then(Error::errno).map(errno_name);
         let prefix = if name.is_empty() { String::new() } else { format!("{name}: ") };
-        self.steps.push(Step { call: format!("{prefix}{call}"), errno });
+        self.steps.push(MadeCall { call: format!("{prefix}{call}"), errno });
     }
 }

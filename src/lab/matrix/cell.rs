@@ -6,7 +6,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 
 use super::named::named;
-use super::pair::{Pair, Place};
+use super::pair::{BindAddress, Pair};
 use crate::net::SocketOptions;
 
 named! {
@@ -135,7 +135,7 @@ impl Options {
         matches!(self, Self::ReusePort | Self::Both)
     }
 
-    pub(super) fn at(self, place: Place) -> SocketOptions {
+    pub(super) fn at(self, place: BindAddress) -> SocketOptions {
         SocketOptions {
             reuse_address: self.reuse_address(),
             reuse_port: self.reuse_port(),

@@ -46,14 +46,14 @@ named! {
 
 /// Where a socket is bound, but for its port.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Place {
+pub struct BindAddress {
     /// Its address.
     pub ip: IpAddr,
     /// IPV6_V6ONLY, of an IPv6 socket.
     pub v6_only: Option<bool>,
 }
 
-impl Place {
+impl BindAddress {
     const ONE: Self = Self::v4(Ipv4Addr::LOCALHOST);
     const OTHER: Self = Self::v4(Ipv4Addr::new(127, 0, 0, 2));
     const WILDCARD: Self = Self::v4(Ipv4Addr::UNSPECIFIED);
@@ -87,7 +87,7 @@ impl Place {
     }
 }
 
-impl fmt::Display for Place {
+impl fmt::Display for BindAddress {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.v6_only {
             Some(true) => write!(f, "[{}] with IPV6_V6ONLY", self.ip),
@@ -99,8 +99,8 @@ impl fmt::Display for Place {
 
 impl Pair {
     /// Where the first socket is bound, and where the second.
-    pub fn places(self) -> [Place; 2] {
-        use Place as P;
+    pub fn places(self) -> [BindAddress; 2] {
+        use BindAddress as P;
         match self {
             Self::Same => [P::ONE, P::ONE],
             Self::WildcardSpecific => [P::WILDCARD, P::ONE],

@@ -11,7 +11,7 @@ use socket2::Socket;
 
 use super::calls::Trial;
 use super::cell::{Options, State};
-use super::pair::Place;
+use super::pair::BindAddress;
 use crate::error::{Error, Result};
 use crate::kernel::inet_diag;
 use crate::net::{self, BoundSocket, FourTuple, TcpState, local_address};
@@ -36,15 +36,15 @@ impl First {
             State::Bound => Self::Bound(bound),
             State::Listen => Self::Other(vec![trial.listen("first", bound)?]),
             State::Accepted => Self::Other(accepted(trial, place, bound)?.into()),
-            state => Self::Other(Connection::open(trial, place, bound)?.into_state(trial, state)?),
+            state => Self::Other(FirstConnection::open(trial, place, bound)?.into_state(trial, state)?),
         })
     }
 }
 
 /// A connection that was accepted at the first one's address, and its other end; the listener is closed.
-fn accepted(trial: &mut Trial, place: Place, bound: BoundSocket) -> Result<[Socket; 2]> {
+fn accepted(trial: &mut Trial, place: BindAddress, bound: BoundSocket) -> Result<[Socket; 2]> {
     let listening = trial.listen("first", bound)?;
-    let client_place = Place { ip: place.reached_at(), v6_only: None };
+    let client_place = BindAddress { ip: place.reached_at(), v6_only: None };
     let client = trial.open("client", client_place, Options::Neither, 0)?;
     let remote = client_place.port(trial.port);
     let client = connect(trial, "client", client, remote)?;
@@ -57,15 +57,15 @@ fn accepted(trial: &mut Trial, place: Place, bound: BoundSocket) -> Result<[Sock
 }
 
 /// A connection from the first one's address to the port above it.
-struct Connection {
+struct FirstConnection {
     first: Socket,
     peer: Socket,
     tuple: FourTuple,
 }
 
-impl Connection {
-    fn open(trial: &mut Trial, place: Place, bound: BoundSocket) -> Result<Self> {
-        let server_place = Place { ip: place.reached_at(), v6_only: None };
+impl FirstConnection {
+    fn open(trial: &mut Trial, place: BindAddress, bound: BoundSocket) -> Result<Self> {
+        let server_place = BindAddress { ip: place.reached_at(), v6_only: None };
         let port = trial.port + 1;
         let server = trial.open("server", server_place, Options::Neither, port)?;
         let server = trial.listen("server", server)?;
@@ -108,7 +108,7 @@ impl Connection {
 }
 
 /// The address as a socket of this place writes it: an IPv6 socket reaches IPv4 by mapped addresses.
-fn as_family_of(place: Place, ip: IpAddr) -> IpAddr {
+fn as_family_of(place: BindAddress, ip: IpAddr) -> IpAddr {
     match (place.ip, ip) {
         (IpAddr::V6(_), IpAddr::V4(ip)) => ip.to_ipv6_mapped().into(),
         _ => ip,

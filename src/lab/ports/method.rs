@@ -26,7 +26,7 @@ pub enum Method {
 
 /// Which call chooses the port: what it looks at is what makes a port taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Choice {
+pub(super) enum PortChoice {
     /// connect(2), which looks at the four-tuple.
     Connect,
     /// bind(2), which looks at the local address.
@@ -58,19 +58,19 @@ impl Method {
         }
     }
 
-    pub(super) fn choice(self) -> Choice {
+    pub(super) fn choice(self) -> PortChoice {
         match self {
-            Self::Connect | Self::BindAddressNoPort | Self::LocalPortRange => Choice::Connect,
-            Self::BindPortZero => Choice::Bind,
-            Self::ReuseAddress | Self::ReusePort => Choice::Program,
+            Self::Connect | Self::BindAddressNoPort | Self::LocalPortRange => PortChoice::Connect,
+            Self::BindPortZero => PortChoice::Bind,
+            Self::ReuseAddress | Self::ReusePort => PortChoice::Program,
         }
     }
 
     /// What fails when no port is left.
     pub(super) fn ends(self) -> Failure {
         match self.choice() {
-            Choice::Bind => Failure::new("bind", Errno::EADDRINUSE),
-            Choice::Connect | Choice::Program => Failure::new("connect", Errno::EADDRNOTAVAIL),
+            PortChoice::Bind => Failure::new("bind", Errno::EADDRINUSE),
+            PortChoice::Connect | PortChoice::Program => Failure::new("connect", Errno::EADDRNOTAVAIL),
         }
     }
 }

@@ -4,7 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
-use super::method::{Choice, Failure, Method};
+use super::method::{Failure, Method, PortChoice};
 use super::pool::Pool;
 use super::rate::Demand;
 use super::situation::Situation;
@@ -51,8 +51,8 @@ impl Destination {
     /// How many more connections to it connect(2) finds a port for, at least and at most.
     pub fn free(&self, situation: &Situation) -> RangeInclusive<usize> {
         let Self { remote, source, .. } = *self;
-        let hold = situation.time_wait.hold(Choice::Connect, source, remote.ip(), LENGTH);
-        Pool::new(situation, Choice::Connect, source, remote, hold).capacity()
+        let hold = situation.time_wait.hold(PortChoice::Connect, source, remote.ip(), LENGTH);
+        Pool::new(situation, PortChoice::Connect, source, remote, hold).capacity()
     }
 }
 
@@ -88,7 +88,7 @@ pub fn plan(situation: &Situation, asked: &Asked) -> Vec<Forecast> {
 }
 
 /// A pool of ports and how many destinations have it together.
-struct Shared {
+struct SharedPool {
     pool: Pool,
     destinations: usize,
     hold: Duration,
@@ -96,10 +96,10 @@ struct Shared {
 
 pub(super) fn forecast(situation: &Situation, asked: &Asked, method: Method) -> Forecast {
     let pools = pools(situation, asked, method);
-    let capacity = |shared: &Shared| shared.pool.capacity();
+    let capacity = |shared: &SharedPool| shared.pool.capacity();
     let least = pools.iter().map(|shared| *capacity(shared).start()).sum();
     let most = pools.iter().map(|shared| *capacity(shared).end()).sum();
-    let rates = pools.iter().filter_map(Shared::highest_rate);
+    let rates = pools.iter().filter_map(SharedPool::highest_rate);
     Forecast {
         method,
         open: least..=most,
@@ -110,35 +110,36 @@ pub(super) fn forecast(situation: &Situation, asked: &Asked, method: Method) -> 
     }
 }
 
-fn pools(situation: &Situation, asked: &Asked, method: Method) -> Vec<Shared> {
+fn pools(situation: &Situation, asked: &Asked, method: Method) -> Vec<SharedPool> {
     let choice = method.choice();
     let pool = |destination: &Destination, destinations| {
         let Destination { remote, source, unbound_source } = *destination;
         let source = if method == Method::Connect { unbound_source } else { source };
         let hold = situation.time_wait.hold(choice, source, remote.ip(), asked.time_wait);
-        let local = if choice == Choice::Connect { source } else { asked.from };
+        let local = if choice == PortChoice::Connect { source } else { asked.from };
         let pool = match situation.lacks(method) {
             Some(_) => Pool::default(),
             None => Pool::new(situation, choice, local, remote, hold),
         };
-        Shared { pool, destinations, hold }
+        SharedPool { pool, destinations, hold }
     };
     // What bind(2) picks may go anywhere.
     match (choice, asked.destinations.first()) {
-        (Choice::Bind, Some(any)) => vec![pool(any, asked.destinations.len())],
+        (PortChoice::Bind, Some(any)) => vec![pool(any, asked.destinations.len())],
         _ => asked.destinations.iter().map(|destination| pool(destination, 1)).collect(),
     }
 }
 
-fn at_rate(pools: &[Shared], rate: usize) -> AtRate {
-    let demand = |shared: &Shared| Demand { rate: (rate * shared.destinations) as f64, hold: shared.hold };
+fn at_rate(pools: &[SharedPool], rate: usize) -> AtRate {
+    let demand =
+        |shared: &SharedPool| Demand { rate: (rate * shared.destinations) as f64, hold: shared.hold };
     AtRate {
         ports: pools.iter().map(|shared| demand(shared).ports()).sum(),
         exhausted_after: pools.iter().filter_map(|shared| shared.pool.exhausted_after(demand(shared))).min(),
     }
 }
 
-impl Shared {
+impl SharedPool {
     fn highest_rate(&self) -> Option<f64> {
         Some(self.pool.highest_rate(self.hold)? / self.destinations as f64)
     }

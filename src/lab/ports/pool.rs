@@ -7,15 +7,14 @@ use std::time::Duration;
 
 use nix::unistd::geteuid;
 
-use super::method::Choice;
+use super::method::PortChoice;
 use super::situation::Situation;
 use super::time_wait::LENGTH;
 use crate::kernel::holders::same_address;
 use crate::kernel::inet_diag::SocketRow;
 use crate::lab::why::stage;
 use crate::net::TcpState;
-use crate::net::sharing_rule::Sharing;
-use crate::net::sharing_rule::{Claim, Newcomer, conflict};
+use crate::net::sharing_rule::{Claim, Newcomer, Sharing, conflict};
 
 /// Ports, by what stands in their way.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -32,7 +31,7 @@ pub(super) struct Pool {
 
 /// What stands in the way of a port; the greater one counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Obstacle {
+enum PortObstacle {
     Nothing,
     Unknown,
     TimeWait(Duration),
@@ -46,14 +45,14 @@ impl Pool {
     /// `hold` is how long TIME-WAIT is in the way of connect(2).
     pub(super) fn new(
         situation: &Situation,
-        choice: Choice,
+        choice: PortChoice,
         local: IpAddr,
         remote: SocketAddr,
         hold: Duration,
     ) -> Self {
         let mut obstacles = match choice {
-            Choice::Connect => kept(situation),
-            Choice::Bind | Choice::Program => BTreeMap::new(),
+            PortChoice::Connect => kept(situation),
+            PortChoice::Bind | PortChoice::Program => BTreeMap::new(),
         };
         let new = Newcomer {
             ip: local,
@@ -64,29 +63,29 @@ impl Pool {
         };
         for row in &situation.rows {
             let found = match choice {
-                Choice::Connect => towards(row, local, remote, hold),
-                Choice::Bind | Choice::Program => at(row, &new),
+                PortChoice::Connect => towards(row, local, remote, hold),
+                PortChoice::Bind | PortChoice::Program => at(row, &new),
             };
-            let obstacle = obstacles.entry(row.local.port()).or_insert(Obstacle::Nothing);
+            let obstacle = obstacles.entry(row.local.port()).or_insert(PortObstacle::Nothing);
             *obstacle = found.max(*obstacle);
         }
         Self::count(situation, choice, &obstacles)
     }
 
-    fn count(situation: &Situation, choice: Choice, obstacles: &BTreeMap<u16, Obstacle>) -> Self {
+    fn count(situation: &Situation, choice: PortChoice, obstacles: &BTreeMap<u16, PortObstacle>) -> Self {
         let mut pool = Self::default();
-        let obstacle = |port| obstacles.get(&port).copied().unwrap_or(Obstacle::Nothing);
+        let obstacle = |port| obstacles.get(&port).copied().unwrap_or(PortObstacle::Nothing);
         for port in situation.range.ports() {
             match obstacle(port) {
-                Obstacle::Nothing => pool.free += 1,
-                Obstacle::Unknown => pool.unknown += 1,
-                Obstacle::TimeWait(left) => pool.waiting.push(left),
-                Obstacle::Taken => {}
+                PortObstacle::Nothing => pool.free += 1,
+                PortObstacle::Unknown => pool.unknown += 1,
+                PortObstacle::TimeWait(left) => pool.waiting.push(left),
+                PortObstacle::Taken => {}
             }
         }
         pool.waiting.sort_unstable();
-        let ends = situation.range.overlooked().filter(|_| choice != Choice::Program);
-        let free = |port| situation.range.contains(port) && obstacle(port) == Obstacle::Nothing;
+        let ends = situation.range.overlooked().filter(|_| choice != PortChoice::Program);
+        let free = |port| situation.range.contains(port) && obstacle(port) == PortObstacle::Nothing;
         pool.overlooked = ends.is_some_and(|ends| ends.into_iter().any(free)).into();
         pool
     }
@@ -103,37 +102,39 @@ impl Pool {
 }
 
 /// What bind(2) keeps from connect(2).
-fn kept(situation: &Situation) -> BTreeMap<u16, Obstacle> {
+fn kept(situation: &Situation) -> BTreeMap<u16, PortObstacle> {
     let obstacle = |kept: &Option<bool>| match kept {
-        Some(true) => Obstacle::Taken,
-        Some(false) => Obstacle::Nothing,
-        None => Obstacle::Unknown,
+        Some(true) => PortObstacle::Taken,
+        Some(false) => PortObstacle::Nothing,
+        None => PortObstacle::Unknown,
     };
     situation.kept.iter().map(|(port, kept)| (*port, obstacle(kept))).collect()
 }
 
 /// What `row` means for a port from which connect(2) is to go from `source` to `remote`.
-fn towards(row: &SocketRow, source: IpAddr, remote: SocketAddr, hold: Duration) -> Obstacle {
+fn towards(row: &SocketRow, source: IpAddr, remote: SocketAddr, hold: Duration) -> PortObstacle {
     let local = SocketAddr::new(source, row.local.port());
     let same = same_address(row.local, local) && same_address(row.remote, remote);
-    if same { until_closed(row, hold) } else { Obstacle::Nothing }
+    if same { until_closed(row, hold) } else { PortObstacle::Nothing }
 }
 
 /// What `row` means for a port that is bound at `new`, without an option that would share it.
-fn at(row: &SocketRow, new: &Newcomer) -> Obstacle {
+fn at(row: &SocketRow, new: &Newcomer) -> PortObstacle {
     let sharing = Sharing { v6_only: row.v6_only, ..Sharing::default() };
     let old = Claim { ip: row.local.ip(), sharing, uid: row.uid, stage: stage(row) };
     match conflict(new, &old) {
-        None => Obstacle::Nothing,
+        None => PortObstacle::Nothing,
         Some(conflict) if conflict.is_certain() => until_closed(row, LENGTH),
-        Some(_) => Obstacle::Unknown,
+        Some(_) => PortObstacle::Unknown,
     }
 }
 
-fn until_closed(row: &SocketRow, hold: Duration) -> Obstacle {
-    let Some(timer) = row.timer.filter(|_| row.state == TcpState::TimeWait) else { return Obstacle::Taken };
+fn until_closed(row: &SocketRow, hold: Duration) -> PortObstacle {
+    let Some(timer) = row.timer.filter(|_| row.state == TcpState::TimeWait) else {
+        return PortObstacle::Taken;
+    };
     match (timer.remaining + hold).saturating_sub(LENGTH) {
-        Duration::ZERO => Obstacle::Nothing,
-        left => Obstacle::TimeWait(left),
+        Duration::ZERO => PortObstacle::Nothing,
+        left => PortObstacle::TimeWait(left),
     }
 }

@@ -3,9 +3,8 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
-use super::method::Choice;
-use crate::kernel::settings::Settings;
-use crate::kernel::settings::setting;
+use super::method::PortChoice;
+use crate::kernel::settings::{Settings, setting};
 
 /// How long Linux keeps a connection in TIME-WAIT (`TCP_TIMEWAIT_LEN` in include/net/tcp.h).
 pub(super) const LENGTH: Duration = Duration::from_secs(60);
@@ -43,13 +42,19 @@ impl TimeWait {
 
     /// For how long after its begin a connection in TIME-WAIT that would last `length` is in the way of the next one
     /// from `source` to `remote`, where the remote side has timestamps too.
-    pub(super) fn hold(&self, choice: Choice, source: IpAddr, remote: IpAddr, length: Duration) -> Duration {
+    pub(super) fn hold(
+        &self,
+        choice: PortChoice,
+        source: IpAddr,
+        remote: IpAddr,
+        length: Duration,
+    ) -> Duration {
         let loopback = [source, remote].iter().any(|ip| ip.to_canonical().is_loopback());
         match (choice, self.reuse) {
-            (Choice::Bind, _) => length,
-            (Choice::Program, _) if self.timestamps => Duration::ZERO,
-            (Choice::Connect, Reuse::Always) if self.timestamps => self.delay.min(length),
-            (Choice::Connect, Reuse::Loopback) if self.timestamps && loopback => self.delay.min(length),
+            (PortChoice::Bind, _) => length,
+            (PortChoice::Program, _) if self.timestamps => Duration::ZERO,
+            (PortChoice::Connect, Reuse::Always) if self.timestamps => self.delay.min(length),
+            (PortChoice::Connect, Reuse::Loopback) if self.timestamps && loopback => self.delay.min(length),
             _ => length,
         }
     }
@@ -64,15 +69,15 @@ mod tests {
         let (loopback, other) = (IpAddr::from([127, 0, 0, 1]), IpAddr::from([192, 0, 2, 1]));
         let delay = Duration::from_secs(1);
         for (choice, timestamps, reuse, remote, held) in [
-            (Choice::Bind, true, Reuse::Always, loopback, LENGTH),
-            (Choice::Program, true, Reuse::Never, other, Duration::ZERO),
-            (Choice::Program, false, Reuse::Always, other, LENGTH),
-            (Choice::Connect, true, Reuse::Always, other, delay),
-            (Choice::Connect, false, Reuse::Always, other, LENGTH),
-            (Choice::Connect, true, Reuse::Loopback, loopback, delay),
-            (Choice::Connect, true, Reuse::Loopback, other, LENGTH),
-            (Choice::Connect, false, Reuse::Loopback, loopback, LENGTH),
-            (Choice::Connect, true, Reuse::Never, loopback, LENGTH),
+            (PortChoice::Bind, true, Reuse::Always, loopback, LENGTH),
+            (PortChoice::Program, true, Reuse::Never, other, Duration::ZERO),
+            (PortChoice::Program, false, Reuse::Always, other, LENGTH),
+            (PortChoice::Connect, true, Reuse::Always, other, delay),
+            (PortChoice::Connect, false, Reuse::Always, other, LENGTH),
+            (PortChoice::Connect, true, Reuse::Loopback, loopback, delay),
+            (PortChoice::Connect, true, Reuse::Loopback, other, LENGTH),
+            (PortChoice::Connect, false, Reuse::Loopback, loopback, LENGTH),
+            (PortChoice::Connect, true, Reuse::Never, loopback, LENGTH),
         ] {
             let time_wait = TimeWait { timestamps, reuse, delay };
             let found = time_wait.hold(choice, other, remote, LENGTH);

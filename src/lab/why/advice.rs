@@ -4,48 +4,48 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::process;
 
 use super::free::{free_port, is_free, own_addresses};
-use super::held::{Held, wait};
-use super::step::{Leftover, Set, Step};
-use super::{Answer, Because, Goal, Question, Verdict};
+use super::held::{HeldAddress, wait};
+use super::remedy::{AfterStop, OptionChange, Remedy};
+use super::{Answer, Goal, PlannedCall, Reason, Verdict};
 use crate::kernel::owners::Process;
 use crate::kernel::settings::Settings;
 use crate::net::wildcard;
 
 /// The steps that the rules say help, cheapest first; none where it works already.
-pub(super) fn steps(question: &Question, answer: &Answer, settings: &Settings) -> Vec<Step> {
+pub(super) fn steps(question: &PlannedCall, answer: &Answer, settings: &Settings) -> Vec<Remedy> {
     let local = question.goal.local();
-    let (call, because) = match &answer.verdict {
+    let (call, reason) = match &answer.verdict {
         Verdict::Works => return Vec::new(),
-        Verdict::MayFail => ("bind", &Because::Held),
-        Verdict::Fails { call, because, .. } => (*call, because),
+        Verdict::MayFail => ("bind", &Reason::Held),
+        Verdict::Fails { call, reason, .. } => (*call, reason),
     };
-    match (because, local) {
-        (Because::Held, Some(local)) => Held { question, answer, settings, local }.steps(),
-        (Because::FourTuple, _) => four_tuple(question, answer, settings),
-        (Because::NobodyListens, _) => nobody_listens(question, answer),
-        (Because::Privileged(start), Some(local)) => privileged(question, local, *start, settings),
-        (Because::NotLocal, Some(local)) => not_local(question, answer, local, settings),
+    match (reason, local) {
+        (Reason::Held, Some(local)) => HeldAddress { question, answer, settings, local }.steps(),
+        (Reason::FourTuple, _) => four_tuple(question, answer, settings),
+        (Reason::NobodyListens, _) => nobody_listens(question, answer),
+        (Reason::Privileged(start), Some(local)) => privileged(question, local, *start, settings),
+        (Reason::NotLocal, Some(local)) => not_local(question, answer, local, settings),
         // What was to be bound; connect(2) has its words below.
-        (Because::NoScope, Some(local)) if call == "bind" => {
-            vec![Step::Address(wildcard(local.ip()))]
+        (Reason::NoScope, Some(local)) if call == "bind" => {
+            vec![Remedy::Address(wildcard(local.ip()))]
         }
-        (Because::V6Only, _) => vec![Step::Set(vec![Set::V6Only(false)])],
-        (Because::QueueFull, _) => answer
+        (Reason::V6Only, _) => vec![Remedy::Set(vec![OptionChange::V6Only(false)])],
+        (Reason::QueueFull, _) => answer
             .in_the_way
             .iter()
             .map(|found| &found.holder)
             .map(|holder| {
-                Step::Elsewhere(format!(
+                Remedy::Elsewhere(format!(
                     "make {holder} accept: {} connections wait for it already",
                     holder.row.receive_queue
                 ))
             })
             .collect(),
-        (other, _) => elsewhere(other, question, settings).map(Step::Elsewhere).into_iter().collect(),
+        (other, _) => elsewhere(other, question, settings).map(Remedy::Elsewhere).into_iter().collect(),
     }
 }
 
-fn four_tuple(question: &Question, answer: &Answer, settings: &Settings) -> Vec<Step> {
+fn four_tuple(question: &PlannedCall, answer: &Answer, settings: &Settings) -> Vec<Remedy> {
     let holders = || answer.in_the_way.iter().map(|found| &found.holder);
     let Some(local) = question.goal.local() else { return Vec::new() };
     let address = own_addresses(local.ip())
@@ -53,22 +53,22 @@ fn four_tuple(question: &Question, answer: &Answer, settings: &Settings) -> Vec<
         .find(|&ip| !local.ip().is_unspecified() && is_free(ip, question, answer, settings));
     let mut processes: Vec<Process> = holders().flat_map(|holder| holder.processes.clone()).collect();
     processes.retain(|process| process.pid != process::id());
-    let stop = (!processes.is_empty()).then_some(Step::Stop(processes, Leftover::Nothing));
+    let stop = (!processes.is_empty()).then_some(Remedy::Stop(processes, AfterStop::Nothing));
     wait(holders(), settings)
         .into_iter()
-        .chain(address.map(Step::Address))
-        .chain([Step::Port(0)])
+        .chain(address.map(Remedy::Address))
+        .chain([Remedy::Port(0)])
         .chain(stop)
         .collect()
 }
 
-fn nobody_listens(question: &Question, answer: &Answer) -> Vec<Step> {
+fn nobody_listens(question: &PlannedCall, answer: &Answer) -> Vec<Remedy> {
     let Goal::Connect { local, remote } = question.goal else { return Vec::new() };
     let reached = answer.beside.iter().map(|holder| reached_at(holder.row.local));
     let mut others = reached.filter(|other| local.is_none_or(|local| local.is_ipv4() == other.is_ipv4()));
     let (port, ip) = (remote.port(), remote.ip());
-    let listen = Step::Elsewhere(format!("nothing listens on {remote}: `listener {port} {ip}` does"));
-    others.next().map(Step::Remote).into_iter().chain([listen]).collect()
+    let listen = Remedy::Elsewhere(format!("nothing listens on {remote}: `listener {port} {ip}` does"));
+    others.next().map(Remedy::Remote).into_iter().chain([listen]).collect()
 }
 
 /// Where a listener is reached from this host; one that has the wildcard address and is not reached at IPv4 has IPv6.
@@ -80,19 +80,19 @@ fn reached_at(listener: SocketAddr) -> SocketAddr {
     }
 }
 
-fn privileged(question: &Question, local: SocketAddr, start: u16, settings: &Settings) -> Vec<Step> {
+fn privileged(question: &PlannedCall, local: SocketAddr, start: u16, settings: &Settings) -> Vec<Remedy> {
     // 80 and 443 have well-known doubles above.
     let from = local.port().saturating_add(8000).max(start);
-    let port = free_port(from, question, settings).map(Step::Port);
+    let port = free_port(from, question, settings).map(Remedy::Port);
     let right = format!(
         "CAP_NET_BIND_SERVICE: `sudo setcap cap_net_bind_service=+ep PROGRAM`; or as root; or \
          `sudo sysctl net.ipv4.ip_unprivileged_port_start={}`",
         local.port()
     );
-    port.into_iter().chain([Step::Elsewhere(right)]).collect()
+    port.into_iter().chain([Remedy::Elsewhere(right)]).collect()
 }
 
-fn not_local(question: &Question, answer: &Answer, local: SocketAddr, settings: &Settings) -> Vec<Step> {
+fn not_local(question: &PlannedCall, answer: &Answer, local: SocketAddr, settings: &Settings) -> Vec<Remedy> {
     let free = |ip: &IpAddr| is_free(*ip, question, answer, settings);
     let address = own_addresses(local.ip()).into_iter().find(free);
     let (family, prefix) = if local.is_ipv4() { ("ipv4", 32) } else { ("ipv6", 128) };
@@ -104,37 +104,37 @@ fn not_local(question: &Question, answer: &Answer, local: SocketAddr, settings: 
     address
         .into_iter()
         .chain(Some(wildcard(local.ip())).filter(free))
-        .map(Step::Address)
-        .chain([Step::Elsewhere(words)])
+        .map(Remedy::Address)
+        .chain([Remedy::Elsewhere(words)])
         .collect()
 }
 
 /// What to do where no change of the socket helps.
-fn elsewhere(because: &Because, question: &Question, settings: &Settings) -> Option<String> {
+fn elsewhere(reason: &Reason, question: &PlannedCall, settings: &Settings) -> Option<String> {
     let remote = match question.goal {
         Goal::Connect { remote, .. } => Some(remote.ip()),
         _ => None,
     };
-    match (because, remote) {
-        (Because::NoRoute, Some(ip)) => {
+    match (reason, remote) {
+        (Reason::NoRoute, Some(ip)) => {
             Some(format!("`ip route get {ip}` and `ip -br addr` show what is up and where it leads"))
         }
-        (Because::Ipv6Off, _) => Some(
+        (Reason::Ipv6Off, _) => Some(
             "switch IPv6 on: `sudo sysctl net.ipv6.conf.all.disable_ipv6=0`; or an IPv4 address".to_owned(),
         ),
-        (Because::NotUnicast, _) => Some("the address of one host: TCP has no other connections".to_owned()),
-        (Because::FromLoopback, _) => {
+        (Reason::NotUnicast, _) => Some("the address of one host: TCP has no other connections".to_owned()),
+        (Reason::FromLoopback, _) => {
             Some("bind the wildcard address, or one of `ip -br addr`: loopback reaches loopback alone".to_owned())
         }
-        (Because::NoScope, Some(ip)) => Some(format!("name the interface: [{ip}%eth0], as `ip -br addr` has it")),
-        (Because::NoPortLeft(_), _) => {
+        (Reason::NoScope, Some(ip)) => Some(format!("name the interface: [{ip}%eth0], as `ip -br addr` has it")),
+        (Reason::NoPortLeft(_), _) => {
             let (lowest, highest) = (settings.port_range.start(), settings.port_range.end());
             Some(format!(
                 "a wider range: `sudo sysctl net.ipv4.ip_local_port_range='1024 65535'`, now {lowest}-{highest}; or \
                  name a port"
             ))
         }
-        (Because::Tentative, _) => Some(
+        (Reason::Tentative, _) => Some(
             "wait for the end of duplicate address detection, a second or two; `ip -6 addr` shows dadfailed where \
              another host has the address"
                 .to_owned(),

@@ -4,8 +4,8 @@ use std::fmt;
 
 use nix::errno::Errno;
 
-use super::network_namespace::Place;
-use super::step::Step;
+use super::network_namespace::NetworkNamespace;
+use super::remedy::Remedy;
 use crate::kernel::holders::Holder;
 use crate::net::sharing_rule::Conflict;
 
@@ -21,7 +21,7 @@ pub struct Answer {
     /// The other sockets of the port.
     pub beside: Vec<Holder>,
     /// Who has the port in other network namespaces.
-    pub elsewhere: Vec<(Place, Holder)>,
+    pub elsewhere: Vec<(NetworkNamespace, Holder)>,
     /// What helps, cheapest first.
     pub advice: Vec<Advice>,
     /// What else is worth knowing, a sentence each.
@@ -32,14 +32,14 @@ pub struct Answer {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Advice {
     /// What to do.
-    pub step: Step,
+    pub remedy: Remedy,
     /// Whether that was seen.
-    pub trial: Trial,
+    pub trial: TrialOutcome,
 }
 
 /// Whether a step was taken somewhere to see that it helps.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Trial {
+pub enum TrialOutcome {
     /// The situation was made again in a scratch network, and the call worked.
     Works,
     /// It was not, for this reason.
@@ -60,13 +60,13 @@ pub enum Verdict {
         /// What the kernel answers.
         errno: Errno,
         /// What it means.
-        because: Because,
+        reason: Reason,
     },
 }
 
 /// What an errno means.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Because {
+pub enum Reason {
     /// Other sockets have the address.
     Held,
     /// A connection with this four-tuple exists.
@@ -112,7 +112,7 @@ pub struct InTheWay {
     pub conflict: Option<Conflict>,
 }
 
-impl Because {
+impl Reason {
     /// One word.
     pub fn name(&self) -> &'static str {
         match self {
@@ -137,7 +137,7 @@ impl Because {
     }
 }
 
-impl fmt::Display for Because {
+impl fmt::Display for Reason {
     /// A sentence.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
@@ -193,8 +193,8 @@ impl InTheWay {
 }
 
 impl Verdict {
-    pub(super) fn fails(call: &'static str, errno: Errno, because: Because) -> Self {
-        Self::Fails { call, errno, because }
+    pub(super) fn fails(call: &'static str, errno: Errno, reason: Reason) -> Self {
+        Self::Fails { call, errno, reason }
     }
 }
 

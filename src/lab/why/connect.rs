@@ -7,7 +7,7 @@ use nix::errno::Errno;
 
 use super::claim::{on_port, stage};
 use super::ports::{self, Left};
-use super::{Answer, Because, InTheWay, Verdict, holding, unknown};
+use super::{Answer, InTheWay, Reason, Verdict, holding, unknown};
 use crate::error::Result;
 use crate::kernel::holders::Holder;
 use crate::kernel::route::route;
@@ -31,8 +31,8 @@ pub(super) fn answer(
     }
     let way = match way(local.unwrap_or(any_local(remote)), remote, options, settings) {
         Ok(way) => way,
-        Err((errno, because)) => {
-            return Ok(Answer { verdict: Verdict::fails("connect", errno, because), ..bound });
+        Err((errno, reason)) => {
+            return Ok(Answer { verdict: Verdict::fails("connect", errno, reason), ..bound });
         }
     };
     let answer = match NonZeroU16::new(way.tuple.local.port()) {
@@ -62,9 +62,9 @@ fn way(
     remote: SocketAddr,
     options: &SocketOptions,
     settings: &Settings,
-) -> std::result::Result<Way, (Errno, Because)> {
+) -> std::result::Result<Way, (Errno, Reason)> {
     if local.is_ipv4() != remote.is_ipv4() {
-        return Err((Errno::EAFNOSUPPORT, Because::OtherFamily));
+        return Err((Errno::EAFNOSUPPORT, Reason::OtherFamily));
     }
     let bound = Some(local.ip().to_canonical()).filter(|ip| !ip.is_unspecified());
     let target = target(remote, bound);
@@ -73,25 +73,25 @@ fn way(
         let v6_only =
             options.v6_only.unwrap_or(settings.v6_only) || bound.is_some_and(|bound| bound.is_ipv6());
         if ip.to_ipv4_mapped().is_some() && v6_only {
-            return Err((Errno::ENETUNREACH, Because::V6Only));
+            return Err((Errno::ENETUNREACH, Reason::V6Only));
         }
         if matches!(remote, SocketAddr::V6(remote) if ip.is_unicast_link_local() && remote.scope_id() == 0) {
-            return Err((Errno::EINVAL, Because::NoScope));
+            return Err((Errno::EINVAL, Reason::NoScope));
         }
     }
     if target.ip().is_multicast() || target.ip() == Ipv4Addr::BROADCAST {
-        return Err((Errno::ENETUNREACH, Because::NotUnicast));
+        return Err((Errno::ENETUNREACH, Reason::NotUnicast));
     }
     if target.is_ipv6() && bound.is_none() && settings.ipv6_off {
-        return Err((Errno::EADDRNOTAVAIL, Because::Ipv6Off));
+        return Err((Errno::EADDRNOTAVAIL, Reason::Ipv6Off));
     }
     let route = route(target, bound).map_err(|error| {
         let errno = error.raw_os_error().map_or(Errno::EIO, Errno::from_raw);
         let from_loopback = bound.is_some_and(|ip| ip.is_loopback()) && !target.ip().is_loopback();
-        (errno, if from_loopback { Because::FromLoopback } else { Because::NoRoute })
+        (errno, if from_loopback { Reason::FromLoopback } else { Reason::NoRoute })
     })?;
     if !route.unicast {
-        return Err((Errno::ENETUNREACH, Because::NotUnicast));
+        return Err((Errno::ENETUNREACH, Reason::NotUnicast));
     }
     let source = bound.or(route.source).unwrap_or_else(|| wildcard(target.ip()));
     let tuple = FourTuple { local: SocketAddr::new(source, local.port()), remote: target };
@@ -127,7 +127,7 @@ fn four_tuple(way: &Way, port: NonZeroU16, settings: &Settings, bound: Answer) -
         }
     }
     if !answer.in_the_way.is_empty() {
-        answer.verdict = Verdict::fails("connect", Errno::EADDRNOTAVAIL, Because::FourTuple);
+        answer.verdict = Verdict::fails("connect", Errno::EADDRNOTAVAIL, Reason::FourTuple);
     }
     Ok(answer)
 }
@@ -144,7 +144,7 @@ fn any_port(way: &Way, options: &SocketOptions, settings: &Settings, mut answer:
     // bind(2) has picked one already, unless IP_BIND_ADDRESS_NO_PORT is set; it was free.
     let Left { choices, free, unclear } = ports::left(way.tuple, options, settings)?;
     if free == 0 && unclear == 0 {
-        answer.verdict = Verdict::fails("connect", Errno::EADDRNOTAVAIL, Because::NoPortLeft(choices));
+        answer.verdict = Verdict::fails("connect", Errno::EADDRNOTAVAIL, Reason::NoPortLeft(choices));
     } else if free == 0 {
         answer = answer.remark(format_args!(
             "no port is entirely free: it works if one of {unclear} that other connections have was picked by the kernel"
@@ -157,7 +157,7 @@ fn any_port(way: &Way, options: &SocketOptions, settings: &Settings, mut answer:
 fn reach(way: &Way, settings: &Settings, mut answer: Answer) -> Result<Answer> {
     let FourTuple { local, remote } = way.tuple;
     let Some(port) = NonZeroU16::new(remote.port()) else {
-        answer.verdict = Verdict::fails("connect", Errno::ECONNREFUSED, Because::NobodyListens);
+        answer.verdict = Verdict::fails("connect", Errno::ECONNREFUSED, Reason::NobodyListens);
         return Ok(answer);
     };
     let there = on_port(port)?;
@@ -182,12 +182,12 @@ fn reach(way: &Way, settings: &Settings, mut answer: Answer) -> Result<Answer> {
             ));
         }
         answer.beside = others;
-        answer.verdict = Verdict::fails("connect", Errno::ECONNREFUSED, Because::NobodyListens);
+        answer.verdict = Verdict::fails("connect", Errno::ECONNREFUSED, Reason::NobodyListens);
         return Ok(answer);
     };
     if acceptor.row.receive_queue > acceptor.row.send_queue {
         answer.in_the_way = vec![InTheWay { holder: acceptor, conflict: None }];
-        answer.verdict = Verdict::fails("connect", Errno::ETIMEDOUT, Because::QueueFull);
+        answer.verdict = Verdict::fails("connect", Errno::ETIMEDOUT, Reason::QueueFull);
         return Ok(answer);
     }
     Ok(answer.remark(format_args!("{acceptor} would take it")))

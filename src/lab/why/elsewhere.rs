@@ -7,8 +7,8 @@ use std::num::NonZeroU16;
 use std::path::{Path, PathBuf};
 
 use super::claim::on_port;
-use super::network_namespace::{Member, Place};
-use super::{Answer, Because, Goal, Question, Verdict};
+use super::network_namespace::{Member, NetworkNamespace};
+use super::{Answer, Goal, PlannedCall, Reason, Verdict};
 use crate::kernel::holders::Holder;
 use crate::kernel::owners::pids;
 use crate::net::{self, SocketOptions, TcpState};
@@ -21,19 +21,19 @@ impl Answer {
     /// Looks into the other network namespaces of this host where this one does not have the whole answer.
     ///
     /// A namespace may not be entered without CAP_SYS_ADMIN; where that leaves the answer open, it is said.
-    pub fn look_elsewhere(&mut self, question: &Question) {
-        let because = match &self.verdict {
+    pub fn look_elsewhere(&mut self, question: &PlannedCall) {
+        let reason = match &self.verdict {
             Verdict::Works if self.is_half => return,
             Verdict::Works | Verdict::MayFail => None,
-            Verdict::Fails { because, .. } => Some(because),
+            Verdict::Fails { reason, .. } => Some(reason),
         };
-        let open = matches!(because, Some(Because::NobodyListens | Because::NotLocal | Because::Unexplained));
+        let open = matches!(reason, Some(Reason::NobodyListens | Reason::NotLocal | Reason::Unexplained));
         let port = match question.goal {
-            Goal::Bind(local) | Goal::Listen(local) if open || because.is_none() => local.port(),
+            Goal::Bind(local) | Goal::Listen(local) if open || reason.is_none() => local.port(),
             Goal::Connect { remote, .. } if open => remote.port(),
             _ => return,
         };
-        let wanted = question.goal.local().filter(|_| because == Some(&Because::NotLocal));
+        let wanted = question.goal.local().filter(|_| reason == Some(&Reason::NotLocal));
         let (places, mut hidden) = places();
         for place in places.into_iter().take(MOST) {
             let Ok((holders, has_address)) = place.visit(|| seen(port, wanted.map(|local| local.ip())))
@@ -66,7 +66,7 @@ fn seen(port: u16, ip: Option<IpAddr>) -> (Vec<Holder>, bool) {
 }
 
 /// The namespaces besides this one, by the first process that is in each or by name; and whether there may be more.
-fn places() -> (Vec<Place>, bool) {
+fn places() -> (Vec<NetworkNamespace>, bool) {
     let identity = |path: &Path| namespace::identity(&File::open(path).ok()?).ok();
     let Some(own) = identity(Path::new("/proc/thread-self/ns/net")) else { return (Vec::new(), true) };
     let mut found = BTreeMap::new();
@@ -74,7 +74,7 @@ fn places() -> (Vec<Place>, bool) {
     let mut add = |path: PathBuf, member: &dyn Fn() -> Member| match identity(&path) {
         Some(identity) if identity == own => {}
         Some(identity) => {
-            found.entry(identity).or_insert_with(|| Place { path, member: member() });
+            found.entry(identity).or_insert_with(|| NetworkNamespace { path, member: member() });
         }
         None => hidden = true,
     };

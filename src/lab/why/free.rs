@@ -6,7 +6,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use nix::ifaddrs::getifaddrs;
 
 use super::claim::claim;
-use super::{Answer, Question};
+use super::{Answer, PlannedCall};
 use crate::error::Result;
 use crate::kernel::inet_diag::{SocketRow, sockets};
 use crate::kernel::settings::Settings;
@@ -36,7 +36,7 @@ pub(super) fn own_addresses(ip: IpAddr) -> Vec<IpAddr> {
 }
 
 /// Whether bind(2) would succeed at `ip` on the port in question, so far as the rules tell, and so listen(2).
-pub(super) fn is_free(ip: IpAddr, question: &Question, answer: &Answer, settings: &Settings) -> bool {
+pub(super) fn is_free(ip: IpAddr, question: &PlannedCall, answer: &Answer, settings: &Settings) -> bool {
     let Some(mut local) = question.goal.local() else { return false };
     local.set_ip(ip);
     let new = settings.newcomer(ip, &question.options);
@@ -46,13 +46,13 @@ pub(super) fn is_free(ip: IpAddr, question: &Question, answer: &Answer, settings
 }
 
 /// Whether nothing is said against the address itself and the right to its port.
-fn is_own(local: SocketAddr, question: &Question, settings: &Settings) -> bool {
+fn is_own(local: SocketAddr, question: &PlannedCall, settings: &Settings) -> bool {
     net::refused(local, &question.options, settings.unprivileged_port_start)
         .is_ok_and(|errno| errno.is_none())
 }
 
 /// The first port from `from` on, if one is near, that nobody has at this address.
-pub(super) fn free_port(from: u16, question: &Question, settings: &Settings) -> Option<u16> {
+pub(super) fn free_port(from: u16, question: &PlannedCall, settings: &Settings) -> Option<u16> {
     let mut local = question.goal.local()?;
     let new = settings.newcomer(local.ip(), &question.options);
     let port = first(&new, from..=from.saturating_add(PORTS)).ok()??;

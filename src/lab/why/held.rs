@@ -9,8 +9,8 @@ use nix::unistd::geteuid;
 
 use super::claim::{claim, stage};
 use super::free::{free_port, is_free, own_addresses};
-use super::step::{Leftover, Set, Step};
-use super::{Answer, Question};
+use super::remedy::{AfterStop, OptionChange, Remedy};
+use super::{Answer, PlannedCall};
 use crate::kernel::holders::Holder;
 use crate::kernel::owners::Process;
 use crate::kernel::settings::Settings;
@@ -20,22 +20,27 @@ use crate::net::sharing_rule::{Claim, Newcomer, Overlap, Refusal, Stage, conflic
 /// `TCP_TIMEWAIT_LEN`, which no setting changes.
 const TIME_WAIT: Duration = Duration::from_secs(60);
 /// The sets of options that let sockets share an address, the smaller ones first.
-const SETS: [&[Set]; 3] = [&[Set::ReuseAddress], &[Set::ReusePort], &[Set::ReuseAddress, Set::ReusePort]];
+const SETS: [&[OptionChange]; 3] = [
+    &[OptionChange::ReuseAddress],
+    &[OptionChange::ReusePort],
+    &[OptionChange::ReuseAddress, OptionChange::ReusePort],
+];
 
 /// Sockets have the address that is asked for.
-pub(super) struct Held<'a> {
-    pub(super) question: &'a Question,
+pub(super) struct HeldAddress<'a> {
+    pub(super) question: &'a PlannedCall,
     pub(super) answer: &'a Answer,
     pub(super) settings: &'a Settings,
     pub(super) local: SocketAddr,
 }
 
-impl Held<'_> {
+impl HeldAddress<'_> {
     /// The steps that help, cheapest first.
-    pub(super) fn steps(&self) -> Vec<Step> {
-        let set = self.set();
-        let restart = if set.is_empty() { self.restart() } else { None };
-        set.into_iter()
+    pub(super) fn steps(&self) -> Vec<Remedy> {
+        let changes = self.option_changes();
+        let restart = if changes.is_empty() { self.restart() } else { None };
+        changes
+            .into_iter()
             .chain(restart)
             .chain(self.wait())
             .chain(self.another_address())
@@ -46,9 +51,9 @@ impl Held<'_> {
             .collect()
     }
 
-    fn with(&self, sets: &[Set]) -> Newcomer {
+    fn with(&self, changes: &[OptionChange]) -> Newcomer {
         let mut options = self.question.options.clone();
-        sets.iter().for_each(|set| set.apply_to(&mut options));
+        changes.iter().for_each(|change| change.apply_to(&mut options));
         self.settings.newcomer(self.local.ip(), &options)
     }
 
@@ -57,109 +62,110 @@ impl Held<'_> {
     }
 
     /// Options on the new socket alone.
-    fn set(&self) -> Vec<Step> {
-        let mut found: Vec<&[Set]> = Vec::new();
-        for sets in SETS.into_iter().chain([&[Set::V6Only(true)][..]]) {
-            let is_more = found.iter().any(|smaller| smaller.iter().all(|set| sets.contains(set)));
+    fn option_changes(&self) -> Vec<Remedy> {
+        let mut found: Vec<&[OptionChange]> = Vec::new();
+        for changes in SETS.into_iter().chain([&[OptionChange::V6Only(true)][..]]) {
+            let is_more = found.iter().any(|smaller| smaller.iter().all(|change| changes.contains(change)));
             if !is_more
-                && self.is_changed_by(sets)
-                && may_have(&self.with(sets), self.in_the_way().map(claim))
+                && self.is_changed_by(changes)
+                && may_have(&self.with(changes), self.in_the_way().map(claim))
             {
-                found.push(sets);
+                found.push(changes);
             }
         }
-        found.into_iter().map(|sets| Step::Set(sets.to_vec())).collect()
+        found.into_iter().map(|changes| Remedy::Set(changes.to_vec())).collect()
     }
 
     /// Whether the new socket lacks all of these.
-    fn is_changed_by(&self, sets: &[Set]) -> bool {
+    fn is_changed_by(&self, changes: &[OptionChange]) -> bool {
         let options = &self.question.options;
-        sets.iter().all(|set| match set {
-            Set::ReuseAddress => !options.reuse_address,
-            Set::ReusePort => !options.reuse_port,
-            Set::V6Only(on) => options.v6_only.unwrap_or(self.settings.v6_only) != *on,
+        changes.iter().all(|change| match change {
+            OptionChange::ReuseAddress => !options.reuse_address,
+            OptionChange::ReusePort => !options.reuse_port,
+            OptionChange::V6Only(on) => options.v6_only.unwrap_or(self.settings.v6_only) != *on,
         })
     }
 
     /// Options on both sockets, where the old ones have processes that can be started again.
-    fn restart(&self) -> Option<Step> {
+    fn restart(&self) -> Option<Remedy> {
         let processes = self.owners()?;
         let dual_stack =
             self.answer.in_the_way.iter().all(|found| {
                 found.conflict.is_some_and(|conflict| conflict.overlap == Overlap::OldIsDualStack)
             });
-        let sets = if dual_stack { Some(&[Set::V6Only(true)][..]) } else { self.helping_both() }?;
-        Some(Step::Restart(processes, sets.to_vec()))
+        let changes = if dual_stack { Some(&[OptionChange::V6Only(true)][..]) } else { self.helping_both() }?;
+        Some(Remedy::Restart(processes, changes.to_vec()))
     }
 
     /// The least options with which both sockets share the address.
-    fn helping_both(&self) -> Option<&'static [Set]> {
-        let with = |holder: &Holder, sets: &[Set]| {
+    fn helping_both(&self) -> Option<&'static [OptionChange]> {
+        let with = |holder: &Holder, changes: &[OptionChange]| {
             let mut claim = claim(holder);
-            for set in sets {
-                match set {
-                    Set::ReuseAddress => claim.sharing.reuse_address = Some(true),
-                    Set::ReusePort => claim.sharing.reuse_port = Some(true),
-                    Set::V6Only(on) => claim.sharing.v6_only = Some(*on),
+            for change in changes {
+                match change {
+                    OptionChange::ReuseAddress => claim.sharing.reuse_address = Some(true),
+                    OptionChange::ReusePort => claim.sharing.reuse_port = Some(true),
+                    OptionChange::V6Only(on) => claim.sharing.v6_only = Some(*on),
                 }
             }
             claim
         };
-        SETS.into_iter()
-            .find(|sets| may_have(&self.with(sets), self.in_the_way().map(|holder| with(holder, sets))))
+        SETS.into_iter().find(|changes| {
+            may_have(&self.with(changes), self.in_the_way().map(|holder| with(holder, changes)))
+        })
     }
 
-    fn wait(&self) -> Option<Step> {
+    fn wait(&self) -> Option<Remedy> {
         wait(self.in_the_way(), self.settings)
     }
 
-    fn another_address(&self) -> Option<Step> {
+    fn another_address(&self) -> Option<Remedy> {
         let mut others = own_addresses(self.local.ip()).into_iter();
-        others.find(|&ip| is_free(ip, self.question, self.answer, self.settings)).map(Step::Address)
+        others.find(|&ip| is_free(ip, self.question, self.answer, self.settings)).map(Remedy::Address)
     }
 
-    fn another_port(&self) -> Option<Step> {
-        free_port(self.local.port().checked_add(1)?, self.question, self.settings).map(Step::Port)
+    fn another_port(&self) -> Option<Remedy> {
+        free_port(self.local.port().checked_add(1)?, self.question, self.settings).map(Remedy::Port)
     }
 
     /// SO_REUSEPORT shares among sockets of one user.
-    fn user(&self) -> Option<Step> {
+    fn user(&self) -> Option<Remedy> {
         let mut users = self.answer.in_the_way.iter().map(|found| match found.conflict?.refusal {
             Refusal::OtherUser(uid) => Some(uid),
             _ => None,
         });
         let uid = users.next()??;
-        let new = Newcomer { uid, ..self.with(&[Set::ReusePort]) };
+        let new = Newcomer { uid, ..self.with(&[OptionChange::ReusePort]) };
         // Those beside share the address with us, and perhaps not with that user.
         let all = self.in_the_way().chain(&self.answer.beside);
-        may_have(&new, all.map(claim)).then_some(Step::User(uid))
+        may_have(&new, all.map(claim)).then_some(Remedy::User(uid))
     }
 
-    fn stop(&self) -> Option<Step> {
+    fn stop(&self) -> Option<Remedy> {
         if self.in_the_way().all(|holder| stage(&holder.row) == Stage::Waiting) {
             return None;
         }
         let Some(processes) = self.owners() else {
             let named =
                 if geteuid().is_root() { "it is in another PID namespace" } else { "root sees which it is" };
-            return Some(Step::Elsewhere(format!("stop the process that has it: {named}")));
+            return Some(Remedy::Elsewhere(format!("stop the process that has it: {named}")));
         };
         let left: Vec<Claim> = self.in_the_way().filter_map(|holder| after_end(holder, &processes)).collect();
         let leftover = if may_have(&self.with(&[]), left.iter().copied()) {
-            Leftover::Nothing
-        } else if may_have(&self.with(&[Set::ReuseAddress]), left.iter().copied()) {
-            Leftover::ReuseAddress
+            AfterStop::Nothing
+        } else if may_have(&self.with(&[OptionChange::ReuseAddress]), left.iter().copied()) {
+            AfterStop::ReuseAddress
         } else {
-            Leftover::Wait
+            AfterStop::Wait
         };
-        Some(Step::Stop(processes, leftover))
+        Some(Remedy::Stop(processes, leftover))
     }
 
-    fn next_time(&self) -> Option<Step> {
+    fn next_time(&self) -> Option<Remedy> {
         let all_wait = self.in_the_way().all(|holder| stage(&holder.row) == Stage::Waiting);
-        let sets = all_wait.then(|| self.helping_both())??;
-        let shared_already = may_have(&self.with(sets), self.in_the_way().map(claim));
-        (!shared_already).then(|| Step::NextTime(sets.to_vec()))
+        let changes = all_wait.then(|| self.helping_both())??;
+        let shared_already = may_have(&self.with(changes), self.in_the_way().map(claim));
+        (!shared_already).then(|| Remedy::NextTime(changes.to_vec()))
     }
 
     /// The processes that have the sockets in the way; `None` where one may have an owner that is not known.
@@ -202,7 +208,7 @@ fn after_end(holder: &Holder, processes: &[Process]) -> Option<Claim> {
 /// Until all of these are gone, where the kernel forgets each by itself.
 ///
 /// Its timers are late by up to an eighth of what they were set to (kernel/time/timer.c).
-pub(super) fn wait<'a>(holders: impl Iterator<Item = &'a Holder>, settings: &Settings) -> Option<Step> {
+pub(super) fn wait<'a>(holders: impl Iterator<Item = &'a Holder>, settings: &Settings) -> Option<Remedy> {
     let times = |holder: &Holder| {
         let timer = holder.row.timer.filter(|_| stage(&holder.row) == Stage::Waiting)?;
         let whole = if holder.row.state == TcpState::FinWait2 { settings.fin_timeout } else { TIME_WAIT };
@@ -212,5 +218,5 @@ pub(super) fn wait<'a>(holders: impl Iterator<Item = &'a Holder>, settings: &Set
         let ((time, latest), (other, later)) = (one?, other?);
         Some((time.max(other), latest.max(later)))
     })??;
-    Some(Step::Wait(time, latest))
+    Some(Remedy::Wait(time, latest))
 }

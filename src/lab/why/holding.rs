@@ -8,7 +8,7 @@ use std::num::NonZeroU16;
 use nix::errno::Errno;
 
 use super::claim::{claim, on_port};
-use super::{Answer, Because, InTheWay, Verdict, free, memory, ports, unknown};
+use super::{Answer, InTheWay, Reason, Verdict, free, memory, ports, unknown};
 use crate::error::Result;
 use crate::kernel::holders::{Holder, Source};
 use crate::kernel::inet_diag::shows_bound;
@@ -19,8 +19,7 @@ use crate::net::{self, SocketOptions};
 /// Whether bind(2) and then listen(2) would succeed; whoever may bind may listen.
 pub(super) fn answer(local: SocketAddr, options: &SocketOptions, settings: &Settings) -> Result<Answer> {
     let refused = net::refused(local, options, settings.unprivileged_port_start)?;
-    let verdict =
-        refused.map(|errno| Verdict::fails("bind", errno, because(errno, local, options, settings)));
+    let verdict = refused.map(|errno| Verdict::fails("bind", errno, reason(errno, local, options, settings)));
     let Some(port) = NonZeroU16::new(local.port()) else {
         return verdict
             .map_or_else(|| any_port(local, options, settings), |verdict| Ok(Answer::new(verdict)));
@@ -33,11 +32,11 @@ pub(super) fn answer(local: SocketAddr, options: &SocketOptions, settings: &Sett
     let (in_the_way, beside) = divide(holders, &settings.newcomer(local.ip(), options));
     let verdict = match outcome(&in_the_way, options) {
         // Where a socket that is only bound shows in no table, bind(2) alone knows of it.
-        Outcome::Bound if shows_bound() || memory::succeeds(local, options)? => Verdict::Works,
-        Outcome::Bound => Verdict::fails("bind", Errno::EADDRINUSE, Because::Unexplained),
-        Outcome::Refused if options.reuse_port && memory::lets_in(local, options)? => Verdict::Works,
-        Outcome::Refused => Verdict::fails("bind", Errno::EADDRINUSE, Because::Held),
-        Outcome::Unknown => Verdict::MayFail,
+        RuleOutcome::Bound if shows_bound() || memory::succeeds(local, options)? => Verdict::Works,
+        RuleOutcome::Bound => Verdict::fails("bind", Errno::EADDRINUSE, Reason::Unexplained),
+        RuleOutcome::Refused if options.reuse_port && memory::lets_in(local, options)? => Verdict::Works,
+        RuleOutcome::Refused => Verdict::fails("bind", Errno::EADDRINUSE, Reason::Held),
+        RuleOutcome::Unknown => Verdict::MayFail,
     };
     Ok(match verdict {
         Verdict::Works => {
@@ -49,24 +48,24 @@ pub(super) fn answer(local: SocketAddr, options: &SocketOptions, settings: &Sett
 }
 
 /// What the rules say of a newcomer.
-enum Outcome {
+enum RuleOutcome {
     Bound,
     Refused,
     Unknown,
 }
 
-fn outcome(in_the_way: &[InTheWay], options: &SocketOptions) -> Outcome {
+fn outcome(in_the_way: &[InTheWay], options: &SocketOptions) -> RuleOutcome {
     let certain: Vec<&InTheWay> = in_the_way.iter().filter(|found| found.is_certain()).collect();
     // Of several sockets it is known that not all share by one option, nor all by the other; each may share by one.
     let may_be_mixed = |found: &&InTheWay| {
         options.reuse_address && options.reuse_port && found.holder.source == Source::Inferred
     };
     match certain.len() {
-        0 if in_the_way.is_empty() => Outcome::Bound,
-        0 => Outcome::Unknown,
-        1 => Outcome::Refused,
-        _ if certain.iter().all(may_be_mixed) => Outcome::Unknown,
-        _ => Outcome::Refused,
+        0 if in_the_way.is_empty() => RuleOutcome::Bound,
+        0 => RuleOutcome::Unknown,
+        1 => RuleOutcome::Refused,
+        _ if certain.iter().all(may_be_mixed) => RuleOutcome::Unknown,
+        _ => RuleOutcome::Refused,
     }
 }
 
@@ -93,27 +92,27 @@ fn any_port(local: SocketAddr, options: &SocketOptions, settings: &Settings) -> 
     let finds_one = options.bind_address_no_port || free::first(&new, choices.iter().copied())?.is_some();
     Ok(Answer::new(match finds_one {
         true => Verdict::Works,
-        false => Verdict::fails("bind", Errno::EADDRINUSE, Because::NoPortLeft(choices.len())),
+        false => Verdict::fails("bind", Errno::EADDRINUSE, Reason::NoPortLeft(choices.len())),
     }))
 }
 
 /// What bind(2) means by another errno than EADDRINUSE, ip(7) and ipv6(7).
-fn because(errno: Errno, local: SocketAddr, options: &SocketOptions, settings: &Settings) -> Because {
+fn reason(errno: Errno, local: SocketAddr, options: &SocketOptions, settings: &Settings) -> Reason {
     let start = settings.unprivileged_port_start;
     match (errno, local.ip()) {
-        (Errno::EACCES, _) if local.port() < start => Because::Privileged(start),
-        (Errno::EACCES | Errno::EPERM, _) => Because::Forbidden,
-        (Errno::EADDRNOTAVAIL, ip) if is_tentative(ip) => Because::Tentative,
-        (Errno::EADDRNOTAVAIL, IpAddr::V6(_)) if settings.ipv6_off => Because::Ipv6Off,
-        (Errno::EADDRNOTAVAIL, _) => Because::NotLocal,
-        (Errno::EINVAL, IpAddr::V6(ip)) if ip.is_multicast() => Because::NotUnicast,
-        (Errno::EINVAL, IpAddr::V6(ip)) if ip.is_unicast_link_local() => Because::NoScope,
+        (Errno::EACCES, _) if local.port() < start => Reason::Privileged(start),
+        (Errno::EACCES | Errno::EPERM, _) => Reason::Forbidden,
+        (Errno::EADDRNOTAVAIL, ip) if is_tentative(ip) => Reason::Tentative,
+        (Errno::EADDRNOTAVAIL, IpAddr::V6(_)) if settings.ipv6_off => Reason::Ipv6Off,
+        (Errno::EADDRNOTAVAIL, _) => Reason::NotLocal,
+        (Errno::EINVAL, IpAddr::V6(ip)) if ip.is_multicast() => Reason::NotUnicast,
+        (Errno::EINVAL, IpAddr::V6(ip)) if ip.is_unicast_link_local() => Reason::NoScope,
         (Errno::EINVAL, IpAddr::V6(ip))
             if ip.to_ipv4_mapped().is_some() && options.v6_only.unwrap_or(settings.v6_only) =>
         {
-            Because::V6Only
+            Reason::V6Only
         }
-        _ => Because::Unexplained,
+        _ => Reason::Unexplained,
     }
 }
 

@@ -49,7 +49,7 @@ pub(super) fn succeeds(local: SocketAddr, options: &SocketOptions) -> Result<boo
 }
 
 /// What bind(2) answered a socket with one of the two options.
-pub(super) struct Reply {
+pub(super) struct BindReply {
     pub(super) ip: IpAddr,
     pub(super) options: SocketOptions,
     pub(super) uid: u32,
@@ -60,7 +60,7 @@ pub(super) struct Reply {
 ///
 /// SO_REUSEADDR is asked for at `addresses` where its success wipes out nothing: nobody is remembered for a SO_REUSEPORT
 /// that the rules would refuse. For whom that cannot be excluded nothing is asked.
-pub(super) fn replies(addresses: &[IpAddr], holders: &[Holder], settings: &Settings) -> Vec<Reply> {
+pub(super) fn replies(addresses: &[IpAddr], holders: &[Holder], settings: &Settings) -> Vec<BindReply> {
     let Some(port) = holders.first().map(|holder| holder.row.local.port()) else { return Vec::new() };
     if is_left_to_connect(holders, settings) {
         return Vec::new();
@@ -85,19 +85,19 @@ struct Port {
 
 impl Port {
     /// Asks for SO_REUSEADDR alone or for SO_REUSEPORT alone, as this user or another.
-    fn reply(&self, ip: IpAddr, reuse_address: bool, user: Option<u32>) -> Option<Reply> {
+    fn reply(&self, ip: IpAddr, reuse_address: bool, user: Option<u32>) -> Option<BindReply> {
         // On `::` every socket of the port is asked about.
         let v6_only = Some(false);
         let options =
             SocketOptions { reuse_address, reuse_port: !reuse_address, v6_only, ..SocketOptions::default() };
         let succeeds = as_user(user, || succeeds(SocketAddr::new(ip, self.number), &options)).ok()?.ok()?;
-        Some(Reply { ip, options, uid: user.unwrap_or(geteuid().as_raw()), succeeds })
+        Some(BindReply { ip, options, uid: user.unwrap_or(geteuid().as_raw()), succeeds })
     }
 
     /// Whether this user's SO_REUSEPORT is let in somewhere: by memory, or because all that is left there has it.
     ///
     /// The first success is the last question; another one would wipe out what let the first one in.
-    fn lets_in(&self, user: u32, replies: &mut Vec<Reply>) -> bool {
+    fn lets_in(&self, user: u32, replies: &mut Vec<BindReply>) -> bool {
         let other = (user != geteuid().as_raw()).then_some(user);
         self.reached.iter().any(|&ip| {
             let reply = self.reply(ip, false, other);
@@ -108,7 +108,7 @@ impl Port {
     }
 
     /// The same of every user. A user that nobody is cannot be remembered: let in, it shows that the rules refuse nobody.
-    fn lets_others_in(&self, holders: &[Holder], replies: &mut Vec<Reply>) -> bool {
+    fn lets_others_in(&self, holders: &[Holder], replies: &mut Vec<BindReply>) -> bool {
         let rows: Vec<SocketRow> = holders.iter().map(|holder| holder.row.clone()).collect();
         let users = users(&rows);
         let nobody = (NOBODYS..u32::MAX).find(|uid| !users.contains(uid));

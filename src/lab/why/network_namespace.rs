@@ -14,7 +14,7 @@ use crate::text::Escaped;
 ///
 /// Displays as `the network namespace of pid 4711 (nginx)`, or of the name that ip-netns(8) gave it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Place {
+pub struct NetworkNamespace {
     pub(super) path: PathBuf,
     pub(super) member: Member,
 }
@@ -26,7 +26,7 @@ pub(super) enum Member {
     Name(Vec<u8>),
 }
 
-impl Place {
+impl NetworkNamespace {
     /// The command before which a command runs there.
     pub fn command(&self) -> String {
         match &self.member {
@@ -61,7 +61,7 @@ impl Place {
     }
 }
 
-impl fmt::Display for Place {
+impl fmt::Display for NetworkNamespace {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.member {
             Member::Process(pid, name) => {

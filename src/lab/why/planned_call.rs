@@ -8,7 +8,7 @@ use crate::net::SocketOptions;
 
 /// The call in question, and what the socket has when it comes to be made.
 #[derive(Clone, Debug)]
-pub struct Question {
+pub struct PlannedCall {
     /// How far it is to come, and from where to where.
     pub goal: Goal,
     /// The options of the socket; those count that decide about addresses and ports.

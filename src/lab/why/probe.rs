@@ -5,25 +5,25 @@ use std::net::IpAddr;
 use serde::{Deserialize, Serialize};
 
 use super::Goal;
-use super::scene::{BACKLOG, Part, Scene, connect};
+use super::setup::{BACKLOG, Setup, SocketSetup, connect};
 use crate::error::Result;
 use crate::net::{self, SocketOptions};
 use crate::sandbox::as_user::as_user;
 use crate::sandbox::namespace::{self, Sysctl};
 use crate::sandbox::scratch;
 
-/// Several acts, each in a network of its own.
+/// Several probes, each in a network of its own.
 #[derive(Debug, Serialize, Deserialize)]
-pub(crate) struct Rehearsal {
+pub(crate) struct Probes {
     /// The settings that decide about addresses and ports.
     pub(super) sysctls: Vec<Sysctl>,
-    pub(super) acts: Vec<Act>,
+    pub(super) probes: Vec<Probe>,
 }
 
-/// Who is there, and the call that is then made.
+/// The sockets that are there, and the call that is then made.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub(super) struct Act {
-    pub(super) cast: Vec<Part>,
+pub(super) struct Probe {
+    pub(super) sockets: Vec<SocketSetup>,
     pub(super) goal: Goal,
     pub(super) reuse_address: bool,
     pub(super) reuse_port: bool,
@@ -36,9 +36,9 @@ pub(super) struct Act {
     pub(super) addresses: Vec<IpAddr>,
 }
 
-/// How an act ended.
+/// How a probe ended.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) enum Played {
+pub(crate) enum ProbeOutcome {
     Works,
     /// The call that failed and its errno.
     Fails(String, i32),
@@ -46,32 +46,32 @@ pub(crate) enum Played {
     NotMade(String),
 }
 
-impl scratch::Question for Rehearsal {
-    type Answer = Vec<Played>;
+impl scratch::Question for Probes {
+    type Answer = Vec<ProbeOutcome>;
     const NAME: &str = "why";
 
-    fn answer(self) -> Result<Vec<Played>> {
-        let play = |act: &Act| {
+    fn answer(self) -> Result<Vec<ProbeOutcome>> {
+        let run = |probe: &Probe| {
             namespace::enter_network(&self.sysctls)?;
-            act.addresses.iter().try_for_each(|&ip| namespace::add_address(ip))?;
-            Ok(act.play().unwrap_or_else(|error| Played::NotMade(error.to_string())))
+            probe.addresses.iter().try_for_each(|&ip| namespace::add_address(ip))?;
+            Ok(probe.run().unwrap_or_else(|error| ProbeOutcome::NotMade(error.to_string())))
         };
-        self.acts.iter().map(play).collect()
+        self.probes.iter().map(run).collect()
     }
 }
 
-impl Act {
-    fn play(&self) -> Result<Played> {
-        let mut scene = Scene::set(&self.cast)?;
-        scene.end();
+impl Probe {
+    fn run(&self) -> Result<ProbeOutcome> {
+        let mut setup = Setup::build(&self.sockets)?;
+        setup.end();
         if self.unprivileged {
             namespace::enter_user_namespace()?;
         }
         Ok(match as_user(self.uid, || self.call())? {
-            Ok(()) => Played::Works,
+            Ok(()) => ProbeOutcome::Works,
             Err(error) => match error.errno() {
-                Some(errno) => Played::Fails(error.call().to_owned(), errno as i32),
-                None => Played::NotMade(error.to_string()),
+                Some(errno) => ProbeOutcome::Fails(error.call().to_owned(), errno as i32),
+                None => ProbeOutcome::NotMade(error.to_string()),
             },
         })
     }

@@ -7,10 +7,10 @@ use std::num::NonZeroU16;
 use nix::unistd::geteuid;
 
 use super::claim::{on_port, stage};
-use super::rehearsal::Act;
-use super::scene::{Kind, Part};
-use super::step::{Leftover, Set, Step};
-use super::{Answer, Because, Goal, Question, Verdict};
+use super::probe::Probe;
+use super::remedy::{AfterStop, OptionChange, Remedy};
+use super::setup::{SetupState, SocketSetup};
+use super::{Answer, Goal, PlannedCall, Reason, Verdict};
 use crate::kernel::holders::Holder;
 use crate::kernel::route::route;
 use crate::kernel::settings::Settings;
@@ -21,93 +21,93 @@ use crate::net::sharing_rule::{Sharing, Stage};
 const MOST: usize = 64;
 
 /// What is to be made again.
-pub(super) struct Situation<'a> {
-    question: &'a Question,
+pub(super) struct ProbePlan<'a> {
+    question: &'a PlannedCall,
     /// The sockets of the port, and whether each is in the way.
     holders: Vec<(&'a Holder, bool)>,
     /// Those who listen on it, or where the call connects to.
     listeners: Vec<Holder>,
     /// The call as it is asked about.
-    pub(super) act: Act,
+    pub(super) probe: Probe,
 }
 
-impl<'a> Situation<'a> {
+impl<'a> ProbePlan<'a> {
     /// What the answer is about, or why that cannot be made again.
-    pub(super) fn of(question: &'a Question, answer: &'a Answer) -> Result<Self, String> {
-        let because = match &answer.verdict {
+    pub(super) fn for_answer(question: &'a PlannedCall, answer: &'a Answer) -> Result<Self, String> {
+        let reason = match &answer.verdict {
             Verdict::Works => return Err("it works".to_owned()),
             Verdict::MayFail => return Err("the options of the sockets in the way are unknown".to_owned()),
-            Verdict::Fails { because, .. } => because,
+            Verdict::Fails { reason, .. } => reason,
         };
-        let is_held = matches!(because, Because::Held | Because::FourTuple);
+        let is_held = matches!(reason, Reason::Held | Reason::FourTuple);
         let in_the_way = answer.in_the_way.iter().map(|found| (&found.holder, true));
         let beside = answer.beside.iter().filter(|_| is_held).map(|holder| (holder, false));
-        let mut situation = Self {
+        let mut plan = Self {
             question,
             holders: in_the_way.chain(beside).collect(),
             listeners: listeners(question),
-            act: Act::of(question),
+            probe: Probe::for_call(question),
         };
-        situation.act.unprivileged = matches!(because, Because::Privileged(_));
-        situation.act.cast = situation.cast(&Step::Elsewhere(String::new()));
-        if *because == Because::FourTuple {
-            situation.act.cast.extend(far_away(question));
+        plan.probe.unprivileged = matches!(reason, Reason::Privileged(_));
+        plan.probe.sockets = plan.sockets(&Remedy::Elsewhere(String::new()));
+        if *reason == Reason::FourTuple {
+            plan.probe.sockets.extend(far_away(question));
         }
-        let local = question.goal.local().filter(|_| *because != Because::NotLocal);
-        situation.act.addresses = addresses(&situation.act.cast, local.map(|local| local.ip()));
-        situation.is_feasible().map(|()| situation)
+        let local = question.goal.local().filter(|_| *reason != Reason::NotLocal);
+        plan.probe.addresses = addresses(&plan.probe.sockets, local.map(|local| local.ip()));
+        plan.is_feasible().map(|()| plan)
     }
 
     fn is_feasible(&self) -> Result<(), String> {
         let is_link_local = |ip: &IpAddr| matches!(ip, IpAddr::V6(ip) if ip.is_unicast_link_local());
-        if self.act.cast.len() > MOST {
+        if self.probe.sockets.len() > MOST {
             return Err(format!("more than {MOST} different sockets are there"));
         }
-        if self.act.addresses.iter().any(is_link_local) {
+        if self.probe.addresses.iter().any(is_link_local) {
             return Err("a link-local address belongs to its interface".to_owned());
         }
         Ok(())
     }
 
     /// The same after this step, where it is one that can be taken elsewhere.
-    pub(super) fn after(&self, step: &Step) -> Option<Act> {
-        let asked = step.applied_to(self.question);
-        let mut act = Act { cast: self.cast(step), ..Act::of(&asked) };
-        act.cast.extend(self.act.cast.iter().filter(|part| part.is_far_away).cloned());
-        act.unprivileged = self.act.unprivileged;
-        act.addresses.clone_from(&self.act.addresses);
-        match step {
-            Step::Elsewhere(_) => return None,
-            Step::Address(ip) => act.addresses.extend(addresses(&[], Some(*ip))),
-            Step::User(uid) => act.uid = Some(*uid),
+    pub(super) fn after(&self, remedy: &Remedy) -> Option<Probe> {
+        let asked = remedy.applied_to(self.question);
+        let mut probe = Probe { sockets: self.sockets(remedy), ..Probe::for_call(&asked) };
+        probe.sockets.extend(self.probe.sockets.iter().filter(|planned| planned.is_far_away).cloned());
+        probe.unprivileged = self.probe.unprivileged;
+        probe.addresses.clone_from(&self.probe.addresses);
+        match remedy {
+            Remedy::Elsewhere(_) => return None,
+            Remedy::Address(ip) => probe.addresses.extend(addresses(&[], Some(*ip))),
+            Remedy::User(uid) => probe.uid = Some(*uid),
             _ => {}
         }
-        Some(act)
+        Some(probe)
     }
 
     /// The sockets that are there after this step, of many that are alike one.
-    fn cast(&self, step: &Step) -> Vec<Part> {
-        let asks = step.applied_to(self.question).options.reuse_port;
+    fn sockets(&self, remedy: &Remedy) -> Vec<SocketSetup> {
+        let asks = remedy.applied_to(self.question).options.reuse_port;
         let is_new = |other: &&Holder| self.holders.iter().all(|(holder, _)| holder.row != other.row);
         let listeners = self.listeners.iter().filter(is_new).map(|listener| (listener, false));
-        let mut cast: Vec<Part> = Vec::new();
+        let mut sockets: Vec<SocketSetup> = Vec::new();
         for (holder, is_in_the_way) in self.holders.iter().copied().chain(listeners) {
-            let mut part = self.part(holder);
-            part.uid = part.uid.filter(|_| asks);
-            if part.goes_through(step, holder, is_in_the_way)
-                && !cast.iter().any(|other| other.is_like(&part))
+            let mut planned = self.planned(holder);
+            planned.uid = planned.uid.filter(|_| asks);
+            if planned.goes_through(remedy, holder, is_in_the_way)
+                && !sockets.iter().any(|other| other.is_like(&planned))
             {
-                cast.push(part);
+                sockets.push(planned);
             }
         }
-        cast
+        sockets
     }
 
     /// A socket as it is.
-    fn part(&self, holder: &Holder) -> Part {
+    fn planned(&self, holder: &Holder) -> SocketSetup {
         let sharing = self.sharing(holder);
         let uid = Some(holder.row.uid).filter(|&uid| uid != geteuid().as_raw());
-        Part {
+        SocketSetup {
             kind: kind(holder),
             local: holder.row.local,
             remote: holder.four_tuple().map(|tuple| tuple.remote),
@@ -138,32 +138,32 @@ impl<'a> Situation<'a> {
     }
 }
 
-fn kind(holder: &Holder) -> Kind {
+fn kind(holder: &Holder) -> SetupState {
     match (holder.row.state, stage(&holder.row)) {
-        (_, Stage::Listening) => Kind::Listening,
-        (_, Stage::Waiting) => Kind::Waiting,
-        (TcpState::BoundInactive, _) => Kind::Bound,
-        (TcpState::CloseWait, _) => Kind::RemoteClosed,
-        _ if holder.row.inode == 0 => Kind::Pending,
-        _ => Kind::Open,
+        (_, Stage::Listening) => SetupState::Listening,
+        (_, Stage::Waiting) => SetupState::Waiting,
+        (TcpState::BoundInactive, _) => SetupState::Bound,
+        (TcpState::CloseWait, _) => SetupState::RemoteClosed,
+        _ if holder.row.inode == 0 => SetupState::Pending,
+        _ => SetupState::Open,
     }
 }
 
 /// Those who listen where the call connects to.
-fn listeners(question: &Question) -> Vec<Holder> {
+fn listeners(question: &PlannedCall) -> Vec<Holder> {
     let Goal::Connect { remote, .. } = question.goal else { return Vec::new() };
     let on_port = NonZeroU16::new(remote.port()).and_then(|port| on_port(port).ok()).unwrap_or_default();
     on_port.into_iter().filter(|holder| holder.row.state == TcpState::Listen).collect()
 }
 
 /// Somebody to answer in place of another host.
-fn far_away(question: &Question) -> Option<Part> {
+fn far_away(question: &PlannedCall) -> Option<SocketSetup> {
     let Goal::Connect { remote, .. } = question.goal else { return None };
     if remote.ip().is_unspecified() || route(remote, None).is_ok_and(|route| route.local) {
         return None;
     }
-    Some(Part {
-        kind: Kind::Listening,
+    Some(SocketSetup {
+        kind: SetupState::Listening,
         local: remote,
         remote: None,
         reuse_address: true,
@@ -176,18 +176,21 @@ fn far_away(question: &Question) -> Option<Part> {
 }
 
 /// The addresses that a network has none of by itself.
-fn addresses(cast: &[Part], local: Option<IpAddr>) -> Vec<IpAddr> {
-    let of_cast =
-        cast.iter().flat_map(|part| [Some(part.local), part.remote]).flatten().map(|address| address.ip());
-    let all: BTreeSet<IpAddr> = of_cast.chain(local).map(|ip| ip.to_canonical()).collect();
+fn addresses(sockets: &[SocketSetup], local: Option<IpAddr>) -> Vec<IpAddr> {
+    let of_sockets = sockets
+        .iter()
+        .flat_map(|planned| [Some(planned.local), planned.remote])
+        .flatten()
+        .map(|address| address.ip());
+    let all: BTreeSet<IpAddr> = of_sockets.chain(local).map(|ip| ip.to_canonical()).collect();
     all.into_iter().filter(|ip| !ip.is_loopback() && !ip.is_unspecified()).collect()
 }
 
-impl Act {
-    fn of(question: &Question) -> Self {
+impl Probe {
+    fn for_call(question: &PlannedCall) -> Self {
         let settings = Settings::read();
         Self {
-            cast: Vec::new(),
+            sockets: Vec::new(),
             goal: question.goal,
             reuse_address: question.options.reuse_address,
             reuse_port: question.options.reuse_port,
@@ -199,36 +202,37 @@ impl Act {
     }
 }
 
-impl Part {
+impl SocketSetup {
     /// Becomes what the step makes of it; whether it is there afterwards.
-    fn goes_through(&mut self, step: &Step, holder: &Holder, is_in_the_way: bool) -> bool {
-        let waits = self.kind == Kind::Waiting;
-        match step {
-            Step::Wait(..) => !waits,
-            Step::Restart(_, sets) | Step::NextTime(sets) if is_in_the_way => {
-                sets.iter().for_each(|set| self.set(*set));
+    fn goes_through(&mut self, remedy: &Remedy, holder: &Holder, is_in_the_way: bool) -> bool {
+        let waits = self.kind == SetupState::Waiting;
+        match remedy {
+            Remedy::Wait(..) => !waits,
+            Remedy::Restart(_, changes) | Remedy::NextTime(changes) if is_in_the_way => {
+                changes.iter().for_each(|change| self.set(*change));
                 true
             }
-            Step::Stop(processes, leftover) => {
+            Remedy::Stop(processes, leftover) => {
                 let has_all = holder.processes.iter().all(|process| processes.contains(process));
                 self.ends = !holder.processes.is_empty() && has_all;
-                *leftover != Leftover::Wait || !(self.ends || waits)
+                *leftover != AfterStop::Wait || !(self.ends || waits)
             }
             _ => true,
         }
     }
 
-    fn set(&mut self, set: Set) {
-        match set {
-            Set::ReuseAddress => self.reuse_address = true,
-            Set::ReusePort => self.reuse_port = true,
-            Set::V6Only(on) => self.v6_only = Some(on),
+    fn set(&mut self, change: OptionChange) {
+        match change {
+            OptionChange::ReuseAddress => self.reuse_address = true,
+            OptionChange::ReusePort => self.reuse_port = true,
+            OptionChange::V6Only(on) => self.v6_only = Some(on),
         }
     }
 
     /// Whether the rules see no difference; where the two are connected to is none.
     fn is_like(&self, other: &Self) -> bool {
-        let without_remote = |part: &Self| Self { remote: part.remote.map(|_| part.local), ..part.clone() };
+        let without_remote =
+            |planned: &Self| Self { remote: planned.remote.map(|_| planned.local), ..planned.clone() };
         without_remote(self) == without_remote(other)
     }
 }

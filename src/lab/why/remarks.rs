@@ -7,7 +7,7 @@ use nix::errno::Errno;
 use nix::unistd::geteuid;
 
 use super::free::own_addresses;
-use super::{Answer, Because, Goal, Question, Verdict};
+use super::{Answer, Goal, PlannedCall, Reason, Verdict};
 use crate::kernel::holders::Holder;
 use crate::kernel::inet_diag::shows_bound;
 use crate::kernel::settings::Settings;
@@ -15,18 +15,18 @@ use crate::net::{TcpState, wildcard};
 use crate::text::Escaped;
 
 /// Sentences about the answer.
-pub(super) fn remarks(question: &Question, answer: &Answer, settings: &Settings) -> Vec<String> {
+pub(super) fn remarks(question: &PlannedCall, answer: &Answer, settings: &Settings) -> Vec<String> {
     let local = question.goal.local().filter(|local| local.port() != 0);
     let holders = || answer.in_the_way.iter().map(|found| &found.holder);
     let of_port = local.map(|local| match &answer.verdict {
         Verdict::Works => [picked_some_day(question, local, settings), reserved(local, settings)],
-        Verdict::MayFail | Verdict::Fails { because: Because::Held, .. } => {
+        Verdict::MayFail | Verdict::Fails { reason: Reason::Held, .. } => {
             [connection(local, answer, settings), None]
         }
         Verdict::Fails { .. } => [None, None],
     });
     let unseen = match &answer.verdict {
-        Verdict::Fails { errno: Errno::EADDRINUSE, because: Because::Unexplained, .. } if !shows_bound() => {
+        Verdict::Fails { errno: Errno::EADDRINUSE, reason: Reason::Unexplained, .. } if !shows_bound() => {
             Some("a socket that is only bound may have it: before Linux 6.8 no table shows those".to_owned())
         }
         _ => None,
@@ -69,7 +69,7 @@ fn reserve(port: u16, settings: &Settings) -> String {
 }
 
 /// A free port that an outgoing connection may have some other day.
-fn picked_some_day(question: &Question, local: SocketAddr, settings: &Settings) -> Option<String> {
+fn picked_some_day(question: &PlannedCall, local: SocketAddr, settings: &Settings) -> Option<String> {
     let is_server = matches!(question.goal, Goal::Bind(_) | Goal::Listen(_));
     (is_server && settings.picks(local.port())).then(|| {
         format!(
@@ -129,8 +129,8 @@ fn nonlocal(local: SocketAddr, settings: &Settings) -> Option<String> {
 }
 
 /// Where no address is local that always is.
-fn down(question: &Question, answer: &Answer) -> Option<String> {
-    let Verdict::Fails { because: Because::NotLocal | Because::NoRoute, .. } = &answer.verdict else {
+fn down(question: &PlannedCall, answer: &Answer) -> Option<String> {
+    let Verdict::Fails { reason: Reason::NotLocal | Reason::NoRoute, .. } = &answer.verdict else {
         return None;
     };
     let remote = match question.goal {
@@ -143,7 +143,7 @@ fn down(question: &Question, answer: &Answer) -> Option<String> {
 }
 
 /// Connections that come are shared among those who listen on one address.
-fn group(question: &Question, answer: &Answer) -> Option<String> {
+fn group(question: &PlannedCall, answer: &Answer) -> Option<String> {
     let Goal::Listen(local) = question.goal else { return None };
     let is_one = |holder: &&Holder| holder.row.state == TcpState::Listen && holder.row.local == local;
     let count = answer.beside.iter().filter(is_one).count();

@@ -4,7 +4,7 @@ use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
-use super::{Goal, Question};
+use super::{Goal, PlannedCall};
 use crate::kernel::owners::Process;
 use crate::net::SocketOptions;
 use crate::text::Escaped;
@@ -13,11 +13,11 @@ use crate::text::Escaped;
 ///
 /// Displays in words that go on from `what helps: `.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Step {
+pub enum Remedy {
     /// Options on the new socket.
-    Set(Vec<Set>),
+    Set(Vec<OptionChange>),
     /// Options on both sockets: these processes, which have the old ones, start again with them.
-    Restart(Vec<Process>, Vec<Set>),
+    Restart(Vec<Process>, Vec<OptionChange>),
     /// Until the last socket in the way is gone: when its time is over, and when at the latest.
     Wait(Duration, Duration),
     /// Another local address.
@@ -29,16 +29,16 @@ pub enum Step {
     /// The new socket made by the user who has the old one.
     User(u32),
     /// These processes end, and what their connections leave behind is taken care of.
-    Stop(Vec<Process>, Leftover),
+    Stop(Vec<Process>, AfterStop),
     /// Options on both sockets, the next time: of the old one nothing is left that could be restarted.
-    NextTime(Vec<Set>),
+    NextTime(Vec<OptionChange>),
     /// Something to do elsewhere, in words.
     Elsewhere(String),
 }
 
 /// An option to set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Set {
+pub enum OptionChange {
     /// SO_REUSEADDR, on.
     ReuseAddress,
     /// SO_REUSEPORT, on.
@@ -49,7 +49,7 @@ pub enum Set {
 
 /// What is left where a process with connections ends: TIME-WAIT, for a minute.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Leftover {
+pub enum AfterStop {
     /// Nothing that is in the way.
     Nothing,
     /// What SO_REUSEADDR on the new socket passes over.
@@ -58,8 +58,8 @@ pub enum Leftover {
     Wait,
 }
 
-impl Step {
-    /// The kind of step, one word.
+impl Remedy {
+    /// The kind of remedy, one word.
     pub fn name(&self) -> &'static str {
         match self {
             Self::Set(_) => "set",
@@ -75,15 +75,15 @@ impl Step {
         }
     }
 
-    /// What is to be asked, or called, after this step.
-    pub fn applied_to(&self, question: &Question) -> Question {
-        let Question { mut goal, mut options } = question.clone();
+    /// What is to be asked, or called, after this remedy.
+    pub fn applied_to(&self, question: &PlannedCall) -> PlannedCall {
+        let PlannedCall { mut goal, mut options } = question.clone();
         match self {
-            Self::Set(sets) | Self::Restart(_, sets) | Self::NextTime(sets) => {
-                sets.iter().for_each(|set| set.apply_to(&mut options));
+            Self::Set(changes) | Self::Restart(_, changes) | Self::NextTime(changes) => {
+                changes.iter().for_each(|change| change.apply_to(&mut options));
             }
             Self::User(_) => options.reuse_port = true,
-            Self::Stop(_, Leftover::ReuseAddress) => options.reuse_address = true,
+            Self::Stop(_, AfterStop::ReuseAddress) => options.reuse_address = true,
             Self::Address(ip) => goal = goal.with_local(|local| local.set_ip(*ip)),
             Self::Port(port) => goal = goal.with_local(|local| local.set_port(*port)),
             Self::Remote(to) => {
@@ -93,7 +93,7 @@ impl Step {
             }
             Self::Wait(..) | Self::Stop(..) | Self::Elsewhere(_) => {}
         }
-        Question { goal, options }
+        PlannedCall { goal, options }
     }
 }
 
@@ -109,7 +109,7 @@ impl Goal {
     }
 }
 
-impl Set {
+impl OptionChange {
     pub(super) fn apply_to(self, options: &mut SocketOptions) {
         match self {
             Self::ReuseAddress => options.reuse_address = true,
@@ -119,15 +119,17 @@ impl Set {
     }
 }
 
-impl fmt::Display for Step {
+impl fmt::Display for Remedy {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Set(sets) => write!(f, "{} on the new socket", Options(sets)),
-            Self::Restart(processes, sets) if sets.iter().all(|set| matches!(set, Set::V6Only(_))) => {
-                write!(f, "restart {} with {}", Pids(processes), Options(sets))
+            Self::Set(changes) => write!(f, "{} on the new socket", OptionList(changes)),
+            Self::Restart(processes, changes)
+                if changes.iter().all(|change| matches!(change, OptionChange::V6Only(_))) =>
+            {
+                write!(f, "restart {} with {}", Pids(processes), OptionList(changes))
             }
-            Self::Restart(processes, sets) => {
-                write!(f, "{} on both sockets: restart {} with it", Options(sets), Pids(processes))
+            Self::Restart(processes, changes) => {
+                write!(f, "{} on both sockets: restart {} with it", OptionList(changes), Pids(processes))
             }
             Self::Wait(time, latest) => {
                 let [time, latest] = [time, latest].map(Duration::as_secs_f64);
@@ -139,17 +141,17 @@ impl fmt::Display for Step {
             Self::Remote(remote) => write!(f, "connect to {remote}"),
             Self::User(uid) => write!(f, "SO_REUSEPORT on the new socket, and uid {uid} to make it"),
             Self::Stop(processes, leftover) => write!(f, "stop {}{leftover}", Pids(processes)),
-            Self::NextTime(sets) => write!(
+            Self::NextTime(changes) => write!(
                 f,
                 "the next time {} on the old socket and on the new one: at once then",
-                Options(sets)
+                OptionList(changes)
             ),
             Self::Elsewhere(words) => f.write_str(words),
         }
     }
 }
 
-impl fmt::Display for Leftover {
+impl fmt::Display for AfterStop {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Nothing => "",
@@ -159,17 +161,17 @@ impl fmt::Display for Leftover {
     }
 }
 
-struct Options<'a>(&'a [Set]);
+struct OptionList<'a>(&'a [OptionChange]);
 
-impl fmt::Display for Options<'_> {
+impl fmt::Display for OptionList<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (index, set) in self.0.iter().enumerate() {
+        for (index, change) in self.0.iter().enumerate() {
             let and = if index == 0 { "" } else { " and " };
-            let name = match set {
-                Set::ReuseAddress => "SO_REUSEADDR",
-                Set::ReusePort => "SO_REUSEPORT",
-                Set::V6Only(true) => "IPV6_V6ONLY",
-                Set::V6Only(false) => "IPV6_V6ONLY off",
+            let name = match change {
+                OptionChange::ReuseAddress => "SO_REUSEADDR",
+                OptionChange::ReusePort => "SO_REUSEPORT",
+                OptionChange::V6Only(true) => "IPV6_V6ONLY",
+                OptionChange::V6Only(false) => "IPV6_V6ONLY off",
             };
             write!(f, "{and}{name}")?;
         }

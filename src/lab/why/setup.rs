@@ -15,13 +15,12 @@ use crate::sandbox::as_user::as_user;
 
 /// How long a handshake may take; on lo it takes microseconds.
 pub(super) const PATIENCE: Duration = Duration::from_millis(500);
-
 pub(super) const BACKLOG: i32 = 128;
 
 /// A socket that is there already.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub(super) struct Part {
-    pub(super) kind: Kind,
+pub(super) struct SocketSetup {
+    pub(super) kind: SetupState,
     pub(super) local: SocketAddr,
     pub(super) remote: Option<SocketAddr>,
     pub(super) reuse_address: bool,
@@ -37,7 +36,7 @@ pub(super) struct Part {
 
 /// What a socket has gone through.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) enum Kind {
+pub(super) enum SetupState {
     Bound,
     Listening,
     /// Connected, whichever side began.
@@ -52,86 +51,87 @@ pub(super) enum Kind {
 
 /// The sockets that are there when the call is made.
 #[derive(Default)]
-pub(super) struct Scene<'a> {
-    bound: Vec<(&'a Part, BoundSocket)>,
-    listening: Vec<(&'a Part, Socket)>,
-    connected: Vec<(&'a Part, Socket)>,
+pub(super) struct Setup<'a> {
+    bound: Vec<(&'a SocketSetup, BoundSocket)>,
+    listening: Vec<(&'a SocketSetup, Socket)>,
+    connected: Vec<(&'a SocketSetup, Socket)>,
     /// The other ends, and what has not been accepted.
     remotes: Vec<Socket>,
 }
 
-impl<'a> Scene<'a> {
+impl<'a> Setup<'a> {
     /// Makes all of them: connections whose listeners are gone, then what is bound, what listens, and its connections.
-    pub(super) fn set(cast: &'a [Part]) -> Result<Self> {
-        let mut scene = Self::default();
-        let (connections, others): (Vec<&Part>, Vec<&Part>) =
-            cast.iter().partition(|part| part.remote.is_some());
-        let listens =
-            |part: &Part| cast.iter().any(|other| other.kind == Kind::Listening && other.answers_for(part));
-        let (served, orphaned): (Vec<&Part>, Vec<&Part>) =
-            connections.into_iter().partition(|part| listens(part));
-        scene.open_orphaned(&orphaned)?;
-        for part in others {
-            scene.bound.push((part, part.opened()?));
+    pub(super) fn build(sockets: &'a [SocketSetup]) -> Result<Self> {
+        let mut setup = Self::default();
+        let (connections, others): (Vec<&SocketSetup>, Vec<&SocketSetup>) =
+            sockets.iter().partition(|planned| planned.remote.is_some());
+        let listens = |planned: &SocketSetup| {
+            sockets.iter().any(|other| other.kind == SetupState::Listening && other.answers_for(planned))
+        };
+        let (served, orphaned): (Vec<&SocketSetup>, Vec<&SocketSetup>) =
+            connections.into_iter().partition(|planned| listens(planned));
+        setup.open_orphaned(&orphaned)?;
+        for planned in others {
+            setup.bound.push((planned, planned.opened()?));
         }
-        for (part, bound) in std::mem::take(&mut scene.bound) {
-            match part.kind {
-                Kind::Listening => scene.listening.push((part, listen(bound)?)),
-                _ => scene.bound.push((part, bound)),
+        for (planned, bound) in std::mem::take(&mut setup.bound) {
+            match planned.kind {
+                SetupState::Listening => setup.listening.push((planned, listen(bound)?)),
+                _ => setup.bound.push((planned, bound)),
             }
         }
-        for part in served {
-            let listening = scene.listening.iter().find(|(found, _)| found.answers_for(part));
+        for planned in served {
+            let listening = setup.listening.iter().find(|(found, _)| found.answers_for(planned));
             let Some((found, socket)) = listening else { continue };
-            let (first, remote) = part.connected(found.accepts(part), socket)?;
-            scene.hold(part, first, remote);
+            let (first, remote) = planned.connected(found.accepts(planned), socket)?;
+            setup.hold(planned, first, remote);
         }
-        Ok(scene)
+        Ok(setup)
     }
 
     /// Connections are accepted by listeners that are closed when all are there.
-    fn open_orphaned(&mut self, parts: &[&'a Part]) -> Result<()> {
-        let mut listeners: Vec<(&Part, Socket)> = Vec::new();
-        for part in parts {
-            if !listeners.iter().any(|(other, _)| other.listens_as(part)) {
-                listeners.push((part, listen(part.opened()?)?));
+    fn open_orphaned(&mut self, all: &[&'a SocketSetup]) -> Result<()> {
+        let mut listeners: Vec<(&SocketSetup, Socket)> = Vec::new();
+        for planned in all {
+            if !listeners.iter().any(|(other, _)| other.listens_as(planned)) {
+                listeners.push((planned, listen(planned.opened()?)?));
             }
-            let Some((_, listening)) = listeners.iter().find(|(other, _)| other.listens_as(part)) else {
+            let Some((_, listening)) = listeners.iter().find(|(other, _)| other.listens_as(planned)) else {
                 continue;
             };
-            let (first, remote) = part.connected(true, listening)?;
-            self.hold(part, first, remote);
+            let (first, remote) = planned.connected(true, listening)?;
+            self.hold(planned, first, remote);
         }
         Ok(())
     }
 
     /// Brings a connection to where it is, by closing what is closed.
-    fn hold(&mut self, part: &'a Part, first: Option<Socket>, remote: Socket) {
-        match part.kind {
-            Kind::Waiting => {
+    fn hold(&mut self, planned: &'a SocketSetup, first: Option<Socket>, remote: Socket) {
+        match planned.kind {
+            SetupState::Waiting => {
                 drop(first);
                 drop(remote);
             }
-            Kind::RemoteClosed => {
+            SetupState::RemoteClosed => {
                 drop(remote);
-                self.connected.extend(first.map(|first| (part, first)));
+                self.connected.extend(first.map(|first| (planned, first)));
             }
             _ => {
                 self.remotes.push(remote);
-                self.connected.extend(first.map(|first| (part, first)));
+                self.connected.extend(first.map(|first| (planned, first)));
             }
         }
     }
 
     /// The processes end that do so before the call.
     pub(super) fn end(&mut self) {
-        self.connected.retain(|(part, _)| !part.ends);
-        self.listening.retain(|(part, _)| !part.ends);
-        self.bound.retain(|(part, _)| !part.ends);
+        self.connected.retain(|(planned, _)| !planned.ends);
+        self.listening.retain(|(planned, _)| !planned.ends);
+        self.bound.retain(|(planned, _)| !planned.ends);
     }
 }
 
-impl Part {
+impl SocketSetup {
     fn options(&self) -> SocketOptions {
         SocketOptions {
             reuse_address: self.reuse_address,
@@ -162,18 +162,18 @@ impl Part {
     }
 
     /// Whether the connection may have been accepted by this listener.
-    fn accepts(&self, part: &Self) -> bool {
-        self.local.port() == part.local.port()
-            && self.has_options_of(part)
-            && reaches(part.local.ip(), self.local.ip(), self.v6_only)
+    fn accepts(&self, planned: &Self) -> bool {
+        self.local.port() == planned.local.port()
+            && self.has_options_of(planned)
+            && reaches(planned.local.ip(), self.local.ip(), self.v6_only)
     }
 
     /// Whether this listener is at either end of the connection.
-    fn answers_for(&self, part: &Self) -> bool {
-        let is_called = part.remote.is_some_and(|remote| {
+    fn answers_for(&self, planned: &Self) -> bool {
+        let is_called = planned.remote.is_some_and(|remote| {
             remote.port() == self.local.port() && reaches(remote.ip(), self.local.ip(), self.v6_only)
         });
-        self.accepts(part) || is_called
+        self.accepts(planned) || is_called
     }
 
     /// Connects to or from a listener: this end, unless nobody has accepted it, and the other one.
@@ -189,7 +189,7 @@ impl Part {
         let shared = SocketOptions { reuse_address: true, reuse_port: true, ..SocketOptions::default() };
         let other = connect(net::bind(remote, &shared)?, local)?;
         let first = match self.kind {
-            Kind::Pending => None,
+            SetupState::Pending => None,
             _ => Some(as_user(self.uid, || accept(listening))??),
         };
         Ok((first, other))

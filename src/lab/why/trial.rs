@@ -2,9 +2,9 @@
 
 use nix::errno::Errno;
 
-use super::rehearsal::{Act, Played, Rehearsal};
-use super::situation::Situation;
-use super::{Advice, Answer, Question, Trial, Verdict};
+use super::probe::{Probe, ProbeOutcome, Probes};
+use super::probe_plan::ProbePlan;
+use super::{Advice, Answer, PlannedCall, TrialOutcome, Verdict};
 use crate::error::errno_name;
 use crate::kernel::settings::setting;
 use crate::sandbox::namespace::Sysctl;
@@ -26,66 +26,66 @@ impl Answer {
     ///
     /// Takes some milliseconds a step. Where the situation cannot be made again, or namespaces are refused, the advice
     /// stays and says so.
-    pub fn try_out(&mut self, question: &Question) {
+    pub fn try_out(&mut self, question: &PlannedCall) {
         let (call, errno) = match &self.verdict {
             Verdict::Works => return,
             Verdict::MayFail => ("bind", Errno::EADDRINUSE),
             Verdict::Fails { call, errno, .. } => (*call, *errno),
         };
-        let rehearsed =
-            Situation::of(question, self).and_then(|situation| rehearse(&situation, self, call, errno));
-        match rehearsed {
-            Ok(played) => {
-                let advice = std::mem::take(&mut self.advice).into_iter().zip(played);
-                self.advice = advice.filter_map(|(advice, played)| judged(advice, played)).collect();
+        let tried =
+            ProbePlan::for_answer(question, self).and_then(|plan| probe_each(&plan, self, call, errno));
+        match tried {
+            Ok(outcomes) => {
+                let advice = std::mem::take(&mut self.advice).into_iter().zip(outcomes);
+                self.advice = advice.filter_map(|(advice, outcome)| judged(advice, outcome)).collect();
             }
             Err(why) => self.advice.iter_mut().for_each(|advice| advice.trial = not_tried(&why)),
         }
     }
 }
 
-/// Plays each step that can be; or says why none was. The first act shows that the situation is as it is here.
-fn rehearse(
-    situation: &Situation,
+/// Probes each remedy that can be; or says why none was. The first probe shows that the situation is as it is here.
+fn probe_each(
+    plan: &ProbePlan,
     answer: &Answer,
     call: &str,
     errno: Errno,
-) -> Result<Vec<Option<Played>>, String> {
-    let acts: Vec<Option<Act>> = answer.advice.iter().map(|advice| situation.after(&advice.step)).collect();
-    if acts.iter().all(Option::is_none) {
-        return Ok(vec![None; acts.len()]);
+) -> Result<Vec<Option<ProbeOutcome>>, String> {
+    let probes: Vec<Option<Probe>> = answer.advice.iter().map(|advice| plan.after(&advice.remedy)).collect();
+    if probes.iter().all(Option::is_none) {
+        return Ok(vec![None; probes.len()]);
     }
-    let all = std::iter::once(situation.act.clone()).chain(acts.iter().flatten().cloned()).collect();
-    let rehearsal = Rehearsal { sysctls: sysctls(), acts: all };
-    let played = scratch::ask(&rehearsal, &[]).map_err(|error| first_line(&error.to_string()))?;
-    let mut played = played.into_iter();
-    match played.next() {
-        Some(Played::Fails(failed, code)) if failed == call && Errno::from_raw(code) == errno => {}
-        Some(Played::NotMade(why)) => {
+    let all = std::iter::once(plan.probe.clone()).chain(probes.iter().flatten().cloned()).collect();
+    let question = Probes { sysctls: sysctls(), probes: all };
+    let outcomes = scratch::ask(&question, &[]).map_err(|error| first_line(&error.to_string()))?;
+    let mut outcomes = outcomes.into_iter();
+    match outcomes.next() {
+        Some(ProbeOutcome::Fails(failed, code)) if failed == call && Errno::from_raw(code) == errno => {}
+        Some(ProbeOutcome::NotMade(why)) => {
             return Err(format!("it could not be made again: {}", first_line(&why)));
         }
-        Some(Played::Fails(failed, code)) => {
+        Some(ProbeOutcome::Fails(failed, code)) => {
             let errno = errno_name(Errno::from_raw(code));
             return Err(format!("made again, {failed} answered {errno}"));
         }
-        Some(Played::Works) | None => return Err("made again, it worked".to_owned()),
+        Some(ProbeOutcome::Works) | None => return Err("made again, it worked".to_owned()),
     }
-    Ok(acts.iter().map(|act| act.as_ref().and_then(|_| played.next())).collect())
+    Ok(probes.iter().map(|probe| probe.as_ref().and_then(|_| outcomes.next())).collect())
 }
 
 /// A step that did not help is none.
-fn judged(advice: Advice, played: Option<Played>) -> Option<Advice> {
-    let trial = match played {
-        Some(Played::Works) => Trial::Works,
-        Some(Played::Fails(..)) => return None,
-        Some(Played::NotMade(why)) => not_tried(&first_line(&why)),
+fn judged(advice: Advice, outcome: Option<ProbeOutcome>) -> Option<Advice> {
+    let trial = match outcome {
+        Some(ProbeOutcome::Works) => TrialOutcome::Works,
+        Some(ProbeOutcome::Fails(..)) => return None,
+        Some(ProbeOutcome::NotMade(why)) => not_tried(&first_line(&why)),
         None => return Some(advice),
     };
     Some(Advice { trial, ..advice })
 }
 
-fn not_tried(why: &str) -> Trial {
-    Trial::NotMade(format!("not tried: {why}"))
+fn not_tried(why: &str) -> TrialOutcome {
+    TrialOutcome::NotMade(format!("not tried: {why}"))
 }
 
 fn first_line(text: &str) -> String {

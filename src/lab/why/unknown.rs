@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr};
 
 use super::claim::stage;
-use super::memory::{Reply, replies};
+use super::memory::{BindReply, replies};
 use crate::kernel::holders::{Holder, Source};
 use crate::kernel::settings::Settings;
 use crate::net::TcpState;
@@ -16,7 +16,7 @@ use crate::net::sharing_rule::{Claim, Newcomer, Sharing, Stage, conflict};
 const MOST: usize = 4;
 /// What sockets have in common that are taken for one.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-struct Kind {
+struct SocketClass {
     ip: IpAddr,
     v6_only: Option<bool>,
     uid: u32,
@@ -26,18 +26,18 @@ struct Kind {
 /// Fills in what can be concluded of the options that are not known.
 pub(super) fn infer(holders: &mut [Holder], settings: &Settings) {
     inherit(holders);
-    let kinds: BTreeSet<Kind> = holders.iter().filter(|holder| is_unknown(holder)).map(kind).collect();
+    let kinds: BTreeSet<SocketClass> = holders.iter().filter(|holder| is_unknown(holder)).map(kind).collect();
     // What a process has may be let in beside it by what the kernel remembers of that process's calls.
     if kinds.is_empty() || kinds.len() > MOST || !holders.iter().all(is_unknown) {
         return;
     }
-    let kinds: Vec<Kind> = kinds.into_iter().collect();
+    let kinds: Vec<SocketClass> = kinds.into_iter().collect();
     // An IPv6 connection without IPV6_V6ONLY is in the way of the IPv4 wildcard address.
-    let wildcard = kinds.iter().any(Kind::has_unknown_family).then_some(Ipv4Addr::UNSPECIFIED.into());
+    let wildcard = kinds.iter().any(SocketClass::has_unknown_family).then_some(Ipv4Addr::UNSPECIFIED.into());
     let addresses: BTreeSet<IpAddr> =
         kinds.iter().map(|kind| kind.ip.to_canonical()).chain(wildcard).collect();
     let addresses: Vec<IpAddr> = addresses.into_iter().collect();
-    let newcomer = |reply: &Reply| {
+    let newcomer = |reply: &BindReply| {
         let new = settings.newcomer(reply.ip, &reply.options);
         (Newcomer { uid: reply.uid, ..new }, reply.succeeds)
     };
@@ -80,8 +80,8 @@ fn is_unknown(holder: &Holder) -> bool {
     holder.source == Source::Unknown
 }
 
-fn kind(holder: &Holder) -> Kind {
-    Kind {
+fn kind(holder: &Holder) -> SocketClass {
+    SocketClass {
         ip: holder.row.local.ip(),
         v6_only: holder.row.v6_only,
         uid: holder.row.uid,
@@ -89,7 +89,7 @@ fn kind(holder: &Holder) -> Kind {
     }
 }
 
-impl Kind {
+impl SocketClass {
     /// Whether it is not known that it keeps to IPv6.
     fn has_unknown_family(&self) -> bool {
         self.v6_only.is_none() && self.ip.to_canonical().is_ipv6()
@@ -110,7 +110,7 @@ impl Kind {
 }
 
 /// Every way in which all of these sockets can have them.
-fn assignments(kinds: &[Kind]) -> Vec<Vec<Sharing>> {
+fn assignments(kinds: &[SocketClass]) -> Vec<Vec<Sharing>> {
     kinds.iter().fold(vec![Vec::new()], |all, kind| {
         let with = |before: &Vec<Sharing>, sharing| before.iter().copied().chain([sharing]).collect();
         let possible = kind.possible();
@@ -119,7 +119,7 @@ fn assignments(kinds: &[Kind]) -> Vec<Vec<Sharing>> {
 }
 
 /// Whether bind(2) would have answered as it did if the sockets had these options.
-fn explains(sharing: &[Sharing], kinds: &[Kind], replies: &[(Newcomer, bool)]) -> bool {
+fn explains(sharing: &[Sharing], kinds: &[SocketClass], replies: &[(Newcomer, bool)]) -> bool {
     let supposed = kinds.iter().zip(sharing).map(|(kind, &sharing)| Claim {
         ip: kind.ip,
         sharing,

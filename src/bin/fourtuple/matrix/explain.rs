@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use fourtuple::cli;
 use fourtuple::error::{Result, errno_name};
-use fourtuple::lab::matrix::{self, Cell, Failing, Options, Outcome, Proof, Rule, State, Step, User};
+use fourtuple::lab::matrix::{self, Cell, Failing, MadeCall, Options, Outcome, Proof, Rule, State, User};
 use fourtuple::sandbox::namespace::Sysctl;
 use fourtuple::text::Format;
 use serde_json::json;
@@ -166,9 +166,9 @@ fn disobedience(cell: Cell, proof: &Proof) -> Option<String> {
 }
 
 /// Each call and what it returned, in two columns.
-fn calls(steps: &[Step]) -> Vec<String> {
+fn calls(steps: &[MadeCall]) -> Vec<String> {
     let width = steps.iter().map(|step| step.call.len()).max().unwrap_or_default();
-    let line = |step: &Step| format!("  {:width$}  {}", step.call, step.errno.as_deref().unwrap_or("ok"));
+    let line = |step: &MadeCall| format!("  {:width$}  {}", step.call, step.errno.as_deref().unwrap_or("ok"));
     steps.iter().map(line).collect()
 }
 

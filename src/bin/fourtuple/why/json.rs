@@ -2,11 +2,11 @@
 
 use fourtuple::error::errno_name;
 use fourtuple::kernel::holders::{Holder, Source};
-use fourtuple::lab::why::{Advice, Answer, Goal, Question, Step, Trial, Verdict};
+use fourtuple::lab::why::{Advice, Answer, Goal, PlannedCall, Remedy, TrialOutcome, Verdict};
 use fourtuple::text::{Format, Line};
 
 /// One object a line: the verdict, each socket in the way, each step, each other socket, each remark.
-pub fn json(question: &Question, answer: &Answer) -> String {
+pub fn json(question: &PlannedCall, answer: &Answer) -> String {
     let in_the_way = answer.in_the_way.iter().map(|found| {
         let mut line = holder("in-the-way", &found.holder);
         if let Some(conflict) = found.conflict {
@@ -31,7 +31,7 @@ pub fn json(question: &Question, answer: &Answer) -> String {
 }
 
 /// The call, its addresses and the options of its socket.
-fn call(line: &mut Line, question: &Question) {
+fn call(line: &mut Line, question: &PlannedCall) {
     line.field("call", question.goal.call());
     if let Some(local) = question.goal.local() {
         line.field("local", local);
@@ -45,41 +45,41 @@ fn call(line: &mut Line, question: &Question) {
         .optional("v6-only", options.v6_only);
 }
 
-fn verdict(question: &Question, answer: &Answer) -> Line {
+fn verdict(question: &PlannedCall, answer: &Answer) -> Line {
     let mut line = Line::new(Format::Json, "verdict");
     call(&mut line, question);
     line.mark("works", answer.verdict == Verdict::Works).mark("remote-unknown", answer.is_half);
     line.mark("unknown", answer.verdict == Verdict::MayFail);
-    if let Verdict::Fails { call, errno, because } = &answer.verdict {
+    if let Verdict::Fails { call, errno, reason } = &answer.verdict {
         line.field("fails-at", call)
             .field("errno", errno_name(*errno))
-            .field("reason", because.name())
-            .field("because", because);
+            .field("reason", reason.name())
+            .field("because", reason);
     }
     line
 }
 
 /// A step, and the call as it is to be made after it.
-fn advice(question: &Question, advice: &Advice) -> Line {
+fn advice(question: &PlannedCall, advice: &Advice) -> Line {
     let mut line = Line::new(Format::Json, "advice");
-    line.field("step", advice.step.name()).field("words", &advice.step);
-    line.mark("tried-out", advice.trial == Trial::Works);
-    if let Trial::NotMade(why) = &advice.trial {
+    line.field("step", advice.remedy.name()).field("words", &advice.remedy);
+    line.mark("tried-out", advice.trial == TrialOutcome::Works);
+    if let TrialOutcome::NotMade(why) = &advice.trial {
         line.field("reason", why);
     }
-    match &advice.step {
-        Step::Restart(processes, _) | Step::Stop(processes, _) => {
+    match &advice.remedy {
+        Remedy::Restart(processes, _) | Remedy::Stop(processes, _) => {
             line.list("processes", processes);
         }
-        Step::Wait(time, latest) => {
+        Remedy::Wait(time, latest) => {
             line.duration("wait", *time).duration("wait-at-most", *latest);
         }
-        Step::User(uid) => {
+        Remedy::User(uid) => {
             line.number("uid", (*uid).into());
         }
         _ => {}
     }
-    call(&mut line, &advice.step.applied_to(question));
+    call(&mut line, &advice.remedy.applied_to(question));
     line
 }
 

@@ -4,7 +4,9 @@ use std::io::stdout;
 
 use fourtuple::error::errno_name;
 use fourtuple::kernel::holders::{Holder, Source};
-use fourtuple::lab::why::{Advice, Answer, Goal, InTheWay, Place, Question, Trial, Verdict};
+use fourtuple::lab::why::{
+    Advice, Answer, Goal, InTheWay, NetworkNamespace, PlannedCall, TrialOutcome, Verdict,
+};
 use fourtuple::report::coloured;
 use fourtuple::text::Escaped;
 use nix::errno::Errno;
@@ -14,7 +16,7 @@ use nix::unistd::{Uid, User};
 const SHOWN: usize = 5;
 
 /// The verdict, who is in the way by which rule, what helps, what else is known.
-pub fn text(question: &Question, answer: &Answer) -> String {
+pub fn text(question: &PlannedCall, answer: &Answer) -> String {
     let paint = Paint::new();
     let mut lines = verdict(question, answer, &paint);
     let mut section = |title: &str, body: Vec<String>| {
@@ -51,7 +53,7 @@ impl Paint {
     }
 }
 
-fn verdict(question: &Question, answer: &Answer, paint: &Paint) -> Vec<String> {
+fn verdict(question: &PlannedCall, answer: &Answer, paint: &Paint) -> Vec<String> {
     let asked = asked(&question.goal);
     let Paint { yes, no, plain, .. } = paint;
     match &answer.verdict {
@@ -66,9 +68,9 @@ fn verdict(question: &Question, answer: &Answer, paint: &Paint) -> Vec<String> {
                 "it depends on options of the sockets below, which nobody can read".to_owned(),
             ]
         }
-        Verdict::Fails { call, errno, because } => {
+        Verdict::Fails { call, errno, reason } => {
             let (name, words) = (errno_name(*errno), errno.desc());
-            vec![format!("{no}no{plain}: {asked} fails at {call} with {name} ({words})"), because.to_string()]
+            vec![format!("{no}no{plain}: {asked} fails at {call} with {name} ({words})"), reason.to_string()]
         }
     }
 }
@@ -98,10 +100,10 @@ fn advice(advice: &[Advice], paint: &Paint) -> Vec<String> {
     let Paint { yes, faint, plain, .. } = paint;
     let line = |(index, advice): (usize, &Advice)| {
         let tried = match &advice.trial {
-            Trial::Works => format!("{yes}tried out{plain}"),
-            Trial::NotMade(why) => format!("{faint}{why}{plain}"),
+            TrialOutcome::Works => format!("{yes}tried out{plain}"),
+            TrialOutcome::NotMade(why) => format!("{faint}{why}{plain}"),
         };
-        format!("{}. {} [{tried}]", index + 1, advice.step)
+        format!("{}. {} [{tried}]", index + 1, advice.remedy)
     };
     advice.iter().enumerate().map(line).collect()
 }
@@ -121,8 +123,8 @@ fn shortened(mut lines: Vec<String>) -> Vec<String> {
 }
 
 /// Sockets on the same port elsewhere, and how to ask there.
-fn elsewhere(question: &Question, answer: &Answer) -> Vec<String> {
-    let line = |(place, holder): &(Place, Holder)| {
+fn elsewhere(question: &PlannedCall, answer: &Answer) -> Vec<String> {
+    let line = |(place, holder): &(NetworkNamespace, Holder)| {
         let asked = asked(&question.goal).replace(" ->", "");
         format!("{} in {place}; to ask there: {} fourtuple why {asked}", socket(holder), place.command())
     };
