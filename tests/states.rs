@@ -8,7 +8,7 @@ use std::path::Path;
 use std::process::Command;
 
 use fourtuple::bundle::page::Bundle;
-use fourtuple::bundle::timeline::{Basis, Connection};
+use fourtuple::bundle::timeline::{Basis, ConnectionHistory};
 use fourtuple::net::TcpState::{
     self, CloseWait, Closed, Established, FinWait1, FinWait2, LastAck, SynReceived, SynSent, TimeWait,
 };
@@ -54,11 +54,11 @@ fn run(load: usize) -> Bundle {
     Bundle::read(Path::new(to)).unwrap()
 }
 
-fn states(connection: &Connection, end: usize) -> Vec<TcpState> {
+fn states(connection: &ConnectionHistory, end: usize) -> Vec<TcpState> {
     connection.states(end).map(|change| change.state).filter(|state| *state != FinWait2).collect()
 }
 
-fn was_sampled(connection: &Connection, end: usize, state: TcpState) -> bool {
+fn was_sampled(connection: &ConnectionHistory, end: usize, state: TcpState) -> bool {
     connection.states(end).any(|change| change.state == state && change.basis == Basis::Sampled)
 }
 

@@ -20,14 +20,14 @@ use std::time::Duration;
 use crate::net::TcpState;
 use crate::wire::segment::Segment;
 
-pub use connection::{Basis, Connection, Entry, Owner, Passed, StateChange, What};
-pub use observed::{Call, ProgramEvent, Sample};
+pub use connection::{Basis, ConnectionHistory, Entry, Owner, Passed, StateChange, What};
+pub use observed::{ProgramCall, ProgramEvent, Sample};
 
 /// Everything that is known, as connections.
 #[derive(Clone, Debug, Default)]
 pub struct Timeline {
     /// In the order of their first entries.
-    pub connections: Vec<Connection>,
+    pub connections: Vec<ConnectionHistory>,
 }
 
 impl Timeline {
@@ -43,7 +43,7 @@ impl Timeline {
         let listening = listening(events, samples);
         let sampled = samples.iter().map(|sample| sample.time);
         let watched = sampled.clone().min().zip(sampled.max());
-        let mut connections: Vec<Connection> = sources
+        let mut connections: Vec<ConnectionHistory> = sources
             .into_iter()
             .map(|(pair, sources)| sources.connection(pair, &listening, watched))
             .collect();
@@ -58,12 +58,12 @@ impl Timeline {
 
     /// When the first entry took place.
     pub fn begins(&self) -> Option<Duration> {
-        self.connections.iter().filter_map(Connection::begins).min()
+        self.connections.iter().filter_map(ConnectionHistory::begins).min()
     }
 
     /// How many segments all connections have.
     pub fn segments(&self) -> usize {
-        self.connections.iter().map(Connection::segments).sum()
+        self.connections.iter().map(ConnectionHistory::segments).sum()
     }
 }
 
@@ -92,11 +92,11 @@ impl Sources<'_> {
         [one, other]: [SocketAddr; 2],
         listening: &[SocketAddr],
         watched: Option<(Duration, Duration)>,
-    ) -> Connection {
+    ) -> ConnectionHistory {
         self.segments.sort_by_key(|(number, segment)| (segment.time, *number));
         self.samples.sort_by_key(|sample| sample.time);
         let ends = if self.opener(one, other, listening) == one { [one, other] } else { [other, one] };
-        Connection::new(ends, states::merge(ends, &self.segments, &self.samples, watched))
+        ConnectionHistory::new(ends, states::merge(ends, &self.segments, &self.samples, watched))
     }
 
     /// The end that made the active open, as far as anything tells.
@@ -120,7 +120,7 @@ impl Sources<'_> {
 }
 
 /// Puts a call where it was made: in its connection, in the one whose address stood in its way, or on its own.
-fn place(connections: &mut Vec<Connection>, event: &ProgramEvent) {
+fn place(connections: &mut Vec<ConnectionHistory>, event: &ProgramEvent) {
     let (Some(call), Some(local)) = (&event.call, event.local) else { return };
     let found = match event.remote {
         Some(remote) => connections.iter_mut().find(|connection| connection.is_between(local, remote)),
@@ -134,7 +134,7 @@ fn place(connections: &mut Vec<Connection>, event: &ProgramEvent) {
         None if call.failure.is_none() => return,
         None => {
             let ends = [local, event.remote.unwrap_or(local)];
-            connections.push(Connection::new(ends, Vec::new()));
+            connections.push(ConnectionHistory::new(ends, Vec::new()));
             let Some(connection) = connections.last_mut() else { return };
             connection.unopened = true;
             connection

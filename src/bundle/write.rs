@@ -25,10 +25,10 @@ use notes::Notes;
 pub fn assemble(directory: &Path) -> Result<()> {
     let pieces = directory.join("pieces");
     let notes = Notes::read(&pieces.join("notes"))?;
-    write(&directory.join("manifest.json"), &json(&manifest::Manifest::of(&notes)))?;
+    write(&directory.join("manifest.json"), &json(&manifest::WrittenManifest::of(&notes)))?;
     write(&directory.join("events.jsonl"), &events::merged(&pieces, &notes.programs)?)?;
     write(&directory.join("sockets.jsonl"), &events::transitions(&pieces)?)?;
-    write(&directory.join("verdict.json"), &json(&verdict::Verdict::of(&notes)))?;
+    write(&directory.join("verdict.json"), &json(&verdict::WrittenVerdict::of(&notes)))?;
     fs::remove_dir_all(&pieces).map_err(|error| Error::new("unlink", pieces.display(), error))
 }
 

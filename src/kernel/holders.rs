@@ -9,8 +9,7 @@ use crate::error::Result;
 use crate::kernel::inet_diag::{SocketRow, TimerKind, listening_on, sockets};
 use crate::kernel::owners::{Descriptor, Owners, Process, descriptors, owners};
 use crate::kernel::sharing;
-use crate::net::sharing_rule::Sharing;
-use crate::net::sharing_rule::reaches;
+use crate::net::sharing_rule::{Sharing, reaches};
 use crate::net::{FourTuple, TcpState};
 use crate::text::Escaped;
 
@@ -156,7 +155,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::kernel::inet_diag::Timer;
+    use crate::kernel::inet_diag::SocketTimer;
     use crate::net::{SocketOptions, bind};
 
     fn unknown(row: SocketRow) -> Holder {
@@ -180,7 +179,7 @@ mod tests {
         let mut row = SocketRow::example(TcpState::TimeWait, "127.0.0.1:3001", "127.0.0.1:50000");
         row.inode = 0;
         let remaining = Duration::from_millis(58_231);
-        row.timer = Some(Timer { kind: TimerKind::TimeWait, remaining, retransmissions: 0 });
+        row.timer = Some(SocketTimer { kind: TimerKind::TimeWait, remaining, retransmissions: 0 });
         let mut holder = unknown(row);
         assert_eq!(holder.to_string(), "TIME-WAIT 127.0.0.1:3001 -> 127.0.0.1:50000 for another 58.2s");
         holder.row.timer = None;

@@ -12,7 +12,7 @@ use crate::error::Result;
 use crate::net::{FourTuple, TcpState};
 use dump::Wanted;
 
-pub use row::{SocketRow, Timer, TimerKind};
+pub use row::{SocketRow, SocketTimer, TimerKind};
 
 /// All TCP sockets of this network namespace: LISTEN first, then BOUND, then by address.
 ///

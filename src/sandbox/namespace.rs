@@ -23,7 +23,7 @@ use nix::unistd::ForkResult;
 use crate::error::{Error, Result};
 use crate::sandbox::parent::die_with_parent;
 
-pub use command::{Command, Ended, Place};
+pub use command::{CommandEnd, IsolatedCommand, Namespaces};
 pub use enter::{enter_user_namespace, identity};
 pub use loopback::add_address;
 pub use sysctl::{PINNED, Sysctl};
@@ -53,9 +53,9 @@ pub fn enter_network(sysctls: &[Sysctl]) -> Result<()> {
 ///
 /// `EINVAL` from `unshare` where another thread runs. `EPERM`, `EACCES` and `ENOSPC` where the system refuses
 /// namespaces; the error then says what stands in the way and which command allows it (namespaces(7)).
-pub fn run(place: &Place, command: &Command) -> Result<Ended> {
+pub fn run(place: &Namespaces, command: &IsolatedCommand) -> Result<CommandEnd> {
     let ground = enter::enter(place)?;
-    let signals = signals::Signals::block()?;
+    let signals = signals::BlockedSignals::block()?;
     let (outside, inside) = UnixStream::pair().map_err(|error| Error::new("socketpair", "AF_UNIX", error))?;
     match fork::fork()? {
         ForkResult::Parent { child } => {

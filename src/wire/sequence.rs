@@ -7,7 +7,7 @@ use crate::wire::segment::{Flags, Segment};
 
 /// A segment's place in its connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Place {
+pub struct SegmentPosition {
     /// Its sequence number, counted from the sender's initial one.
     ///
     /// Where no SYN was captured, the first segment counts as number 1.
@@ -38,7 +38,7 @@ struct Direction {
 
 impl SequenceSpaces {
     /// Follows `segment` and tells its place.
-    pub fn place(&mut self, segment: &Segment) -> Place {
+    pub fn place(&mut self, segment: &Segment) -> SegmentPosition {
         let (ahead, back) = ((segment.from, segment.to), (segment.to, segment.from));
         self.begin(segment);
         let acknowledgement_base = match self.0.get(&back) {
@@ -51,7 +51,7 @@ impl SequenceSpaces {
         };
         let acknowledgement =
             segment.flags.ack.then(|| segment.acknowledgement.wrapping_sub(acknowledgement_base));
-        Place { sequence, acknowledgement, acknowledgement_base, retransmission }
+        SegmentPosition { sequence, acknowledgement, acknowledgement_base, retransmission }
     }
 
     /// Begins a direction that is new, or begins again with another SYN.

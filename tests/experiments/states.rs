@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
 use fourtuple::bundle::page::Bundle;
-use fourtuple::bundle::timeline::{Basis, Connection};
+use fourtuple::bundle::timeline::{Basis, ConnectionHistory};
 use fourtuple::net::TcpState;
 
 use crate::lab::{Lab, can_isolate};
@@ -60,7 +60,7 @@ fn under_load(body: impl FnOnce()) {
     });
 }
 
-fn states(connection: &Connection, end: usize) -> Vec<(TcpState, Basis)> {
+fn states(connection: &ConnectionHistory, end: usize) -> Vec<(TcpState, Basis)> {
     connection.states(end).map(|change| (change.state, change.basis)).collect()
 }
 

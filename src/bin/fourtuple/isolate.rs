@@ -7,7 +7,7 @@ use clap::Args;
 use clap::builder::RangedI64ValueParser;
 use fourtuple::error::Error;
 use fourtuple::report::say;
-use fourtuple::sandbox::namespace::{self, Command, Ended, Place, Sysctl};
+use fourtuple::sandbox::namespace::{self, CommandEnd, IsolatedCommand, Namespaces, Sysctl};
 use nix::errno::Errno;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::signal::Signal;
@@ -59,10 +59,10 @@ pub struct IsolateArgs {
 
 /// Runs the command and becomes its exit status, or dies of its signal.
 pub fn run(args: IsolateArgs) -> ExitCode {
-    let place = args.join.map_or(Place::Own(args.sysctl), |pid| Place::Of(Pid::from_raw(pid)));
-    match namespace::run(&place, &Command { words: args.command, failed }) {
-        Ok(Ended::Exited(status)) => status.into(),
-        Ok(Ended::Signaled(signal)) => die_of(signal),
+    let place = args.join.map_or(Namespaces::Own(args.sysctl), |pid| Namespaces::Of(Pid::from_raw(pid)));
+    match namespace::run(&place, &IsolatedCommand { words: args.command, failed }) {
+        Ok(CommandEnd::Exited(status)) => status.into(),
+        Ok(CommandEnd::Signaled(signal)) => die_of(signal),
         Err(error) => failed(&error).into(),
     }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::rows::{call_words, flag_names, numbers};
 use super::verdict::Check;
-use crate::bundle::timeline::{Connection, Owner, Timeline, What};
+use crate::bundle::timeline::{ConnectionHistory, Owner, Timeline, What};
 
 /// A segment or call, by its connection's and its entry's index in the timeline.
 #[derive(Debug, PartialEq, Eq)]
@@ -25,11 +25,11 @@ pub fn beside(check: &Check, timeline: &Timeline) -> Option<Beside> {
     let texts = [check.text.as_str(), &check.expected, &check.seen];
     let words: Vec<&str> = texts.iter().flat_map(|text| text.split_whitespace()).map(trimmed).collect();
     let addresses: Vec<SocketAddr> = words.iter().filter_map(|word| word.parse().ok()).collect();
-    let between = |connection: &Connection| {
+    let between = |connection: &ConnectionHistory| {
         addresses.windows(2).any(|pair| matches!(pair, &[one, other] if connection.is_between(one, other)))
     };
-    let of_program = |connection: &Connection| words.iter().any(|word| is_of(connection, word));
-    let has_end = |connection: &Connection| addresses.iter().any(|end| connection.end(*end).is_some());
+    let of_program = |connection: &ConnectionHistory| words.iter().any(|word| is_of(connection, word));
+    let has_end = |connection: &ConnectionHistory| addresses.iter().any(|end| connection.end(*end).is_some());
     let all = || timeline.connections.iter();
     let index =
         all().position(between).or_else(|| all().position(of_program)).or_else(|| all().position(has_end));
@@ -42,13 +42,13 @@ fn trimmed(word: &str) -> &str {
     word.trim_matches([',', ';', '(', ')', '\'', '"']).trim_end_matches(':')
 }
 
-fn is_of(connection: &Connection, program: &str) -> bool {
+fn is_of(connection: &ConnectionHistory, program: &str) -> bool {
     let owns = |owner: &Owner| matches!(owner, Owner::Program(name) if name == program);
     let called = |what: &What| matches!(what, What::Call { program: name, .. } if name == program);
     connection.owners.iter().flatten().any(owns) || connection.entries.iter().any(|entry| called(&entry.what))
 }
 
-fn last_before(connection: &Connection, time_us: u64) -> Option<(usize, String)> {
+fn last_before(connection: &ConnectionHistory, time_us: u64) -> Option<(usize, String)> {
     let time = if time_us == 0 { Duration::MAX } else { Duration::from_micros(time_us) };
     let told = connection.entries.iter().enumerate().filter_map(|(index, entry)| match &entry.what {
         What::Segment(passed) => {

@@ -1,19 +1,17 @@
 //! Reads a bundle: the directory of files that an experiment leaves. Any of them may be missing or damaged.
 
-use std::fmt;
-use std::fs;
-use std::io;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;
+use std::{fmt, fs, io};
 
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::manifest::Manifest;
-use super::verdict::Verdict;
-use crate::bundle::timeline::{Call, ProgramEvent, Sample, Timeline};
+use super::verdict::ExperimentVerdict;
+use crate::bundle::timeline::{ProgramCall, ProgramEvent, Sample, Timeline};
 use crate::error::{Error, Result};
 use crate::net::TcpState;
 use crate::text::Harmless;
@@ -34,7 +32,7 @@ pub struct Bundle {
     /// Where and how it ran.
     pub manifest: Manifest,
     /// What became of its question; `None` without the file.
-    pub verdict: Option<Verdict>,
+    pub verdict: Option<ExperimentVerdict>,
     /// What happened.
     pub timeline: Timeline,
     /// Whether there was a capture, empty or not.
@@ -237,7 +235,7 @@ impl EventLine {
         let result = if failed { None } else { self.result.filter(|result| *result >= 0) };
         let failure = failed.then(|| self.errno.or(self.text).unwrap_or_else(|| "failed".to_owned()));
         let call = self.call.filter(|name| !Self::UNTOLD.contains(&name.as_str()));
-        let call = call.map(|name| Call { name, subject, result, failure });
+        let call = call.map(|name| ProgramCall { name, subject, result, failure });
         let time = Duration::from_micros(self.time_us);
         Some(ProgramEvent { time, program, event: self.event, local, remote, call })
     }

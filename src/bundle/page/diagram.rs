@@ -9,7 +9,7 @@ use maud::{Markup, html};
 use super::beside::Beside;
 use super::rows::{Body, Row, end_name, flag_names, numbers, rows, sent_nothing, told_call};
 use super::words::{Count, Short, Since, cut};
-use crate::bundle::timeline::{Basis, Connection, Passed};
+use crate::bundle::timeline::{Basis, ConnectionHistory, Passed};
 use crate::net::TcpState;
 
 const WIDTH: i32 = 400;
@@ -38,7 +38,7 @@ pub struct Context<'a> {
 }
 
 /// Draws a connection, the `index`th of its timeline.
-pub fn diagram(index: usize, connection: &Connection, context: &Context) -> Markup {
+pub fn diagram(index: usize, connection: &ConnectionHistory, context: &Context) -> Markup {
     let rows = rows(connection);
     let whole = HEAD + rows.iter().map(height).sum::<i32>() + FOOT;
     let lifelines = lifelines(connection);
@@ -65,13 +65,13 @@ pub fn diagram(index: usize, connection: &Connection, context: &Context) -> Mark
 }
 
 /// The ends that have a lifeline of their own, and where it is.
-fn lifelines(connection: &Connection) -> Vec<(usize, i32)> {
+fn lifelines(connection: &ConnectionHistory) -> Vec<(usize, i32)> {
     let [left, right] = LIFELINES;
     let [one, other] = connection.ends;
     if one == other { vec![(0, left)] } else { vec![(0, left), (1, right)] }
 }
 
-fn describe(connection: &Connection) -> String {
+fn describe(connection: &ConnectionHistory) -> String {
     let [one, other] = connection.ends;
     let what = Count(connection.segments(), "segment");
     if one == other { format!("{one}: {what}") } else { format!("{one} and {other}: {what}") }
@@ -88,7 +88,7 @@ fn height(row: &Row) -> i32 {
     }
 }
 
-fn head(connection: &Connection, end: usize, x: i32) -> Markup {
+fn head(connection: &ConnectionHistory, end: usize, x: i32) -> Markup {
     let address = connection.ends.get(end).map(ToString::to_string).unwrap_or_default();
     let name = end_name(connection, end).map(|name| cut(name, LONGEST_NAME));
     html! {
@@ -183,7 +183,7 @@ fn mark(y: i32, row: &Row, index: usize, besides: &[Beside]) -> Markup {
     }
 }
 
-fn draw(y: i32, row: &Row, connection: &Connection, context: &Context) -> Markup {
+fn draw(y: i32, row: &Row, connection: &ConnectionHistory, context: &Context) -> Markup {
     let since = row.time.saturating_sub(context.zero);
     match &row.body {
         Body::Segment(passed) => segment(y, passed, connection.is_to_itself(), since),

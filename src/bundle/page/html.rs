@@ -8,9 +8,9 @@ use super::beside::{Beside, beside};
 use super::bundle::{Bundle, Trouble};
 use super::diagram::{Context, diagram};
 use super::tables;
-use super::verdict::Verdict;
+use super::verdict::ExperimentVerdict;
 use super::words::{Count, Harmless, harmless_lines};
-use crate::bundle::timeline::Connection;
+use crate::bundle::timeline::ConnectionHistory;
 
 /// More connections than this are listed, not drawn.
 const MOST_DRAWN: usize = 24;
@@ -21,7 +21,7 @@ const STYLE: &str = include_str!("style.css");
 /// The page of a bundle, as the text of an HTML file.
 pub fn page(bundle: &Bundle) -> String {
     let title = Harmless(bundle.title()).to_string();
-    let failed = bundle.verdict.iter().flat_map(Verdict::failed);
+    let failed = bundle.verdict.iter().flat_map(ExperimentVerdict::failed);
     let besides: Vec<Beside> = failed.filter_map(|check| beside(check, &bundle.timeline)).collect();
     document(
         &title,
@@ -78,7 +78,7 @@ fn question(bundle: &Bundle) -> Markup {
     }
 }
 
-fn verdict(verdict: &Verdict) -> Markup {
+fn verdict(verdict: &ExperimentVerdict) -> Markup {
     let failed = verdict.failed().count();
     let all = Count(verdict.checks.len(), "check");
     html! {
@@ -137,7 +137,7 @@ fn diagrams(bundle: &Bundle, besides: &[Beside]) -> Markup {
     }
 }
 
-fn caption(index: usize, connection: &Connection) -> Markup {
+fn caption(index: usize, connection: &ConnectionHistory) -> Markup {
     let [one, other] = connection.ends;
     html! {
         span .number { (index + 1) } " "

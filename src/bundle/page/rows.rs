@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use super::words::cut;
-use crate::bundle::timeline::{Basis, Call, Connection, Entry, Owner, Passed, StateChange, What};
+use crate::bundle::timeline::{
+    Basis, ConnectionHistory, Entry, Owner, Passed, ProgramCall, StateChange, What,
+};
 use crate::net::TcpState;
 
 /// A pause that is at least so long is marked.
@@ -30,7 +32,7 @@ pub enum Body<'a> {
     /// An arrow.
     Segment(Passed),
     /// A call, at one end.
-    Call { end: usize, program: &'a str, call: &'a Call },
+    Call { end: usize, program: &'a str, call: &'a ProgramCall },
     /// Nothing but states.
     States,
     /// So much time in which nothing happened.
@@ -40,7 +42,7 @@ pub enum Body<'a> {
 }
 
 /// The rows of a connection: at most 61.
-pub fn rows(connection: &Connection) -> Vec<Row<'_>> {
+pub fn rows(connection: &ConnectionHistory) -> Vec<Row<'_>> {
     let mut rows: Vec<Row> = Vec::new();
     for (index, entry) in connection.entries.iter().enumerate() {
         if let What::State(change) = entry.what
@@ -135,8 +137,8 @@ pub fn numbers(passed: &Passed) -> String {
 }
 
 /// A call as its label: `connect: EADDRNOTAVAIL`, or as strace(1) has it, `shutdown WR = 0`.
-pub fn call_words(call: &Call) -> String {
-    let Call { name, subject, result, failure } = call;
+pub fn call_words(call: &ProgramCall) -> String {
+    let ProgramCall { name, subject, result, failure } = call;
     let space = if subject.is_empty() { "" } else { " " };
     match (failure, result) {
         (Some(failure), _) => format!("{name}: {failure}"),
@@ -146,7 +148,7 @@ pub fn call_words(call: &Call) -> String {
 }
 
 /// The name that an end goes by, where a program has said that it is its own.
-pub fn end_name(connection: &Connection, end: usize) -> Option<&str> {
+pub fn end_name(connection: &ConnectionHistory, end: usize) -> Option<&str> {
     let owners = connection.owners.get(end).map(Vec::as_slice).unwrap_or_default();
     owners.iter().find_map(|owner| match owner {
         Owner::Program(name) => Some(name.as_str()),
@@ -157,7 +159,13 @@ pub fn end_name(connection: &Connection, end: usize) -> Option<&str> {
 /// A call in at most so many characters, with its program, where that is not the one that the end goes by.
 ///
 /// A long name of a program is cut first: what came of the call matters more.
-pub fn told_call(connection: &Connection, end: usize, program: &str, call: &Call, most: usize) -> String {
+pub fn told_call(
+    connection: &ConnectionHistory,
+    end: usize,
+    program: &str,
+    call: &ProgramCall,
+    most: usize,
+) -> String {
     let words = cut(&call_words(call), most);
     let room = most.saturating_sub(words.chars().count() + 2);
     if end_name(connection, end) == Some(program) || room < 2 {
@@ -167,7 +175,7 @@ pub fn told_call(connection: &Connection, end: usize, program: &str, call: &Call
 }
 
 /// Whether the kernel refused the call before any segment left.
-pub fn sent_nothing(call: &Call) -> bool {
+pub fn sent_nothing(call: &ProgramCall) -> bool {
     match call.name.as_str() {
         _ if call.failure.is_none() => false,
         "bind" | "listen" | "socket" | "setsockopt" => true,

@@ -5,16 +5,16 @@ use maud::{Markup, html};
 use super::beside::Beside;
 use super::bundle::Bundle;
 use super::manifest::Manifest;
-use super::verdict::{Check, Prediction, Verdict};
+use super::verdict::{Check, ExperimentVerdict, Prediction};
 use super::words::{Count, Harmless, Short, harmless_lines, moment};
-use crate::bundle::timeline::{Basis, Connection, Owner};
+use crate::bundle::timeline::{Basis, ConnectionHistory, Owner};
 use crate::net::TcpState;
 
 /// More connections than this are counted, not listed.
 const MOST_LISTED: usize = 200;
 
 /// Every check, expected beside seen.
-pub fn checks(verdict: &Verdict, besides: &[Beside]) -> Markup {
+pub fn checks(verdict: &ExperimentVerdict, besides: &[Beside]) -> Markup {
     html! {
         section #checks {
             h2 { "Checks" }
@@ -52,7 +52,7 @@ fn check(check: &Check, beside: Option<&Beside>) -> Markup {
 
 /// The four-tuples and who owns each end.
 pub fn connections(bundle: &Bundle, drawn: usize) -> Markup {
-    let all: Vec<(usize, &Connection)> = bundle.timeline.connections.iter().enumerate().collect();
+    let all: Vec<(usize, &ConnectionHistory)> = bundle.timeline.connections.iter().enumerate().collect();
     let listed: Vec<_> = all.iter().filter(|(_, connection)| !connection.unopened).collect();
     let more = listed.len().saturating_sub(MOST_LISTED);
     html! {
@@ -78,7 +78,7 @@ pub fn connections(bundle: &Bundle, drawn: usize) -> Markup {
     }
 }
 
-fn row(index: usize, connection: &Connection, drawn: bool) -> Markup {
+fn row(index: usize, connection: &ConnectionHistory, drawn: bool) -> Markup {
     let [one, other] = connection.ends;
     let number = index + 1;
     html! {
@@ -96,7 +96,7 @@ fn row(index: usize, connection: &Connection, drawn: bool) -> Markup {
     }
 }
 
-fn owners(connection: &Connection, end: usize) -> Markup {
+fn owners(connection: &ConnectionHistory, end: usize) -> Markup {
     let owners = connection.owners.get(end).map(Vec::as_slice).unwrap_or_default();
     html! {
         @if owners.is_empty() { "nobody seen" }
@@ -110,7 +110,7 @@ fn owners(connection: &Connection, end: usize) -> Markup {
     }
 }
 
-fn last_states(connection: &Connection) -> Markup {
+fn last_states(connection: &ConnectionHistory) -> Markup {
     let ends: &[usize] = if connection.is_to_itself() { &[0] } else { &[0, 1] };
     html! {
         @for (index, end) in ends.iter().enumerate() {

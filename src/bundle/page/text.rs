@@ -5,7 +5,7 @@ use std::fmt::Write;
 use super::bundle::Bundle;
 use super::rows::{Body, Row, end_name, flag_names, numbers, rows, sent_nothing, told_call};
 use super::words::{Count, Short, cut};
-use crate::bundle::timeline::{Basis, Connection, Passed};
+use crate::bundle::timeline::{Basis, ConnectionHistory, Passed};
 use crate::net::TcpState;
 
 /// The width of the states on either side; `SYN-RECEIVED inferred` fits.
@@ -48,7 +48,7 @@ fn push(out: &mut String, line: std::fmt::Arguments) {
 }
 
 /// Names and addresses over their lifelines; on two lines where one has no room for all.
-fn head(out: &mut String, connection: &Connection) {
+fn head(out: &mut String, connection: &ConnectionHistory) {
     let [one, other] = connection.ends;
     let alone = one == other;
     let name = |end: usize| cut(end_name(connection, end).unwrap_or_default(), LONGEST_NAME);
@@ -63,7 +63,7 @@ fn head(out: &mut String, connection: &Connection) {
     }
 }
 
-fn line(out: &mut String, row: &Row, connection: &Connection, captured: bool) {
+fn line(out: &mut String, row: &Row, connection: &ConnectionHistory, captured: bool) {
     let alone = connection.ends[0] == connection.ends[1];
     let (left, right) = (side(row.states[0]), side(row.states[1]));
     let body = match &row.body {

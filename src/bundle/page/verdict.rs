@@ -5,7 +5,7 @@ use serde::Deserialize;
 /// What the file says; what it does not say is empty.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
-pub struct Verdict {
+pub struct ExperimentVerdict {
     pub experiment: String,
     pub question: String,
     pub picture: String,
@@ -40,7 +40,7 @@ pub struct Prediction {
     pub right: bool,
 }
 
-impl Verdict {
+impl ExperimentVerdict {
     /// Whether the file says that all held, and no check says otherwise.
     pub fn holds(&self) -> bool {
         self.holds && self.failed().next().is_none()

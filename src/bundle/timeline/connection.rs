@@ -4,13 +4,13 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use super::observed::Call;
+use super::observed::ProgramCall;
 use crate::net::TcpState;
 use crate::wire::segment::Flags;
 
 /// A four-tuple and all that happened on it.
 #[derive(Clone, Debug)]
-pub struct Connection {
+pub struct ConnectionHistory {
     /// Both endpoints, the one that opened actively first. Equal where a socket connected to itself.
     pub ends: [SocketAddr; 2],
     /// Who has each end.
@@ -40,7 +40,7 @@ pub enum What {
     Call {
         end: usize,
         program: String,
-        call: Call,
+        call: ProgramCall,
     },
 }
 
@@ -85,7 +85,7 @@ pub enum Basis {
     Inferred,
 }
 
-impl Connection {
+impl ConnectionHistory {
     /// A connection whose owners are not known.
     pub fn new(ends: [SocketAddr; 2], entries: Vec<Entry>) -> Self {
         Self { ends, owners: [Vec::new(), Vec::new()], entries, unopened: false }

@@ -34,12 +34,12 @@ pub struct ProgramEvent {
     /// The other end's.
     pub remote: Option<SocketAddr>,
     /// The call that the event tells of, where it does.
-    pub call: Option<Call>,
+    pub call: Option<ProgramCall>,
 }
 
 /// A socket call of a program.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Call {
+pub struct ProgramCall {
     /// As its man page is named.
     pub name: String,
     /// What it was called on, in the program's words.

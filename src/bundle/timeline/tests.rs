@@ -57,7 +57,7 @@ fn sample(time: u64, whose: &str, state: TcpState) -> Sample {
     }
 }
 
-fn only(timeline: &Timeline) -> &Connection {
+fn only(timeline: &Timeline) -> &ConnectionHistory {
     assert_eq!(timeline.connections.len(), 1, "{timeline:#?}");
     &timeline.connections[0]
 }
@@ -325,7 +325,7 @@ fn event(time: u64, local: &str, remote: Option<&str>, failure: Option<&str>) ->
         event: "failed".into(),
         local: Some(address(local)),
         remote: remote.map(address),
-        call: failure.map(|errno| Call {
+        call: failure.map(|errno| ProgramCall {
             name: "connect".into(),
             subject: local.into(),
             result: None,
@@ -334,7 +334,7 @@ fn event(time: u64, local: &str, remote: Option<&str>, failure: Option<&str>) ->
     }
 }
 
-fn calls(connection: &Connection) -> usize {
+fn calls(connection: &ConnectionHistory) -> usize {
     connection.entries.iter().filter(|entry| matches!(entry.what, What::Call { .. })).count()
 }
 

@@ -26,7 +26,7 @@ const RELEVANT: [&str; 13] = [
 ];
 
 #[derive(Serialize)]
-pub struct Manifest<'a> {
+pub struct WrittenManifest<'a> {
     schema: u32,
     experiment: &'a str,
     title: &'a str,
@@ -40,7 +40,7 @@ pub struct Manifest<'a> {
     duration_us: u64,
 }
 
-impl<'a> Manifest<'a> {
+impl<'a> WrittenManifest<'a> {
     /// What was noted, and what this network's settings are now.
     pub fn of(notes: &'a Notes) -> Self {
         let version = |(program, version): &(String, String)| (program.clone(), version.as_str().into());
@@ -81,14 +81,14 @@ mod tests {
     fn a_setting_that_was_changed_has_every_value_it_had() {
         let changed = vec![("net.ipv4.tcp_sack".to_owned(), "7".to_owned())];
         let notes = Notes { changed, ..Notes::default() };
-        let value = Manifest::of(&notes).sysctls["net.ipv4.tcp_sack"].as_str().unwrap().to_owned();
+        let value = WrittenManifest::of(&notes).sysctls["net.ipv4.tcp_sack"].as_str().unwrap().to_owned();
         assert!(value.starts_with("7, then "), "{value}");
     }
 
     #[test]
     fn names_the_kernel_and_its_settings() {
         let notes = Notes { started_us: 5, finished_us: 7, ..Notes::default() };
-        let manifest = Manifest::of(&notes);
+        let manifest = WrittenManifest::of(&notes);
         assert_eq!(manifest.duration_us, 2);
         assert!(manifest.kernel.contains('.'), "{}", manifest.kernel);
         let range = manifest.sysctls["net.ipv4.ip_local_port_range"].as_str().unwrap();

@@ -3,9 +3,8 @@
 //! A record is the number of its fields, then those. No string of a shell can hold a NUL, so whatever stands in a field
 //! needs no escaping.
 
-use std::fs;
-use std::io;
 use std::path::Path;
+use std::{fs, io};
 
 use crate::error::{Error, Result};
 
@@ -27,23 +26,23 @@ pub struct Notes {
     pub changed: Vec<(String, String)>,
     /// The names of the programs that wrote events.
     pub programs: Vec<String>,
-    pub checks: Vec<Check>,
-    pub predictions: Vec<Prediction>,
+    pub checks: Vec<CheckNote>,
+    pub predictions: Vec<PredictionNote>,
 }
 
 /// One line of the verdict.
 #[derive(Debug)]
-pub struct Check {
+pub struct CheckNote {
     pub text: String,
     pub expected: String,
     pub seen: String,
-    pub outcome: Outcome,
+    pub outcome: CheckOutcome,
     pub time_us: u64,
 }
 
 /// How a check ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Outcome {
+pub enum CheckOutcome {
     Held,
     Failed,
     Skipped,
@@ -51,7 +50,7 @@ pub enum Outcome {
 
 /// A question put before a step, and what the step answered.
 #[derive(Debug)]
-pub struct Prediction {
+pub struct PredictionNote {
     pub question: String,
     pub choices: Vec<String>,
     /// None where nobody was asked.
@@ -110,8 +109,8 @@ impl Notes {
             }
             ["sysctl", key, before] => self.changed.push(((*key).to_owned(), (*before).to_owned())),
             ["program", name] => self.programs.push((*name).to_owned()),
-            ["check", check @ ..] => self.checks.push(Check::parse(check)?),
-            ["prediction", prediction @ ..] => self.predictions.push(Prediction::parse(prediction)?),
+            ["check", check @ ..] => self.checks.push(CheckNote::parse(check)?),
+            ["prediction", prediction @ ..] => self.predictions.push(PredictionNote::parse(prediction)?),
             ["finished", time] => self.finished_us = number(time)?,
             _ => return Err(format!("an unknown record: {record:?}")),
         }
@@ -119,15 +118,15 @@ impl Notes {
     }
 }
 
-impl Check {
+impl CheckNote {
     fn parse(fields: &[&str]) -> std::result::Result<Self, String> {
         let [text, expected, seen, outcome, time] = fields else {
             return Err(format!("a check of {} fields", fields.len()));
         };
         let outcome = match *outcome {
-            "held" => Outcome::Held,
-            "failed" => Outcome::Failed,
-            "skipped" => Outcome::Skipped,
+            "held" => CheckOutcome::Held,
+            "failed" => CheckOutcome::Failed,
+            "skipped" => CheckOutcome::Skipped,
             other => return Err(format!("'{other}' is no outcome of a check")),
         };
         let [text, expected, seen] = [text, expected, seen].map(|field| (*field).to_owned());
@@ -135,7 +134,7 @@ impl Check {
     }
 }
 
-impl Prediction {
+impl PredictionNote {
     fn parse(fields: &[&str]) -> std::result::Result<Self, String> {
         let [question, predicted, answer, choices @ ..] = fields else {
             return Err(format!("a prediction of {} fields", fields.len()));
@@ -178,7 +177,7 @@ mod tests {
         .unwrap();
         assert_eq!((notes.experiment.as_str(), notes.started_us), ("01-a", 17));
         assert_eq!(notes.checks[0].seen, seen);
-        assert_eq!(notes.checks[0].outcome, Outcome::Failed);
+        assert_eq!(notes.checks[0].outcome, CheckOutcome::Failed);
         assert_eq!(notes.predictions[0].predicted, None);
         assert_eq!(notes.predictions[0].choices, ["bind", "connect"]);
     }

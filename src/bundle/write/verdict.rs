@@ -2,11 +2,11 @@
 
 use serde::Serialize;
 
-use super::notes::{Notes, Outcome};
+use super::notes::{CheckOutcome, Notes};
 use super::schema::SCHEMA;
 
 #[derive(Serialize)]
-pub struct Verdict<'a> {
+pub struct WrittenVerdict<'a> {
     schema: u32,
     experiment: &'a str,
     question: &'a str,
@@ -14,12 +14,12 @@ pub struct Verdict<'a> {
     answer: &'a str,
     holds: bool,
     finished_us: u64,
-    checks: Vec<Check<'a>>,
-    predictions: Vec<Prediction<'a>>,
+    checks: Vec<WrittenCheck<'a>>,
+    predictions: Vec<WrittenPrediction<'a>>,
 }
 
 #[derive(Serialize)]
-struct Check<'a> {
+struct WrittenCheck<'a> {
     number: usize,
     text: &'a str,
     expected: &'a str,
@@ -30,7 +30,7 @@ struct Check<'a> {
 }
 
 #[derive(Serialize)]
-struct Prediction<'a> {
+struct WrittenPrediction<'a> {
     question: &'a str,
     choices: &'a [String],
     predicted: Option<&'a str>,
@@ -38,7 +38,7 @@ struct Prediction<'a> {
     right: bool,
 }
 
-impl<'a> Verdict<'a> {
+impl<'a> WrittenVerdict<'a> {
     /// It holds when no check failed and at least one was made.
     pub fn of(notes: &'a Notes) -> Self {
         let outcomes = || notes.checks.iter().map(|check| check.outcome);
@@ -48,8 +48,8 @@ impl<'a> Verdict<'a> {
             question: &notes.question,
             picture: &notes.picture,
             answer: &notes.answer,
-            holds: outcomes().all(|outcome| outcome != Outcome::Failed)
-                && outcomes().any(|outcome| outcome == Outcome::Held),
+            holds: outcomes().all(|outcome| outcome != CheckOutcome::Failed)
+                && outcomes().any(|outcome| outcome == CheckOutcome::Held),
             finished_us: notes.finished_us,
             checks: checks(notes),
             predictions: predictions(notes),
@@ -57,26 +57,26 @@ impl<'a> Verdict<'a> {
     }
 }
 
-fn checks(notes: &Notes) -> Vec<Check<'_>> {
+fn checks(notes: &Notes) -> Vec<WrittenCheck<'_>> {
     (1..)
         .zip(&notes.checks)
-        .map(|(number, check)| Check {
+        .map(|(number, check)| WrittenCheck {
             number,
             text: &check.text,
             expected: &check.expected,
             seen: &check.seen,
-            ok: check.outcome != Outcome::Failed,
-            skipped: check.outcome == Outcome::Skipped,
+            ok: check.outcome != CheckOutcome::Failed,
+            skipped: check.outcome == CheckOutcome::Skipped,
             time_us: check.time_us,
         })
         .collect()
 }
 
-fn predictions(notes: &Notes) -> Vec<Prediction<'_>> {
+fn predictions(notes: &Notes) -> Vec<WrittenPrediction<'_>> {
     notes
         .predictions
         .iter()
-        .map(|prediction| Prediction {
+        .map(|prediction| WrittenPrediction {
             question: &prediction.question,
             choices: &prediction.choices,
             predicted: prediction.predicted.as_deref(),
@@ -90,8 +90,8 @@ fn predictions(notes: &Notes) -> Vec<Prediction<'_>> {
 mod tests {
     use super::*;
 
-    fn checked(outcomes: &[Outcome]) -> Notes {
-        let check = |&outcome| super::super::notes::Check {
+    fn checked(outcomes: &[CheckOutcome]) -> Notes {
+        let check = |&outcome| super::super::notes::CheckNote {
             text: String::new(),
             expected: String::new(),
             seen: String::new(),
@@ -103,24 +103,24 @@ mod tests {
 
     #[test]
     fn holds_when_something_was_checked_and_nothing_failed() {
-        let holds = |outcomes: &[Outcome]| Verdict::of(&checked(outcomes)).holds;
-        assert!(holds(&[Outcome::Held, Outcome::Skipped]));
-        assert!(!holds(&[Outcome::Held, Outcome::Failed]));
-        assert!(!holds(&[Outcome::Skipped]));
+        let holds = |outcomes: &[CheckOutcome]| WrittenVerdict::of(&checked(outcomes)).holds;
+        assert!(holds(&[CheckOutcome::Held, CheckOutcome::Skipped]));
+        assert!(!holds(&[CheckOutcome::Held, CheckOutcome::Failed]));
+        assert!(!holds(&[CheckOutcome::Skipped]));
         assert!(!holds(&[]));
     }
 
     #[test]
     fn a_prediction_is_right_when_the_kernel_did_the_same() {
         let right = |predicted: Option<&str>, answer: Option<&str>| {
-            let prediction = super::super::notes::Prediction {
+            let prediction = super::super::notes::PredictionNote {
                 question: String::new(),
                 choices: Vec::new(),
                 predicted: predicted.map(str::to_owned),
                 answer: answer.map(str::to_owned),
             };
             let notes = Notes { predictions: vec![prediction], ..Notes::default() };
-            Verdict::of(&notes).predictions[0].right
+            WrittenVerdict::of(&notes).predictions[0].right
         };
         assert!(right(Some("bind"), Some("bind")));
         assert!(!right(Some("bind"), Some("connect")));

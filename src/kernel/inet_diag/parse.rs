@@ -9,7 +9,7 @@ use netlink_packet_core::{NlasIterator, Parseable};
 use netlink_packet_sock_diag::INET_DIAG_SKV6ONLY;
 use netlink_packet_sock_diag::inet::InetResponseHeader;
 
-use super::row::{SocketRow, Timer, TimerKind};
+use super::row::{SocketRow, SocketTimer, TimerKind};
 use crate::net::TcpState;
 
 /// Where `idiag_timer`, `idiag_retrans` and `idiag_expires` stand in `struct inet_diag_msg` (linux/inet_diag.h).
@@ -58,7 +58,7 @@ fn address(ip: IpAddr, port: u16, interface: u32) -> SocketAddr {
 }
 
 /// Read from the raw reply: the crate's own timer has no remaining time in TIME-WAIT.
-fn read_timer(payload: &[u8]) -> Option<Timer> {
+fn read_timer(payload: &[u8]) -> Option<SocketTimer> {
     let kind = match payload.get(TIMER)? {
         1 => TimerKind::Retransmit,
         2 => TimerKind::Keepalive,
@@ -67,7 +67,7 @@ fn read_timer(payload: &[u8]) -> Option<Timer> {
         _ => return None,
     };
     let milliseconds = u32::from_ne_bytes(*payload.get(EXPIRES..)?.first_chunk()?);
-    Some(Timer {
+    Some(SocketTimer {
         kind,
         remaining: Duration::from_millis(milliseconds.into()),
         retransmissions: *payload.get(RETRANSMISSIONS)?,
@@ -119,7 +119,7 @@ pub(super) mod tests {
                 v6_only: None,
                 receive_queue: 5,
                 send_queue: 6,
-                timer: Some(Timer {
+                timer: Some(SocketTimer {
                     kind: TimerKind::Retransmit,
                     remaining: Duration::from_millis(200),
                     retransmissions: 3

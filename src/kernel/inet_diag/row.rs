@@ -23,7 +23,7 @@ pub struct SocketRow {
     /// Bytes sent or to be sent and not acknowledged yet; of a listening socket, its backlog.
     pub send_queue: u32,
     /// The timer that runs, if one does.
-    pub timer: Option<Timer>,
+    pub timer: Option<SocketTimer>,
     /// The user who created it; 0 for a socket in TIME-WAIT.
     pub uid: u32,
     /// Its number in sockfs, as /proc/PID/fd shows it; 0 where no process has it: not accepted yet, or closed.
@@ -55,7 +55,7 @@ impl SocketRow {
 ///
 /// Displays as one word: `retransmit/200ms/2`, `time-wait/58.231s`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Timer {
+pub struct SocketTimer {
     /// What it is for.
     pub kind: TimerKind,
     /// When it expires; zero where that is due.
@@ -89,7 +89,7 @@ impl TimerKind {
     }
 }
 
-impl fmt::Display for Timer {
+impl fmt::Display for SocketTimer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}/{}", self.kind.name(), Short(self.remaining))?;
         match self.kind {

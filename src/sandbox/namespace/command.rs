@@ -10,7 +10,7 @@ use crate::error::Error;
 
 /// The namespaces a command runs in.
 #[derive(Debug)]
-pub enum Place {
+pub enum Namespaces {
     /// New ones: lo up, the sysctls that decide what an experiment sees pinned, and then these written.
     Own(Vec<Sysctl>),
     /// Those of a process that runs.
@@ -18,7 +18,7 @@ pub enum Place {
 }
 
 /// What runs there.
-pub struct Command {
+pub struct IsolatedCommand {
     /// The program, searched in `PATH`, and its arguments.
     pub words: Vec<OsString>,
     /// Tells of a failure and chooses the exit status it has; called in the child process that it befell.
@@ -29,7 +29,7 @@ pub struct Command {
 
 /// How a command ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Ended {
+pub enum CommandEnd {
     /// It exited with this status.
     Exited(u8),
     /// This signal ended it.

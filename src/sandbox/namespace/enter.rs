@@ -9,7 +9,7 @@ use nix::sched::{CloneFlags, setns, unshare};
 use nix::unistd::{Gid, Pid, Uid, getegid, geteuid};
 use procfs::process::Process;
 
-use super::command::Place;
+use super::command::Namespaces;
 use super::refusal;
 use super::sysctl::Sysctl;
 use crate::error::{Error, Result};
@@ -27,13 +27,13 @@ pub(super) enum Ground<'a> {
     Joined,
 }
 
-pub(super) fn enter(place: &Place) -> Result<Ground<'_>> {
+pub(super) fn enter(place: &Namespaces) -> Result<Ground<'_>> {
     match place {
-        Place::Own(sysctls) => {
+        Namespaces::Own(sysctls) => {
             let mounts = enter_own().map_err(refusal::or_this_network)?;
             Ok(Ground::Own { sysctls, mounts })
         }
-        Place::Of(pid) => join(*pid).map(|()| Ground::Joined),
+        Namespaces::Of(pid) => join(*pid).map(|()| Ground::Joined),
     }
 }
 

@@ -11,10 +11,10 @@ use nix::sys::signal::{SigSet, Signal, kill};
 use nix::sys::wait::{WaitPidFlag, waitpid};
 use nix::unistd::{ForkResult, Pid, getpgid, getpid, getppid};
 
-use super::command::{Command, Ended};
+use super::command::{CommandEnd, IsolatedCommand};
 use super::enter::Ground;
 use super::outside::is_transient;
-use super::signals::{Signals, Watch, from_byte};
+use super::signals::{BlockedSignals, SignalReader, from_byte};
 use super::{fork, furnish};
 use crate::error::{Error, Result};
 use crate::sandbox::parent;
@@ -23,9 +23,9 @@ use crate::text::Escaped;
 /// Runs the command to its end and tells it; returning ends the PID namespace this process is the first of.
 pub(super) fn attend(
     ground: Ground,
-    command: &Command,
+    command: &IsolatedCommand,
     mut outside: &UnixStream,
-    signals: &Signals,
+    signals: &BlockedSignals,
 ) -> Result<()> {
     parent::die_with_parent()?;
     outside.set_nonblocking(true).map_err(|error| Error::new("fcntl", "O_NONBLOCK", error))?;
@@ -46,7 +46,7 @@ pub(super) fn attend(
 }
 
 /// Becomes the command; returns only why it could not.
-fn become_command(command: &Command, first: Pid, signals: &Signals) -> Error {
+fn become_command(command: &IsolatedCommand, first: Pid, signals: &BlockedSignals) -> Error {
     let Some((program, arguments)) = command.words.split_first() else {
         return Error::new("execve", "", Errno::ENOENT);
     };
@@ -62,7 +62,7 @@ fn become_command(command: &Command, first: Pid, signals: &Signals) -> Error {
 }
 
 /// Passes on what comes from outside and reaps what is orphaned here, until the command ends or nobody is outside.
-fn pass_signals(child: Pid, mut outside: &UnixStream, watch: &Watch) -> Result<Option<Ended>> {
+fn pass_signals(child: Pid, mut outside: &UnixStream, watch: &SignalReader) -> Result<Option<CommandEnd>> {
     let mut witnessed = SigSet::empty();
     loop {
         watch.wait(outside.as_fd())?;
@@ -95,10 +95,10 @@ fn pass(signal: Signal, child: Pid, witnessed: &mut SigSet) {
 }
 
 /// Reaps all that has ended; the command's end is what it returns.
-fn reap(command: Pid) -> Result<Option<Ended>> {
+fn reap(command: Pid) -> Result<Option<CommandEnd>> {
     loop {
         match waitpid(None, Some(WaitPidFlag::WNOHANG)) {
-            Ok(status) if status.pid() == Some(command) => return Ok(Ended::from_status(status)),
+            Ok(status) if status.pid() == Some(command) => return Ok(CommandEnd::from_status(status)),
             Ok(status) if status.pid().is_some() => {}
             Ok(_) => return Ok(None),
             Err(Errno::EINTR) => {}

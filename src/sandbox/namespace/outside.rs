@@ -9,12 +9,12 @@ use nix::sys::signal::{SigSet, Signal, killpg};
 use nix::sys::wait::{WaitStatus, waitpid};
 use nix::unistd::{Pid, getpgrp, tcgetpgrp, tcsetpgrp};
 
-use super::command::Ended;
-use super::signals::{Signals, Watch, to_byte};
+use super::command::CommandEnd;
+use super::signals::{BlockedSignals, SignalReader, to_byte};
 use crate::error::{Error, Result};
 
 /// Waits for the end of `child` and so, where it is the first of its PID namespace, of all that lives there.
-pub(super) fn attend(child: Pid, inside: &UnixStream, signals: &Signals) -> Result<Ended> {
+pub(super) fn attend(child: Pid, inside: &UnixStream, signals: &BlockedSignals) -> Result<CommandEnd> {
     let foreground = has_terminal();
     let told = pass_signals(inside, &signals.watch()?)?;
     let status = wait(child)?;
@@ -27,7 +27,7 @@ pub(super) fn attend(child: Pid, inside: &UnixStream, signals: &Signals) -> Resu
 }
 
 /// Sends every signal that comes to the process inside, until that tells how the command ended or ends itself.
-fn pass_signals(mut inside: &UnixStream, watch: &Watch) -> Result<Option<Ended>> {
+fn pass_signals(mut inside: &UnixStream, watch: &SignalReader) -> Result<Option<CommandEnd>> {
     inside.set_nonblocking(true).map_err(|error| Error::new("fcntl", "O_NONBLOCK", error))?;
     loop {
         watch.wait(inside.as_fd())?;
@@ -38,7 +38,7 @@ fn pass_signals(mut inside: &UnixStream, watch: &Watch) -> Result<Option<Ended>>
         let mut told = [0; 2];
         match inside.read(&mut told) {
             Ok(0) => return Ok(None),
-            Ok(_) => return Ok(Ended::from_bytes(told)),
+            Ok(_) => return Ok(CommandEnd::from_bytes(told)),
             Err(error) if is_transient(&error) => {}
             // Its end closed with signals still unread.
             Err(error) if error.kind() == ErrorKind::ConnectionReset => return Ok(None),
@@ -51,13 +51,13 @@ pub(super) fn is_transient(error: &io::Error) -> bool {
     matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted)
 }
 
-fn wait(child: Pid) -> Result<Ended> {
+fn wait(child: Pid) -> Result<CommandEnd> {
     loop {
         match waitpid(child, None) {
             Err(Errno::EINTR) => {}
             Err(errno) => return Err(Error::new("waitpid", child, errno)),
             Ok(status) => {
-                if let Some(ended) = Ended::from_status(status) {
+                if let Some(ended) = CommandEnd::from_status(status) {
                     return Ok(ended);
                 }
             }
@@ -83,7 +83,7 @@ fn take_terminal_back() {
     }
 }
 
-impl Ended {
+impl CommandEnd {
     pub(super) fn from_status(status: WaitStatus) -> Option<Self> {
         match status {
             // wait(2) hands on the low eight bits.

@@ -27,7 +27,7 @@ const PASSED_ON: [Signal; 8] = [
 /// The signals that arrive at this process, and at its children until they [`release`](Self::release) them.
 ///
 /// Blocked, not handled: so what the caller ignored stays ignored in the command, as nohup(1) wants it.
-pub(super) struct Signals {
+pub(super) struct BlockedSignals {
     before: SigSet,
     blocked: SigSet,
 }
@@ -39,7 +39,7 @@ pub(super) struct Arrival {
     pub(super) from_outside: bool,
 }
 
-impl Signals {
+impl BlockedSignals {
     pub(super) fn block() -> Result<Self> {
         // A caller may have ignored SIGCHLD, and then the kernel reaps and wait(2) learns nothing; a handler ends that.
         flag::register(Signal::SIGCHLD as i32, Arc::default())
@@ -57,17 +57,17 @@ impl Signals {
         self.before.thread_set_mask().map_err(|errno| Error::new("sigprocmask", "SIG_SETMASK", errno))
     }
 
-    pub(super) fn watch(&self) -> Result<Watch> {
+    pub(super) fn watch(&self) -> Result<SignalReader> {
         SignalFd::with_flags(&self.blocked, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK)
-            .map(Watch)
+            .map(SignalReader)
             .map_err(|errno| Error::new("signalfd", "", errno))
     }
 }
 
 /// Where the signals that came to this process are read.
-pub(super) struct Watch(SignalFd);
+pub(super) struct SignalReader(SignalFd);
 
-impl Watch {
+impl SignalReader {
     /// Waits until a signal comes or `other` is readable.
     pub(super) fn wait(&self, other: BorrowedFd) -> Result<()> {
         let mut descriptors =

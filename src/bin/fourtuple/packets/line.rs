@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use fourtuple::text::{Format, Line};
 use fourtuple::wire::segment::Segment;
-use fourtuple::wire::sequence::{Place, SequenceSpaces};
+use fourtuple::wire::sequence::{SegmentPosition, SequenceSpaces};
 
 /// What is shown in place of an address.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -64,7 +64,7 @@ impl<'a> Printer<'a> {
     }
 }
 
-fn describe(line: &mut Line, format: Format, segment: &Segment, place: &Place) {
+fn describe(line: &mut Line, format: Format, segment: &Segment, place: &SegmentPosition) {
     line.field("flags", segment.flags)
         .number("seq", place.sequence.into())
         .optional("ack", place.acknowledgement)

@@ -66,7 +66,7 @@ mod tests {
     use std::time::Duration;
 
     use fourtuple::kernel::holders::Source;
-    use fourtuple::kernel::inet_diag::{SocketRow, Timer, TimerKind};
+    use fourtuple::kernel::inet_diag::{SocketRow, SocketTimer, TimerKind};
     use fourtuple::kernel::owners::Process;
     use fourtuple::net::TcpState;
 
@@ -81,8 +81,11 @@ mod tests {
     }
 
     fn entry() -> Holder {
-        let timer =
-            Timer { kind: TimerKind::Retransmit, remaining: Duration::from_millis(200), retransmissions: 2 };
+        let timer = SocketTimer {
+            kind: TimerKind::Retransmit,
+            remaining: Duration::from_millis(200),
+            retransmissions: 2,
+        };
         let row = SocketRow {
             state: TcpState::FinWait1,
             local: "[fe80:1234:5678:9abc::1]:3001".parse().unwrap(),
