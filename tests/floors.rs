@@ -3,12 +3,12 @@
 #![cfg(test)]
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use tempfile::TempDir;
 
-/// What check-floors says of src once `lines` are added to the ends of these files; each `mod child;` makes that file.
+/// What check-floors says of src once lines are added to the ends of these files, some of them new.
 #[track_caller]
 fn faults(added: &[(&str, &str)]) -> String {
     let copy = TempDir::new().unwrap();
@@ -25,7 +25,7 @@ fn faults(added: &[(&str, &str)]) -> String {
     String::from_utf8(output.stderr).unwrap()
 }
 
-fn in_package(path: &str) -> std::path::PathBuf {
+fn in_package(path: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
 }
 
@@ -68,6 +68,17 @@ fn a_name_that_a_parent_only_reexports_is_an_arrow_to_the_file_that_defines_it()
     assert_says(&faults, "  src/wire/first.rs uses Second of src/wire/second.rs");
     assert_says(&faults, "  src/wire/second.rs uses First of src/wire/first.rs");
     assert!(!faults.contains("of src/wire.rs"), "{faults}");
+}
+
+#[test]
+fn of_a_module_and_an_item_of_one_name_the_item_is_meant() {
+    let faults = faults(&[
+        ("wire.rs", "mod first;\nmod second;\npub use {first::first, second::second};"),
+        ("wire/first.rs", "pub fn first() { super::second() }"),
+        ("wire/second.rs", "use super::first;\npub fn second() { first() }"),
+    ]);
+    assert_says(&faults, "  src/wire/first.rs uses second of src/wire/second.rs");
+    assert_says(&faults, "  src/wire/second.rs uses first of src/wire/first.rs");
 }
 
 #[test]
