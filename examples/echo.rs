@@ -5,7 +5,7 @@ use std::env;
 
 use fourtuple::report::{Reporter, Verbosity};
 use fourtuple::text::Format;
-use fourtuple::{ConnectionId, EventLoop, Io, Result, Service, Settings, Signal, SocketOptions, bind};
+use fourtuple::{ConnectionId, EventLoop, Io, LoopSettings, Result, Service, Signal, SocketOptions, bind};
 
 struct Echo;
 
@@ -20,7 +20,7 @@ fn main() -> Result<()> {
     let options = SocketOptions { reuse_address: true, ..SocketOptions::default() };
     let listening = bind(local, &options)?.listen(128)?;
     let reporter = Reporter::stdout(Format::Text, Verbosity::Normal);
-    let mut event_loop = EventLoop::new(reporter, Settings::default(), &[Signal::Stop])?;
+    let mut event_loop = EventLoop::new(reporter, LoopSettings::default(), &[Signal::Stop])?;
     println!("listening on {}", event_loop.accept_from(listening)?);
     event_loop.run(&mut Echo).map(drop)
 }

@@ -4,23 +4,23 @@
 use std::env;
 use std::net::SocketAddr;
 
-use fourtuple::{Goal, Question, Result, SocketOptions, Verdict, why};
+use fourtuple::{Goal, PlannedCall, Result, SocketOptions, Verdict, why};
 
 fn main() -> Result<()> {
     let local: SocketAddr =
         env::args().nth(1).and_then(|local| local.parse().ok()).unwrap_or(([0; 4], 3000).into());
-    let question = Question { goal: Goal::Listen(local), options: SocketOptions::default() };
+    let question = PlannedCall { goal: Goal::Listen(local), options: SocketOptions::default() };
     let answer = why(&question)?;
     match &answer.verdict {
         Verdict::Works => println!("{local} can be had"),
         Verdict::MayFail => println!("{local}: that depends on sockets whose options nobody can read"),
-        Verdict::Fails { call, errno, because } => println!("{call} fails with {errno:?}: {because}"),
+        Verdict::Fails { call, errno, reason } => println!("{call} fails with {errno:?}: {reason}"),
     }
     for found in &answer.in_the_way {
         println!("in the way: {}", found.holder);
     }
     for advice in &answer.advice {
-        println!("what helps: {}", advice.step);
+        println!("what helps: {}", advice.remedy);
     }
     Ok(())
 }

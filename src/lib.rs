@@ -57,12 +57,12 @@ mod terminal;
 pub mod text;
 pub mod wire;
 
-pub use drive::{EventLoop, Settings};
+pub use drive::{EventLoop, LoopSettings};
 pub use error::{Error, Result};
 pub use kernel::holders::Holder;
 pub use kernel::inet_diag::{SocketRow, connection, sockets};
 pub use kernel::watch::Watch;
-pub use lab::why::{Answer, Goal, Question, Verdict, why};
+pub use lab::why::{Answer, Goal, PlannedCall, Verdict, why};
 pub use net::{BoundSocket, FourTuple, SocketOptions, TcpState, bind};
 pub use sandbox::scratch::{ask, attend};
 pub use service::{ConnectionId, Io, Service, Signal};

@@ -60,7 +60,7 @@ impl EventLoop {
     ///
     /// ```
     /// use fourtuple::report::{Reporter, Verbosity};
-    /// use fourtuple::{ConnectionId, EventLoop, Io, Service, Settings, SocketOptions, bind};
+    /// use fourtuple::{ConnectionId, EventLoop, Io, Service, LoopSettings, SocketOptions, bind};
     ///
     /// struct Echo;
     ///
@@ -76,7 +76,7 @@ impl EventLoop {
     /// }
     ///
     /// let reporter = Reporter::to(None, Default::default(), Verbosity::Normal);
-    /// let mut event_loop = EventLoop::new(reporter, Settings::default(), &[])?;
+    /// let mut event_loop = EventLoop::new(reporter, LoopSettings::default(), &[])?;
     /// let listening = bind("127.0.0.1:0".parse().unwrap(), &SocketOptions::default())?.listen(128)?;
     /// event_loop.accept_from(listening)?;
     /// event_loop.run(&mut Echo)?;

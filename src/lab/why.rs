@@ -37,10 +37,10 @@ pub use remedy::{AfterStop, OptionChange, Remedy};
 /// Answers the question from this network namespace and as this user; what helps is what the rules say.
 ///
 /// ```
-/// use fourtuple::{Goal, Question, SocketOptions, Verdict, bind, why};
+/// use fourtuple::{Goal, PlannedCall, SocketOptions, Verdict, bind, why};
 ///
 /// let holder = bind("127.0.0.1:0".parse().unwrap(), &SocketOptions::default())?;
-/// let question = Question { goal: Goal::Listen(holder.local()), options: SocketOptions::default() };
+/// let question = PlannedCall { goal: Goal::Listen(holder.local()), options: SocketOptions::default() };
 /// let answer = why(&question)?;
 /// assert!(matches!(answer.verdict, Verdict::Fails { call: "bind", .. }));
 /// # Ok::<(), fourtuple::Error>(())

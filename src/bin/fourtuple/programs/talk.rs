@@ -7,6 +7,7 @@ use std::io::{IsTerminal, stderr, stdin, stdout};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::process::ExitCode;
 
+use args::{CallOrListen, TalkArgs};
 use clap::CommandFactory;
 use clap::error::ErrorKind;
 use fourtuple::cli;
