@@ -22,7 +22,7 @@ pub struct Rule {
 
 impl Rule {
     /// The rule applied to `cell`.
-    pub fn of(cell: Cell) -> Self {
+    pub fn from_cell(cell: Cell) -> Self {
         Self {
             overlap: cell.pair.overlaps(),
             reuse_address: cell.first.reuse_address() && cell.second.reuse_address(),
@@ -34,7 +34,7 @@ impl Rule {
 
     /// What the second one's bind is to be.
     pub fn expected(cell: Cell) -> Outcome {
-        let rule = Self::of(cell);
+        let rule = Self::from_cell(cell);
         if !rule.overlap || (rule.reuse_port && rule.one_user) {
             return Outcome::Ok;
         }

@@ -142,7 +142,7 @@ fn fill(
         match open(method, range, port, remote) {
             Ok(client) => clients.push(established(client, remote)?),
             Err(error) if error.call() == "socket" => return Err(error),
-            Err(error) => return Ok(Some(Failure::of(&error))),
+            Err(error) => return Ok(Some(Failure::from_error(&error))),
         }
     }
     Ok(None)

@@ -90,7 +90,7 @@ impl Failure {
     }
 
     /// The call and the errno of `error`.
-    pub(super) fn of(error: &Error) -> Self {
+    pub(super) fn from_error(error: &Error) -> Self {
         let errno = error.errno().map_or_else(|| "-".to_owned(), errno_name);
         Self { call: error.call().to_owned(), errno }
     }

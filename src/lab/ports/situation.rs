@@ -66,7 +66,7 @@ fn lacking(from: IpAddr) -> Result<Vec<(Method, Failure)>> {
     };
     bound(None)?;
     match bound(Some((0, 0))) {
-        Err(error) if lacks_option(&error) => Ok(vec![(Method::LocalPortRange, Failure::of(&error))]),
+        Err(error) if lacks_option(&error) => Ok(vec![(Method::LocalPortRange, Failure::from_error(&error))]),
         outcome => outcome.map(|_| Vec::new()),
     }
 }

@@ -1,18 +1,13 @@
 //! The other network namespaces of this host: what is a puzzle here may be plain there.
 
-use std::collections::BTreeMap;
-use std::fs::{self, File};
 use std::net::{IpAddr, SocketAddr};
 use std::num::NonZeroU16;
-use std::path::{Path, PathBuf};
 
 use super::claim::on_port;
-use super::network_namespace::{Member, NetworkNamespace};
+use super::network_namespace::other_namespaces;
 use super::{Answer, Goal, PlannedCall, Reason, Verdict};
 use crate::kernel::holders::Holder;
-use crate::kernel::owners::pids;
 use crate::net::{self, SocketOptions, TcpState};
-use crate::sandbox::namespace;
 
 /// How many namespaces are looked into at most.
 const MOST: usize = 64;
@@ -34,9 +29,9 @@ impl Answer {
             _ => return,
         };
         let wanted = question.goal.local().filter(|_| reason == Some(&Reason::NotLocal));
-        let (places, mut hidden) = places();
-        for place in places.into_iter().take(MOST) {
-            let Ok((holders, has_address)) = place.visit(|| seen(port, wanted.map(|local| local.ip())))
+        let (namespaces, mut hidden) = other_namespaces();
+        for namespace in namespaces.into_iter().take(MOST) {
+            let Ok((holders, has_address)) = namespace.visit(|| seen(port, wanted.map(|local| local.ip())))
             else {
                 hidden = true;
                 continue;
@@ -44,11 +39,11 @@ impl Answer {
             if has_address {
                 let ip = wanted.map_or(IpAddr::from([0; 4]), |local| local.ip());
                 self.remarks.push(format!(
-                    "{ip} is an address of {place}: `{} …` runs a program there",
-                    place.command()
+                    "{ip} is an address of {namespace}: `{} …` runs a program there",
+                    namespace.command()
                 ));
             }
-            self.elsewhere.extend(holders.into_iter().map(|holder| (place.of(&holder), holder)));
+            self.elsewhere.extend(holders.into_iter().map(|holder| (namespace.named_by(&holder), holder)));
         }
         if hidden && open && self.elsewhere.is_empty() {
             let words = "into network namespaces of other users, such as containers, this user may not look: root may";
@@ -63,27 +58,4 @@ fn seen(port: u16, ip: Option<IpAddr>) -> (Vec<Holder>, bool) {
     holders.retain(|holder| matches!(holder.row.state, TcpState::Listen | TcpState::BoundInactive));
     let refused = |ip| net::refused(SocketAddr::new(ip, 0), &SocketOptions::default(), 0);
     (holders, ip.is_some_and(|ip| refused(ip).is_ok_and(|errno| errno.is_none())))
-}
-
-/// The namespaces besides this one, by the first process that is in each or by name; and whether there may be more.
-fn places() -> (Vec<NetworkNamespace>, bool) {
-    let identity = |path: &Path| namespace::identity(&File::open(path).ok()?).ok();
-    let Some(own) = identity(Path::new("/proc/thread-self/ns/net")) else { return (Vec::new(), true) };
-    let mut found = BTreeMap::new();
-    let mut hidden = false;
-    let mut add = |path: PathBuf, member: &dyn Fn() -> Member| match identity(&path) {
-        Some(identity) if identity == own => {}
-        Some(identity) => {
-            found.entry(identity).or_insert_with(|| NetworkNamespace { path, member: member() });
-        }
-        None => hidden = true,
-    };
-    for pid in pids() {
-        let comm = || fs::read(format!("/proc/{pid}/comm")).unwrap_or_default().trim_ascii_end().to_owned();
-        add(PathBuf::from(format!("/proc/{pid}/ns/net")), &|| Member::Process(pid, comm()));
-    }
-    for entry in fs::read_dir("/run/netns").into_iter().flatten().flatten() {
-        add(entry.path(), &|| Member::Name(entry.file_name().as_encoded_bytes().to_owned()));
-    }
-    (found.into_values().collect(), hidden)
 }

@@ -105,7 +105,7 @@ fn said(outcome: Outcome) -> String {
 
 /// The rule, part by part.
 fn why(cell: Cell) -> Vec<String> {
-    if !Rule::of(cell).overlap {
+    if !Rule::from_cell(cell).overlap {
         let [first, second] = cell.pair.places();
         let reason = match first.v6_only.or(second.v6_only) {
             Some(true) => "IPV6_V6ONLY leaves IPv4 to others",
@@ -127,7 +127,7 @@ fn why(cell: Cell) -> Vec<String> {
 
 fn address_reuse(cell: Cell) -> String {
     match cell.state {
-        _ if !Rule::of(cell).reuse_address => {
+        _ if !Rule::from_cell(cell).reuse_address => {
             no(lacking(cell.first.reuse_address(), cell.second.reuse_address()))
         }
         State::Listen => no("the first one listens"),
@@ -137,7 +137,7 @@ fn address_reuse(cell: Cell) -> String {
 }
 
 fn port_reuse(cell: Cell) -> String {
-    let rule = Rule::of(cell);
+    let rule = Rule::from_cell(cell);
     match (cell.state, cell.user) {
         _ if !rule.reuse_port => no(lacking(cell.first.reuse_port(), cell.second.reuse_port())),
         (State::TimeWait, User::Other) => "yes, for in TIME-WAIT the user does not matter".to_owned(),
