@@ -3,6 +3,7 @@
 use std::env;
 use std::fs;
 use std::process::Command;
+use std::thread;
 
 use nix::unistd::geteuid;
 
@@ -10,24 +11,24 @@ use super::{Program, path, skip};
 
 const INSIDE: &str = "IN_A_NETWORK_OF_ITS_OWN";
 
-/// Whether the caller runs in a network of its own. Where not, the test `name` has been run there, and held.
+/// Whether the calling test runs in a network of its own. Where not, it has been run there, and held.
 ///
 /// Where namespaces are refused, says so and skips the test.
 #[track_caller]
-pub fn isolated(name: &str) -> bool {
-    run_isolated(name, Command::new(path("fourtuple")))
+pub fn isolated() -> bool {
+    run_isolated(Command::new(path("fourtuple")))
 }
 
 /// The same, as an ordinary user outside, who is root of a user namespace inside; as root where the test lies in a folder
 /// that is closed to others.
 #[track_caller]
-pub fn isolated_as_ordinary_user(name: &str) -> bool {
+pub fn isolated_as_ordinary_user() -> bool {
     let fourtuple = path("fourtuple");
     if env::var_os(INSIDE).is_none() && geteuid().is_root() && !reaches_this_test() {
         skip("no ordinary user may start this test: as root instead");
-        return run_isolated(name, Command::new(fourtuple));
+        return run_isolated(Command::new(fourtuple));
     }
-    run_isolated(name, as_ordinary_user(fourtuple))
+    run_isolated(as_ordinary_user(fourtuple))
 }
 
 /// Whether an ordinary user may start this test: asked by a shell, for setpriv(1) itself may still enter any folder.
@@ -62,11 +63,14 @@ pub fn has_ordinary_user(program: &str) -> bool {
 }
 
 #[track_caller]
-fn run_isolated(name: &str, mut fourtuple: Command) -> bool {
+fn run_isolated(mut fourtuple: Command) -> bool {
     if env::var_os(INSIDE).is_some() {
         return true;
     }
     let test = env::current_exe().unwrap();
+    // The harness gives each test a thread of the test's name.
+    let thread = thread::current();
+    let name = thread.name().unwrap();
     let arguments = ["--exact", name, "--nocapture", "--test-threads=1", "--include-ignored"];
     let command = fourtuple.args(["isolate", "--"]).arg(test).args(arguments).env(INSIDE, "1");
     let end = Program::spawn(command).end_within(super::PATIENCE * 9);

@@ -1,0 +1,65 @@
+//! The crate in somebody else's program: its examples run, and it changes nothing there.
+
+use std::path::Path;
+use std::process::Command;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use crate::program::{Program, field, path};
+use fourtuple::lab::matrix;
+use fourtuple::report::{Reporter, Verbosity};
+use fourtuple::text::Format;
+use fourtuple::{EventLoop, Goal, LoopSettings, PlannedCall, SocketOptions, bind, sockets, why};
+use nix::sys::signal::Signal::{SIGINT, SIGTERM};
+use nix::sys::signal::raise;
+
+/// `cargo test` builds examples too; `cargo test --test crate` does not.
+fn example(name: &str) -> Command {
+    let path = Path::new(path("fourtuple")).with_file_name("examples").join(name);
+    if !path.exists() {
+        assert!(Command::new(env!("CARGO")).args(["build", "--example", name]).status().unwrap().success());
+    }
+    Command::new(path)
+}
+
+#[test]
+fn the_echo_server_echoes_and_ends_with_a_signal() {
+    let mut server = Program::spawn(example("echo").arg("127.0.0.1:0"));
+    let local = server.line("listening on ").split(' ').next_back().unwrap().parse().unwrap();
+    crate::program::client::round_trip(&crate::program::client::connect(local), b"hello");
+    server.signal(SIGTERM);
+    server.end().well();
+}
+
+#[test]
+fn the_other_examples_say_who_listens_and_why_a_call_fails() {
+    let listener =
+        Program::spawn(Command::new(path("listener")).args(["0", "127.0.0.1", "--reuse-port", "off"]));
+    let local = field(&listener.line("listening "), "local").to_owned();
+    let holder = format!("LISTEN {local} pid={} (listener)", listener.pid());
+    let table = Program::spawn(&mut example("sockets")).end().well().stdout;
+    assert!(table.contains(&holder), "{table}");
+    let said = Program::spawn(example("why").arg(&local)).end().well().stdout;
+    assert!(
+        said.starts_with("bind fails with EADDRINUSE: ") && said.contains(&format!("in the way: {holder}")),
+        "{said}"
+    );
+}
+
+#[test]
+fn a_program_that_uses_it_keeps_its_signal_handlers_and_is_not_started_again() {
+    let caught = Arc::new(AtomicBool::new(false));
+    signal_hook::flag::register(SIGINT as i32, Arc::clone(&caught)).unwrap();
+    let reporter = Reporter::to(None, Format::Text, Verbosity::Normal);
+    let _event_loop = EventLoop::new(reporter, LoopSettings::default(), &[]).unwrap();
+    let holder = bind(([127, 0, 0, 1], 0).into(), &SocketOptions::default()).unwrap();
+    assert!(sockets().unwrap().iter().any(|row| row.local == holder.local()));
+    let question = PlannedCall { goal: Goal::Bind(holder.local()), options: SocketOptions::default() };
+    let mut answer = why(&question).unwrap();
+    answer.try_out(&question);
+    assert!(answer.advice.iter().all(|advice| advice.trial != fourtuple::lab::why::TrialOutcome::Works));
+    let refused = matrix::measure(Vec::new(), &[]).unwrap_err().to_string();
+    assert!(refused.contains("call `attend` first"), "{refused}");
+    raise(SIGINT).unwrap();
+    assert!(caught.load(Ordering::Relaxed));
+}

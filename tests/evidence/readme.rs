@@ -1,0 +1,209 @@
+//! Every command of the README's console blocks does what the README shows.
+//!
+//! A section is played in one network namespace, its blocks in order. What listens or captures stays until
+//! the section ends; every other command is waited for. `^C` is SIGINT. Durations and process numbers are
+//! as they are; `…` is any text, and alone on a line any lines.
+
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
+
+use crate::program::{Program, has, path, programs, until};
+use nix::sys::signal::Signal;
+use snapbox::assert_data_eq;
+use tempfile::TempDir;
+
+/// How long a command may take: one of them runs all experiments.
+const LONG: Duration = Duration::from_secs(1000);
+
+/// How the first or second line begins of what waits for the next blocks.
+const READY: [&str; 3] = ["listening ", "capturing ", "* waiting "];
+
+/// A command, and the output shown before and after Ctrl-C, if that is pressed.
+struct Block {
+    command: String,
+    shown: String,
+    shown_after_interrupt: Option<String>,
+}
+
+impl Block {
+    fn parse(text: &str) -> Self {
+        let (command, output) = text.strip_prefix("$ ").expect(text).split_once('\n').unwrap_or((text, ""));
+        match output.split_once("^C\n") {
+            Some((before, after)) => Self {
+                command: command.to_owned(),
+                shown: before.to_owned(),
+                shown_after_interrupt: Some(after.to_owned()),
+            },
+            None => {
+                Self { command: command.to_owned(), shown: output.to_owned(), shown_after_interrupt: None }
+            }
+        }
+    }
+
+    /// The line that says that it is ready, of a program that waits for what the next blocks do.
+    fn ready(&self) -> Option<&str> {
+        let is_ready = |line: &&str| READY.iter().any(|beginning| line.starts_with(beginning));
+        self.shown.lines().take(2).find(is_ready)
+    }
+}
+
+/// The console blocks of each section that has any.
+fn sections(readme: &str) -> Vec<Vec<Block>> {
+    let blocks = |section: &str| -> Vec<Block> {
+        let starts = section.split("```console\n").skip(1);
+        starts.map(|rest| Block::parse(rest.split("```").next().unwrap())).collect()
+    };
+    readme.split("\n## ").map(blocks).filter(|blocks| !blocks.is_empty()).collect()
+}
+
+/// A folder that looks like a built checkout.
+fn checkout() -> TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    fs::create_dir(folder.path().join("out")).unwrap();
+    for program in programs() {
+        symlink(path(program), folder.path().join("out").join(program)).unwrap();
+    }
+    for part in ["experiments", "scripts"] {
+        symlink(root.join(part), folder.path().join(part)).unwrap();
+    }
+    folder
+}
+
+/// `make` as the Makefile has it, less the build.
+const MAKE: &str = "make() { case $1 in
+    experiments) scripts/run-experiments ;;
+    experiment-*) scripts/run-experiments --show ${1#experiment-} ;;
+    *) return 2 ;;
+    esac; }";
+
+/// A network namespace that lasts as long as this.
+struct Network(Program);
+
+impl Network {
+    fn new() -> Self {
+        let wait = ["isolate", "--", "bash", "-c", "echo ready; exec sleep 3600"];
+        let isolate = Program::spawn(Command::new(path("fourtuple")).args(wait));
+        isolate.line("ready");
+        Self(isolate)
+    }
+
+    fn run(&self, command: &str, folder: &Path) -> Program {
+        let inside = self.0.pid().to_string();
+        let script = format!("{MAKE}\nexec 2>&1\n{command}");
+        Program::spawn(
+            Command::new(path("fourtuple"))
+                .args(["isolate", "--join", &inside, "--", "bash", "-c", &script])
+                .current_dir(folder),
+        )
+    }
+}
+
+fn play(blocks: &[Block]) {
+    let (folder, network) = (checkout(), Network::new());
+    let mut staying = Vec::new();
+    for block in blocks {
+        let mut program = network.run(&block.command, folder.path());
+        if let Some(line) = block.ready() {
+            program.line(line);
+            staying.push((program, block));
+        } else if let Some(after) = &block.shown_after_interrupt {
+            program.nth_line(block.shown.lines().count(), "");
+            program.signal(Signal::SIGINT);
+            compare(&program.end().stdout, &format!("{}{after}", block.shown));
+        } else {
+            compare(&program.end_within(LONG).stdout, &block.shown);
+        }
+    }
+    for (program, block) in staying {
+        program.nth_line(block.shown.lines().count(), "");
+        compare(&program.said(), &block.shown);
+    }
+}
+
+#[track_caller]
+fn compare(said: &str, shown: &str) {
+    let pattern = shown.lines().map(|line| match line {
+        "…" => "...\n".to_owned(),
+        line => format!("{}\n", any_duration_and_pid(line).replace('…', "[..]")),
+    });
+    let pattern: String = pattern.collect();
+    assert_data_eq!(said, pattern);
+}
+
+/// The line with `…` in the place of what is another one at every run: durations (`85us`) and process numbers.
+fn any_duration_and_pid(line: &str) -> String {
+    let mut pattern = String::new();
+    let mut rest = line;
+    while let Some(start) = rest.find(|character: char| character.is_ascii_digit()) {
+        let (before, number) = rest.split_at(start);
+        let end = number.find(|character: char| !character.is_ascii_digit() && character != '.');
+        let (number, after) = number.split_at(end.unwrap_or(number.len()));
+        let unit = after.split(|character: char| !character.is_ascii_alphabetic()).next();
+        let pid = before.ends_with("pid ") || before.ends_with("pid=");
+        pattern.push_str(before);
+        rest = match unit {
+            Some(unit @ ("us" | "ms" | "s")) => &after[unit.len()..],
+            _ => after,
+        };
+        pattern.push_str(if pid || rest.len() < after.len() { "…" } else { number });
+    }
+    pattern + rest
+}
+
+#[test]
+fn every_command_does_what_the_readme_shows() {
+    let readme = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/README.md")).unwrap();
+    let sections = sections(&readme);
+    assert!(sections.len() >= 4, "the README has lost its console blocks");
+    sections.iter().for_each(|blocks| play(blocks));
+}
+
+/// The commands in a cell of a table.
+fn commands(cell: &str) -> Vec<&str> {
+    cell.split('`').skip(1).step_by(2).collect()
+}
+
+#[test]
+fn every_client_of_the_five_classics_reaches_every_server_of_its_row() {
+    let readme = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/README.md")).unwrap();
+    let table = readme.split("| the exercise | server | client | experiment |\n").nth(1).unwrap();
+    let rows: Vec<Vec<&str>> = table
+        .lines()
+        .skip(1)
+        .take_while(|line| line.starts_with('|'))
+        .map(|line| line.split('|').map(str::trim).collect())
+        .collect();
+    assert_eq!(rows.len(), 5);
+    for row in rows {
+        for (server, client) in commands(row[2])
+            .into_iter()
+            .flat_map(|server| commands(row[3]).into_iter().map(move |client| (server, client)))
+        {
+            reaches(server, client);
+        }
+    }
+}
+
+/// Starts both in a network of their own, somebody typing `hello` to the client, and waits for the server to take it.
+fn reaches(server: &str, client: &str) {
+    if client.starts_with("nc ") && !has("nc", "-h") {
+        return;
+    }
+    let (folder, network) = (checkout(), Network::new());
+    let run = |command: &str| {
+        let typed = format!("export PATH=$PWD/out:$PATH; (echo hello; sleep 3600) | {command}");
+        network.run(&typed, folder.path())
+    };
+    let (server, client) = {
+        let server = run(server);
+        server.line("listening ");
+        (server, run(client))
+    };
+    let taken = |line: &str| line.starts_with("accepted ") || line.starts_with("client ");
+    until("the server has taken the client", || server.said().lines().any(taken).then_some(()));
+    drop(client);
+}
