@@ -40,6 +40,8 @@ pub fn run(args: &HoldArgs, reporter: &Reporter) -> Result<ExitCode> {
         owners: spread.owners(args.count),
         processes: preflight.processes,
     }));
+    // The bar is drawn at once, and the line must stand above it.
+    reporter.flush();
     let account = Account::open(preflight.listeners)?;
     let begin = Instant::now();
     let mut crew = Crew::start(args, &spread, preflight.processes)?;

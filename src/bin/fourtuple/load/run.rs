@@ -188,6 +188,8 @@ impl Run<'_> {
             return;
         }
         self.reporter.report(&Event::Load(self.running));
+        // The bar is drawn at once, and the line must stand above it.
+        self.reporter.flush();
         outcome.note_begin();
         let begin = self.course.begin();
         let progress = Progress::of(self.common.duration.as_millis() as u64);
