@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::io::Write;
 use std::os::fd::OwnedFd;
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
 use nix::pty::{Winsize, openpty};
@@ -14,7 +15,7 @@ use super::{PATIENCE, Record, path, until};
 /// What stands on the screen after all that the program wrote; a terminal does not show it.
 const END: &str = "\0";
 
-/// A program whose standard streams are a terminal of 80 columns; it is killed when this is dropped.
+/// A program whose standard streams are a terminal; it is killed when this is dropped.
 pub struct Terminal {
     child: Child,
     keyboard: File,
@@ -26,22 +27,34 @@ pub struct Terminal {
 }
 
 impl Terminal {
-    /// Starts one of this package's programs.
+    /// Starts one of this package's programs on 80 columns.
     #[track_caller]
     pub fn start(program: &str, arguments: &[&str]) -> Self {
         Self::run(Command::new(path(program)).args(arguments))
     }
 
-    /// Starts a command.
+    /// Starts a command on 80 columns.
     #[track_caller]
     pub fn run(command: &Command) -> Self {
-        let size = Winsize { ws_row: 24, ws_col: 80, ws_xpixel: 0, ws_ypixel: 0 };
+        Self::of_columns(80, command)
+    }
+
+    /// Starts a command on 132 columns, on which no table is folded.
+    #[track_caller]
+    pub fn wide(command: &Command) -> Self {
+        Self::of_columns(132, command)
+    }
+
+    #[track_caller]
+    fn of_columns(columns: u16, command: &Command) -> Self {
+        let size = Winsize { ws_row: 24, ws_col: columns, ws_xpixel: 0, ws_ypixel: 0 };
         let pair = openpty(Some(&size), None).unwrap();
         let stream = || Stdio::from(pair.slave.try_clone().unwrap());
         let (before, reset) = (settings(&pair.slave), stty("-g", &pair.slave).trim().to_owned());
         // Only the terminal that controls a session sends its signals.
         let mut session = Command::new("setsid");
         session.arg("--ctty").arg(command.get_program()).args(command.get_args()).env("TERM", "xterm");
+        session.current_dir(command.get_current_dir().unwrap_or(Path::new(".")));
         let child = session.stdin(stream()).stdout(stream()).stderr(stream()).spawn().unwrap();
         let keyboard = File::from(pair.master);
         let screen = Record::of(keyboard.try_clone().unwrap());
