@@ -5,8 +5,6 @@ mod lab;
 mod lessons;
 mod packets;
 mod predict;
-#[path = "../program/mod.rs"]
-mod program;
 mod states;
 
 use std::env;
@@ -348,7 +346,7 @@ fn a_program_that_fails_to_start_ends_the_experiment_with_what_it_said() {
 
 #[test]
 fn a_missing_program_fails() {
-    for name in program::programs() {
+    for name in crate::program::programs() {
         let lab = Lab::new();
         fs::remove_file(lab.programs().join(name)).unwrap();
         lab.run("conclude").fails_with(&format!("{name} is not there: make build"));
