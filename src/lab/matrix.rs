@@ -25,7 +25,7 @@ pub use calls::MadeCall;
 pub use cell::{Cell, Options, State, User};
 pub use outcome::{Failing, Missing, Outcome};
 pub use pair::{BindAddress, Pair};
-pub use rule::Rule;
+pub use rule::{expected, expected_by};
 
 /// What else decides which sockets may share a port.
 const RELEVANT: [&str; 3] =

@@ -130,15 +130,20 @@ pub enum Refusal {
 ///
 /// The ports are the same.
 pub fn conflict(new: &Newcomer, old: &Claim) -> Option<Conflict> {
-    let overlap = overlap(new, old.ip, old.sharing.v6_only)?;
+    let overlap = overlap(new.ip, new.v6_only, old.ip, old.sharing.v6_only)?;
     let refusal = refusal(new, old)?;
     let is_by_guess = overlap == Overlap::Connection && old.sharing.v6_only.is_none();
     Some(Conflict { overlap, refusal, is_by_guess })
 }
 
-/// Why the addresses of the two are one, if they are.
-pub(crate) fn overlap(new: &Newcomer, old: IpAddr, old_v6_only: Option<bool>) -> Option<Overlap> {
-    let (asked, held) = (new.ip.to_canonical(), old.to_canonical());
+/// Why the addresses of the two are one, if they are; IPV6_V6ONLY counts of an IPv6 socket alone.
+pub(crate) fn overlap(
+    new: IpAddr,
+    new_v6_only: bool,
+    old: IpAddr,
+    old_v6_only: Option<bool>,
+) -> Option<Overlap> {
+    let (asked, held) = (new.to_canonical(), old.to_canonical());
     match (asked, held) {
         (asked, held) if asked == held => Some(Overlap::Same),
         (IpAddr::V4(_), IpAddr::V4(held)) if held.is_unspecified() => Some(Overlap::OldIsWildcard),
@@ -148,12 +153,12 @@ pub(crate) fn overlap(new: &Newcomer, old: IpAddr, old_v6_only: Option<bool>) ->
         (IpAddr::V4(_), IpAddr::V6(held)) if held.is_unspecified() && old_v6_only != Some(true) => {
             Some(Overlap::OldIsDualStack)
         }
-        (IpAddr::V6(asked), IpAddr::V4(_)) if asked.is_unspecified() && !new.v6_only => {
+        (IpAddr::V6(asked), IpAddr::V4(_)) if asked.is_unspecified() && !new_v6_only => {
             Some(Overlap::NewIsDualStack)
         }
         // bind(2) sets IPV6_V6ONLY with an address of IPv6 alone: this one has its address from connect(2) or accept(2).
         (IpAddr::V4(asked), IpAddr::V6(_))
-            if new.ip.is_ipv4() && asked.is_unspecified() && old_v6_only != Some(true) =>
+            if new.is_ipv4() && asked.is_unspecified() && old_v6_only != Some(true) =>
         {
             Some(Overlap::Connection)
         }

@@ -7,10 +7,12 @@ use std::fs;
 use std::process::Command;
 use std::time::Duration;
 
-use crate::program::kernel::process_state;
+use crate::program::kernel::{has_ipv6, process_state};
 use crate::program::namespace::as_ordinary_user;
 use crate::program::usage::{help, refused, short_help};
 use crate::program::{End, Program, path, processor_time, skip, until};
+use fourtuple::lab::matrix::{Cell, State, User, expected};
+use fourtuple::net::sharing_rule::{Claim, Newcomer, Sharing, Stage, conflict};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::{Pid, geteuid};
 use snapbox::{assert_data_eq, file};
@@ -97,6 +99,40 @@ fn the_kernel_does_what_it_is_known_to_do() {
         let outcome = if geteuid().is_root() { outcome } else { "no-other-user" };
         assert_eq!(cells[&format!("{cell},other-user")], outcome, "{cell}");
     }
+}
+
+#[test]
+fn every_cell_is_as_the_function_that_why_asks_has_it() {
+    let Some(end) = full() else { return };
+    let (mut measured_cells, cells) = (0, measured(&end));
+    for (name, outcome) in cells.iter().filter(|(_, outcome)| !outcome.starts_with("no-")) {
+        let cell: Cell = name.parse().unwrap();
+        // What the function says of the second socket beside the first, without the way that `matrix` takes to it.
+        let [place, asked] = cell.pair.places();
+        let new = Newcomer {
+            ip: asked.ip,
+            reuse_address: cell.second.reuse_address(),
+            reuse_port: cell.second.reuse_port(),
+            v6_only: asked.v6_only == Some(true),
+            uid: u32::from(cell.user == User::Other),
+        };
+        let stage = match cell.state {
+            State::Listen => Stage::Listening,
+            State::TimeWait => Stage::Waiting,
+            _ => Stage::Open,
+        };
+        let (reuse_address, reuse_port) = (cell.first.reuse_address(), cell.first.reuse_port());
+        let sharing = Sharing {
+            reuse_address: Some(reuse_address),
+            reuse_port: Some(reuse_port),
+            v6_only: place.v6_only,
+        };
+        let found = conflict(&new, &Claim { ip: place.ip, sharing, uid: 0, stage });
+        assert_eq!(found.is_some(), outcome == "bind EADDRINUSE", "{name}: {outcome}, {found:?}");
+        assert_eq!(expected(cell).to_string().replace('/', " "), *outcome, "{name}");
+        measured_cells += 1;
+    }
+    assert!([3360, 1680].contains(&measured_cells) || !has_ipv6(), "{measured_cells}");
 }
 
 #[test]

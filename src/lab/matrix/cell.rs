@@ -135,6 +135,16 @@ impl Options {
         matches!(self, Self::ReusePort | Self::Both)
     }
 
+    /// Those of them that `others` has too.
+    pub(super) fn and(self, others: Self) -> Self {
+        match (self.reuse_address() && others.reuse_address(), self.reuse_port() && others.reuse_port()) {
+            (false, false) => Self::Neither,
+            (true, false) => Self::ReuseAddress,
+            (false, true) => Self::ReusePort,
+            (true, true) => Self::Both,
+        }
+    }
+
     pub(super) fn at(self, place: BindAddress) -> SocketOptions {
         SocketOptions {
             reuse_address: self.reuse_address(),

@@ -7,6 +7,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 
 use super::named::named;
+use crate::net::sharing_rule::overlap;
 
 named! {
     /// The address of the first socket and that of the second one, with one port.
@@ -81,10 +82,6 @@ impl BindAddress {
             _ => Ipv4Addr::LOCALHOST.into(),
         }
     }
-
-    fn has_ipv4(self) -> bool {
-        self.v6_only != Some(true)
-    }
 }
 
 impl fmt::Display for BindAddress {
@@ -128,11 +125,7 @@ impl Pair {
     /// Whether there is an address that both have.
     pub fn overlaps(self) -> bool {
         let [first, second] = self.places();
-        let [one, other] = [first, second].map(|place| place.ip.to_canonical());
-        // No pair is of two IPv6 sockets.
-        first.has_ipv4()
-            && second.has_ipv4()
-            && (one == other || one.is_unspecified() || other.is_unspecified())
+        overlap(second.ip, second.v6_only == Some(true), first.ip, first.v6_only).is_some()
     }
 }
 

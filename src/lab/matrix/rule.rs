@@ -1,49 +1,75 @@
-//! The rule that Linux follows, in three sentences: what each cell should be.
+//! What each cell should be: the sharing rule, asked once a call.
 
 use nix::errno::Errno;
 
-use super::cell::{Cell, State, User};
+use super::cell::{Cell, Options, State, User};
 use super::outcome::{Failing, Outcome};
+use super::pair::BindAddress;
+use crate::net::sharing_rule::{Claim, Newcomer, Sharing, Stage, conflict};
 
-/// What the rule asks of a cell, part by part (`inet_bind_conflict` in net/ipv4/inet_connection_sock.c).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Rule {
-    /// There is an address that both have. If not, nothing else matters.
-    pub overlap: bool,
-    /// Both have SO_REUSEADDR.
-    pub reuse_address: bool,
-    /// The first one listens, so SO_REUSEADDR does not help.
-    pub listens: bool,
-    /// Both have SO_REUSEPORT.
-    pub reuse_port: bool,
-    /// SO_REUSEPORT helps them: they have one user, or the first is in TIME-WAIT.
-    pub one_user: bool,
+/// The first call that fails by [`conflict`], the function that `why` asks too.
+///
+/// The second socket binds and listens beside the first one; a first one that is only bound listens then, beside the
+/// second. Whoever may bind may listen, so the second one's listen is never the first to fail.
+pub fn expected(cell: Cell) -> Outcome {
+    let [first, second] = parties(cell);
+    let refused = |new: &Party, old: &Party, stage| conflict(&new.newcomer(), &old.claim(stage)).is_some();
+    let failing = if refused(&second, &first, stage(cell.state)) {
+        Failing::Bind
+    } else if cell.state == State::Bound && refused(&first, &second, Stage::Listening) {
+        Failing::FirstListen
+    } else {
+        return Outcome::Ok;
+    };
+    Outcome::Failed(failing, Errno::EADDRINUSE)
 }
 
-impl Rule {
-    /// The rule applied to `cell`.
-    pub fn from_cell(cell: Cell) -> Self {
-        Self {
-            overlap: cell.pair.overlaps(),
-            reuse_address: cell.first.reuse_address() && cell.second.reuse_address(),
-            listens: cell.state == State::Listen,
-            reuse_port: cell.first.reuse_port() && cell.second.reuse_port(),
-            one_user: cell.user == User::Same || cell.state == State::TimeWait,
+/// What would be of `cell` if no other option than `option` were known to the kernel.
+pub fn expected_by(option: Options, cell: Cell) -> Outcome {
+    expected(Cell { first: cell.first.and(option), second: cell.second.and(option), ..cell })
+}
+
+/// One of the two sockets.
+struct Party {
+    place: BindAddress,
+    options: Options,
+    uid: u32,
+}
+
+fn parties(cell: Cell) -> [Party; 2] {
+    let [first, second] = cell.pair.places();
+    let other = u32::from(cell.user == User::Other);
+    [
+        Party { place: first, options: cell.first, uid: 0 },
+        Party { place: second, options: cell.second, uid: other },
+    ]
+}
+
+impl Party {
+    fn newcomer(&self) -> Newcomer {
+        Newcomer {
+            ip: self.place.ip,
+            reuse_address: self.options.reuse_address(),
+            reuse_port: self.options.reuse_port(),
+            v6_only: self.place.v6_only.unwrap_or_default(),
+            uid: self.uid,
         }
     }
 
-    /// What the second one's bind is to be.
-    pub fn expected(cell: Cell) -> Outcome {
-        let rule = Self::from_cell(cell);
-        if !rule.overlap || (rule.reuse_port && rule.one_user) {
-            return Outcome::Ok;
-        }
-        let failing = match cell.state {
-            _ if !rule.reuse_address || rule.listens => Failing::Bind,
-            // Both are bound; the second listens then, and the first has that one before it.
-            State::Bound => Failing::FirstListen,
-            _ => return Outcome::Ok,
+    fn claim(&self, stage: Stage) -> Claim {
+        let sharing = Sharing {
+            reuse_address: Some(self.options.reuse_address()),
+            reuse_port: Some(self.options.reuse_port()),
+            v6_only: self.place.v6_only,
         };
-        Outcome::Failed(failing, Errno::EADDRINUSE)
+        Claim { ip: self.place.ip, sharing, uid: self.uid, stage }
+    }
+}
+
+fn stage(state: State) -> Stage {
+    match state {
+        State::Listen => Stage::Listening,
+        State::TimeWait => Stage::Waiting,
+        _ => Stage::Open,
     }
 }

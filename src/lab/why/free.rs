@@ -66,7 +66,7 @@ pub(super) fn free_port(from: u16, question: &PlannedCall, settings: &Settings) 
 ///
 /// As [`sockets`].
 pub(super) fn first(new: &Newcomer, ports: impl Iterator<Item = u16>) -> Result<Option<u16>> {
-    let has_address = |row: &SocketRow| overlap(new, row.local.ip(), row.v6_only).is_some();
+    let has_address = |row: &SocketRow| overlap(new.ip, new.v6_only, row.local.ip(), row.v6_only).is_some();
     let taken: BTreeSet<u16> =
         sockets()?.iter().filter(|row| has_address(row)).map(|row| row.local.port()).collect();
     let mut ports = ports;

@@ -4,7 +4,9 @@ use std::process::ExitCode;
 
 use fourtuple::cli;
 use fourtuple::error::{Result, errno_name};
-use fourtuple::lab::matrix::{self, Cell, Failing, MadeCall, Options, Outcome, Proof, Rule, State, User};
+use fourtuple::lab::matrix::{
+    self, Cell, Failing, MadeCall, Options, Outcome, Proof, State, User, expected, expected_by,
+};
 use fourtuple::sandbox::namespace::Sysctl;
 use fourtuple::text::Format;
 use serde_json::json;
@@ -27,7 +29,7 @@ fn object(cell: Cell, proof: &Proof) -> String {
         "kernel": proof.kernel,
         "cell": cell,
         "outcome": proof.outcome,
-        "rule": Rule::expected(cell),
+        "rule": expected(cell),
         "why": why(cell).iter().map(|line| line.trim()).collect::<Vec<_>>(),
         "calls": proof.steps,
         "again": again(cell, proof),
@@ -105,7 +107,7 @@ fn said(outcome: Outcome) -> String {
 
 /// The rule, part by part.
 fn why(cell: Cell) -> Vec<String> {
-    if !Rule::from_cell(cell).overlap {
+    if !cell.pair.overlaps() {
         let [first, second] = cell.pair.places();
         let reason = match first.v6_only.or(second.v6_only) {
             Some(true) => "IPV6_V6ONLY leaves IPv4 to others",
@@ -126,23 +128,22 @@ fn why(cell: Cell) -> Vec<String> {
 }
 
 fn address_reuse(cell: Cell) -> String {
-    match cell.state {
-        _ if !Rule::from_cell(cell).reuse_address => {
-            no(lacking(cell.first.reuse_address(), cell.second.reuse_address()))
+    let have = [cell.first.reuse_address(), cell.second.reuse_address()];
+    match expected_by(Options::ReuseAddress, cell) {
+        Outcome::Failed(Failing::FirstListen, _) => {
+            "yes for bind; no for the last listen, as the other one listens by then".to_owned()
         }
-        State::Listen => no("the first one listens"),
-        State::Bound => "yes for bind; no for the last listen, as the other one listens by then".to_owned(),
+        Outcome::Failed(..) => no(lacking(have).unwrap_or("the first one listens")),
         _ => "yes".to_owned(),
     }
 }
 
 fn port_reuse(cell: Cell) -> String {
-    let rule = Rule::from_cell(cell);
-    match (cell.state, cell.user) {
-        _ if !rule.reuse_port => no(lacking(cell.first.reuse_port(), cell.second.reuse_port())),
-        (State::TimeWait, User::Other) => "yes, for in TIME-WAIT the user does not matter".to_owned(),
-        _ if rule.one_user => "yes".to_owned(),
-        _ => no("they are two users'"),
+    let have = [cell.first.reuse_port(), cell.second.reuse_port()];
+    match (expected_by(Options::ReusePort, cell), cell.state, cell.user) {
+        (Outcome::Failed(..), ..) => no(lacking(have).unwrap_or("they are two users'")),
+        (_, State::TimeWait, User::Other) => "yes, for in TIME-WAIT the user does not matter".to_owned(),
+        _ => "yes".to_owned(),
     }
 }
 
@@ -150,17 +151,19 @@ fn no(why: &str) -> String {
     format!("no, {why}")
 }
 
-fn lacking(first: bool, second: bool) -> &'static str {
-    match (first, second) {
-        (false, false) => "neither has it",
-        (false, true) => "the first one lacks it",
-        _ => "the second one lacks it",
+/// Which of the two lacks an option that they have so.
+fn lacking(have: [bool; 2]) -> Option<&'static str> {
+    match have {
+        [false, false] => Some("neither has it"),
+        [false, true] => Some("the first one lacks it"),
+        [true, false] => Some("the second one lacks it"),
+        [true, true] => None,
     }
 }
 
 /// Told where this kernel does something else than the rule has.
 fn disobedience(cell: Cell, proof: &Proof) -> Option<String> {
-    let expected = Rule::expected(cell);
+    let expected = expected(cell);
     (proof.outcome.is_measured() && proof.outcome != expected)
         .then(|| format!("This kernel does not follow that rule, which has {expected} here."))
 }

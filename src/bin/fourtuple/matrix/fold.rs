@@ -107,12 +107,12 @@ fn listed<'a>(names: impl Iterator<Item = &'a str>) -> String {
 
 #[cfg(test)]
 mod tests {
-    use fourtuple::lab::matrix::{Cell, Rule};
+    use fourtuple::lab::matrix::{Cell, expected};
 
     use super::*;
 
     fn by_the_rule(states: &[State], pairs: &[Pair], users: &[User]) -> Matrix {
-        let cells = Cell::all(states, pairs, users).into_iter().map(|cell| (cell, Rule::expected(cell)));
+        let cells = Cell::all(states, pairs, users).into_iter().map(|cell| (cell, expected(cell)));
         Matrix { kernel: String::new(), sysctls: BTreeMap::new(), cells: cells.collect() }
     }
 

@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use anstyle::{AnsiColor, Style};
-use fourtuple::lab::matrix::{Failing, Matrix, Missing, Options, Outcome, Pair, Rule};
+use fourtuple::lab::matrix::{Failing, Matrix, Missing, Options, Outcome, Pair, expected};
 use fourtuple::report::coloured;
 
 use super::fold::{Fold, fold};
@@ -129,13 +129,13 @@ fn addresses(matrix: &Matrix) -> String {
 /// How many cells follow the rule, which do not, and how many could not be asked.
 fn obedience(matrix: &Matrix) -> String {
     let measured: Vec<_> = matrix.cells.iter().filter(|(_, outcome)| outcome.is_measured()).collect();
-    let odd: Vec<_> = measured.iter().filter(|(cell, outcome)| Rule::expected(*cell) != *outcome).collect();
+    let odd: Vec<_> = measured.iter().filter(|(cell, outcome)| expected(*cell) != *outcome).collect();
     let mut text = match odd.len() {
         0 => format!("{} cells measured, all follow it.\n", measured.len()),
         odd => format!("{} cells measured, {odd} do not follow it:\n", measured.len()),
     };
     for (cell, outcome) in odd.iter().take(SHOWN) {
-        let _ = writeln!(text, "  {cell}: {outcome}, and the rule has {}", Rule::expected(*cell));
+        let _ = writeln!(text, "  {cell}: {outcome}, and the rule has {}", expected(*cell));
     }
     if odd.len() > SHOWN {
         let _ = writeln!(text, "  and {} more", odd.len() - SHOWN);
@@ -160,7 +160,7 @@ mod tests {
 
     fn by_the_rule() -> Matrix {
         let cells = Cell::all(&[State::Listen, State::TimeWait], &[Pair::Same], &[User::Same]);
-        let cells = cells.into_iter().map(|cell| (cell, Rule::expected(cell))).collect();
+        let cells = cells.into_iter().map(|cell| (cell, expected(cell))).collect();
         Matrix { kernel: "6.1".to_owned(), sysctls: BTreeMap::new(), cells }
     }
 
