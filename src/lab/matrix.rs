@@ -16,7 +16,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::error::Result;
-use crate::kernel::settings::setting;
+use crate::kernel::sysctl::setting;
 use crate::net::{self, SocketOptions};
 use crate::sandbox::namespace::{PINNED, Sysctl};
 use crate::sandbox::scratch::{self, Question};

@@ -8,10 +8,14 @@ use std::process::Command;
 use std::time::Duration;
 
 use crate::program::kernel::{has_ipv6, process_state};
-use crate::program::namespace::as_ordinary_user;
+use crate::program::namespace::{as_ordinary_user, isolated};
 use crate::program::usage::{help, refused, short_help};
 use crate::program::{End, Program, path, processor_time, skip, until};
+use fourtuple::kernel::inet_diag::sockets;
+use fourtuple::kernel::port_range::PortRange;
+use fourtuple::kernel::time_wait::TIME_WAIT;
 use fourtuple::lab::matrix::{Cell, State, User, expected};
+use fourtuple::net::TcpState;
 use fourtuple::net::sharing_rule::{Claim, Newcomer, Sharing, Stage, conflict};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::{Pid, geteuid};
@@ -133,6 +137,34 @@ fn every_cell_is_as_the_function_that_why_asks_has_it() {
         measured_cells += 1;
     }
     assert!([3360, 1680].contains(&measured_cells) || !has_ipv6(), "{measured_cells}");
+}
+
+#[test]
+fn the_range_that_a_measurement_is_stamped_with_is_the_one_that_is_counted_with() {
+    if !isolated() {
+        return;
+    }
+    let Some(end) = matrix(&["--format", "json"]) else { return };
+    let stamp: serde_json::Value = serde_json::from_str(end.well().stdout.lines().next().unwrap()).unwrap();
+    let range = PortRange::now();
+    let stamped = stamp["sysctls"]["net.ipv4.ip_local_port_range"].as_str().unwrap();
+    assert_eq!(stamped.replace(' ', "-"), range.to_string());
+    assert_eq!(range.ports().count(), 28_232);
+}
+
+#[test]
+fn a_first_socket_in_time_wait_has_as_long_left_as_is_counted_with() {
+    if !isolated() {
+        return;
+    }
+    let Some((.., again)) = explained("TIME-WAIT,RA,RA,same") else { return };
+    let steps = again.unwrap();
+    let steps = steps.strip_prefix("perform '").and_then(|steps| steps.strip_suffix('\'')).unwrap();
+    Program::run("fourtuple", &["perform", steps]).well();
+    let rows = sockets().unwrap();
+    let first = rows.iter().find(|row| row.state == TcpState::TimeWait).expect("it is there for a minute");
+    let left = first.timer.unwrap().remaining;
+    assert!(left <= TIME_WAIT && left > TIME_WAIT - Duration::from_secs(20), "{left:?}");
 }
 
 #[test]

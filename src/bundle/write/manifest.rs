@@ -5,7 +5,7 @@ use serde_json::{Map, Value};
 
 use super::notes::Notes;
 use super::schema::SCHEMA;
-use crate::kernel::settings::setting;
+use crate::kernel::sysctl::setting;
 use crate::sandbox::namespace::PINNED;
 
 /// What else decides how connections begin and end.

@@ -12,10 +12,10 @@ use socket2::Socket;
 
 use super::method::{Failure, Method};
 use super::plan::{Asked, Destination, Forecast, forecast};
-use super::range::PortRange;
 use super::situation::Situation;
-use super::time_wait::LENGTH;
 use crate::error::{Error, Result};
+use crate::kernel::port_range::PortRange;
+use crate::kernel::time_wait::TIME_WAIT;
 use crate::net::{SocketOptions, TcpState, bind, connect_unbound, poll, state_of};
 use crate::sandbox::namespace::Sysctl;
 use crate::sandbox::scratch::{Question, ask};
@@ -105,7 +105,7 @@ impl Measure {
         let situation = Situation::now(FROM.into())?;
         let destinations =
             self.remotes().map(|remote| Destination::of(remote, FROM.into())).collect::<Result<_>>()?;
-        let asked = Asked { from: FROM.into(), destinations, rate: None, time_wait: LENGTH };
+        let asked = Asked { from: FROM.into(), destinations, rate: None, time_wait: TIME_WAIT };
         let Forecast { open: planned, ends: planned_end, .. } = forecast(&situation, &asked, method);
         let mut clients = Vec::new();
         let mut measured_end = None;

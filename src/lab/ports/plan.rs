@@ -8,8 +8,9 @@ use super::method::{Failure, Method, PortChoice};
 use super::pool::Pool;
 use super::rate::Demand;
 use super::situation::Situation;
-use super::time_wait::LENGTH;
+use super::time_wait::hold;
 use crate::error::Result;
+use crate::kernel::time_wait::TIME_WAIT;
 use crate::net::{source_address, wildcard};
 
 /// What is asked of a plan.
@@ -51,7 +52,7 @@ impl Destination {
     /// How many more connections to it connect(2) finds a port for, at least and at most.
     pub fn free(&self, situation: &Situation) -> RangeInclusive<usize> {
         let Self { remote, source, .. } = *self;
-        let hold = situation.time_wait.hold(PortChoice::Connect, source, remote.ip(), LENGTH);
+        let hold = hold(situation.time_wait, PortChoice::Connect, [source, remote.ip()], TIME_WAIT);
         Pool::new(situation, PortChoice::Connect, source, remote, hold).capacity()
     }
 }
@@ -115,7 +116,7 @@ fn pools(situation: &Situation, asked: &Asked, method: Method) -> Vec<SharedPool
     let pool = |destination: &Destination, destinations| {
         let Destination { remote, source, unbound_source } = *destination;
         let source = if method == Method::Connect { unbound_source } else { source };
-        let hold = situation.time_wait.hold(choice, source, remote.ip(), asked.time_wait);
+        let hold = hold(situation.time_wait, choice, [source, remote.ip()], asked.time_wait);
         let local = if choice == PortChoice::Connect { source } else { asked.from };
         let pool = match situation.lacks(method) {
             Some(_) => Pool::default(),

@@ -9,9 +9,9 @@ use nix::unistd::geteuid;
 
 use super::method::PortChoice;
 use super::situation::Situation;
-use super::time_wait::LENGTH;
 use crate::kernel::holders::same_address;
 use crate::kernel::inet_diag::SocketRow;
+use crate::kernel::time_wait::TIME_WAIT;
 use crate::lab::why::stage;
 use crate::net::TcpState;
 use crate::net::sharing_rule::{Claim, Newcomer, Sharing, conflict};
@@ -124,7 +124,7 @@ fn at(row: &SocketRow, new: &Newcomer) -> PortObstacle {
     let old = Claim { ip: row.local.ip(), sharing, uid: row.uid, stage: stage(row) };
     match conflict(new, &old) {
         None => PortObstacle::Nothing,
-        Some(conflict) if conflict.is_certain() => until_closed(row, LENGTH),
+        Some(conflict) if conflict.is_certain() => until_closed(row, TIME_WAIT),
         Some(_) => PortObstacle::Unknown,
     }
 }
@@ -133,7 +133,7 @@ fn until_closed(row: &SocketRow, hold: Duration) -> PortObstacle {
     let Some(timer) = row.timer.filter(|_| row.state == TcpState::TimeWait) else {
         return PortObstacle::Taken;
     };
-    match (timer.remaining + hold).saturating_sub(LENGTH) {
+    match (timer.remaining + hold).saturating_sub(TIME_WAIT) {
         Duration::ZERO => PortObstacle::Nothing,
         left => PortObstacle::TimeWait(left),
     }

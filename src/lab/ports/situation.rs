@@ -6,12 +6,12 @@ use std::net::{IpAddr, SocketAddr};
 use nix::errno::Errno;
 
 use super::method::{Failure, Method};
-use super::range::PortRange;
-use super::time_wait::TimeWait;
 use super::usage::{Usage, usage};
 use crate::error::{Error, Result};
 use crate::kernel::inet_diag::{SocketRow, sockets};
+use crate::kernel::port_range::PortRange;
 use crate::kernel::settings::Settings;
+use crate::kernel::time_wait::Reuse;
 use crate::net::{SocketOptions, TcpState, bind, may_be_picked};
 
 /// The ports of this network and who has them, at one moment.
@@ -25,7 +25,7 @@ pub struct Situation {
     pub(super) v6_only: bool,
     /// Whether bind(2) keeps a port from connect(2); nothing where it is not known.
     pub(super) kept: BTreeMap<u16, Option<bool>>,
-    pub(super) time_wait: TimeWait,
+    pub(super) time_wait: Reuse,
     /// Why a method cannot be used at all.
     pub(super) lacking: Vec<(Method, Failure)>,
 }
@@ -38,12 +38,10 @@ impl Situation {
     /// As [`sockets`]; `EADDRNOTAVAIL` from `bind` for an address that is not this host's.
     pub fn now(from: IpAddr) -> Result<Self> {
         let lacking = lacking(from)?;
-        let settings = Settings::read();
-        let range = PortRange::of(&settings);
+        let Settings { ephemeral: range, v6_only, time_wait, .. } = Settings::read();
         let mut rows = sockets()?;
         rows.retain(|row| range.contains(row.local.port()));
-        let (kept, time_wait) = (kept(&rows, from), TimeWait::of(&settings));
-        Ok(Self { range, rows, v6_only: settings.v6_only, kept, time_wait, lacking })
+        Ok(Self { kept: kept(&rows, from), range, rows, v6_only, time_wait, lacking })
     }
 
     /// What is used, as [`usage`] tells it.
@@ -107,11 +105,7 @@ mod tests {
     /// A situation of eight ports, where a socket has one.
     fn situation() -> Situation {
         let now = Situation::now(FROM).unwrap();
-        let range = PortRange::of(&Settings {
-            port_range: 40_000..=40_007,
-            reserved_ports: Vec::new(),
-            ..Settings::read()
-        });
+        let range = PortRange::new(40_000, 40_007);
         Situation { range, rows: Vec::new(), kept: BTreeMap::new(), lacking: Vec::new(), ..now }
     }
 

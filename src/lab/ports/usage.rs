@@ -4,8 +4,8 @@ use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
 
-use super::range::PortRange;
 use crate::kernel::inet_diag::SocketRow;
+use crate::kernel::port_range::PortRange;
 use crate::net::TcpState;
 
 /// The connections from one address of this host to one remote address and port.
@@ -56,15 +56,10 @@ pub fn usage(range: &PortRange, rows: &[SocketRow]) -> Vec<Usage> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::kernel::settings::Settings;
 
     #[test]
     fn connections_out_are_counted_by_destination_those_with_most_ports_first() {
-        let range = PortRange::of(&Settings {
-            port_range: 40_000..=40_007,
-            reserved_ports: Vec::new(),
-            ..Settings::read()
-        });
+        let range = PortRange::new(40_000, 40_007);
         let rows = [
             SocketRow::example(TcpState::Established, "127.0.0.1:40000", "127.0.0.1:8"),
             SocketRow::example(TcpState::Established, "127.0.0.1:40000", "127.0.0.1:9"),

@@ -128,10 +128,10 @@ fn elsewhere(reason: &Reason, question: &PlannedCall, settings: &Settings) -> Op
         }
         (Reason::NoScope, Some(ip)) => Some(format!("name the interface: [{ip}%eth0], as `ip -br addr` has it")),
         (Reason::NoPortLeft(_), _) => {
-            let (lowest, highest) = (settings.port_range.start(), settings.port_range.end());
             Some(format!(
-                "a wider range: `sudo sysctl net.ipv4.ip_local_port_range='1024 65535'`, now {lowest}-{highest}; or \
-                 name a port"
+                "a wider range: `sudo sysctl net.ipv4.ip_local_port_range='1024 65535'`, now {}; or \
+                 name a port",
+                settings.ephemeral
             ))
         }
         (Reason::Tentative, _) => Some(

@@ -117,7 +117,7 @@ fn four_tuple(way: &Way, port: NonZeroU16, settings: &Settings, bound: Answer) -
     for holder in holders {
         if !has_four_tuple(&holder, way.tuple) {
             answer.beside.push(holder);
-        } else if stage(&holder.row) == Stage::Waiting && settings.timestamps {
+        } else if stage(&holder.row) == Stage::Waiting && settings.time_wait.timestamps {
             // `tcp_twsk_unique`: a port that bind(2) gave may be used again whatever tcp_tw_reuse says.
             answer = answer.remark(format_args!(
                 "{holder} would be replaced, which TCP timestamps allow where both ends used them"
@@ -175,7 +175,7 @@ fn reach(way: &Way, settings: &Settings, mut answer: Answer) -> Result<Answer> {
         .filter(|holder| holder.row.state == TcpState::Listen)
         .partition(|holder| reaches(remote.ip(), holder.row.local.ip(), holder.sharing.v6_only));
     let Some(acceptor) = acceptor(remote.ip(), listening) else {
-        if local.port() == 0 && settings.picks(remote.port()) {
+        if local.port() == 0 && settings.ephemeral.contains(remote.port()) {
             answer = answer.remark(format_args!(
                 "port {} is one that the kernel may pick for the new socket itself, which then connects to itself",
                 remote.port()

@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::process;
-use std::time::Duration;
 
 use nix::unistd::geteuid;
 
@@ -14,11 +13,10 @@ use super::{Answer, PlannedCall};
 use crate::kernel::holders::Holder;
 use crate::kernel::owners::Process;
 use crate::kernel::settings::Settings;
+use crate::kernel::time_wait::TIME_WAIT;
 use crate::net::TcpState;
 use crate::net::sharing_rule::{Claim, Newcomer, Overlap, Refusal, Stage, conflict};
 
-/// `TCP_TIMEWAIT_LEN`, which no setting changes.
-const TIME_WAIT: Duration = Duration::from_secs(60);
 /// The sets of options that let sockets share an address, the smaller ones first.
 const SETS: [&[OptionChange]; 3] = [
     &[OptionChange::ReuseAddress],

@@ -88,7 +88,7 @@ fn divide(holders: Vec<Holder>, new: &Newcomer) -> (Vec<InTheWay>, Vec<Holder>) 
 /// Port 0: the kernel looks for a port on which no socket has the address, whatever its options.
 fn any_port(local: SocketAddr, options: &SocketOptions, settings: &Settings) -> Result<Answer> {
     let new = settings.newcomer(local.ip(), options);
-    let choices: BTreeSet<u16> = ports::choices(options, settings).collect();
+    let choices: BTreeSet<u16> = ports::choices(options, settings).into_iter().collect();
     let finds_one = options.bind_address_no_port || free::first(&new, choices.iter().copied())?.is_some();
     Ok(Answer::new(match finds_one {
         true => Verdict::Works,

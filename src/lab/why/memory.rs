@@ -145,7 +145,7 @@ fn overlapping(holders: &[Holder]) -> Vec<IpAddr> {
 fn is_left_to_connect(holders: &[Holder], settings: &Settings) -> bool {
     let is_bound = |holder: &Holder| matches!(holder.row.state, TcpState::Listen | TcpState::BoundInactive);
     let Some(holder) = holders.first() else { return false };
-    if holders.iter().any(is_bound) || !settings.port_range.contains(&holder.row.local.port()) {
+    if holders.iter().any(is_bound) || !settings.ephemeral.spans(holder.row.local.port()) {
         return false;
     }
     may_be_picked(holder.row.local).unwrap_or(true)

@@ -8,15 +8,9 @@ use crate::kernel::settings::Settings;
 use crate::net::{FourTuple, SocketOptions, TcpState};
 
 /// The ports that a socket with these options may be given.
-pub(super) fn choices(options: &SocketOptions, settings: &Settings) -> impl Iterator<Item = u16> {
-    let range = match options.local_port_range {
-        // Both clamp: ip(7), IP_LOCAL_PORT_RANGE.
-        Some((lowest, highest)) => {
-            lowest.max(*settings.port_range.start())..=highest.min(*settings.port_range.end())
-        }
-        None => settings.port_range.clone(),
-    };
-    range.filter(|port| !settings.reserves(*port))
+pub(super) fn choices(options: &SocketOptions, settings: &Settings) -> Vec<u16> {
+    let range = &settings.ephemeral;
+    options.local_port_range.map_or_else(|| range.clone(), |asked| range.within(asked)).ports().collect()
 }
 
 /// How many ports are left for an unbound socket that connects.
@@ -68,10 +62,5 @@ fn is_like(row: &SocketRow, tuple: FourTuple) -> bool {
 fn is_replaced(row: &SocketRow, settings: &Settings) -> bool {
     let waits =
         row.state == TcpState::TimeWait && row.timer.is_some_and(|timer| timer.kind == TimerKind::TimeWait);
-    let allowed = match settings.time_wait_reuse {
-        0 => false,
-        1 => true,
-        _ => row.local.ip().to_canonical().is_loopback() || row.remote.ip().to_canonical().is_loopback(),
-    };
-    waits && allowed && settings.timestamps
+    waits && settings.time_wait.may_pick(row.local.ip(), row.remote.ip())
 }

@@ -51,27 +51,18 @@ pub(super) fn remarks(question: &PlannedCall, answer: &Answer, settings: &Settin
 }
 
 fn range(settings: &Settings) -> String {
-    format!("net.ipv4.ip_local_port_range, {}-{}", settings.port_range.start(), settings.port_range.end())
+    format!("net.ipv4.ip_local_port_range, {}", settings.ephemeral)
 }
 
 /// How a port is kept from being picked: the setting takes the whole list.
 fn reserve(port: u16, settings: &Settings) -> String {
-    let list: Vec<String> = settings
-        .reserved_ports
-        .iter()
-        .map(|range| match range.start() == range.end() {
-            true => range.start().to_string(),
-            false => format!("{}-{}", range.start(), range.end()),
-        })
-        .chain([port.to_string()])
-        .collect();
-    format!("`sudo sysctl net.ipv4.ip_local_reserved_ports={}`", list.join(","))
+    format!("`sudo sysctl net.ipv4.ip_local_reserved_ports={}`", settings.ephemeral.reserving(port))
 }
 
 /// A free port that an outgoing connection may have some other day.
 fn picked_some_day(question: &PlannedCall, local: SocketAddr, settings: &Settings) -> Option<String> {
     let is_server = matches!(question.goal, Goal::Bind(_) | Goal::Listen(_));
-    (is_server && settings.picks(local.port())).then(|| {
+    (is_server && settings.ephemeral.contains(local.port())).then(|| {
         format!(
             "an outgoing connection may be given port {} some day ({}): {} keeps it free",
             local.port(),
@@ -83,7 +74,7 @@ fn picked_some_day(question: &PlannedCall, local: SocketAddr, settings: &Setting
 
 fn reserved(local: SocketAddr, settings: &Settings) -> Option<String> {
     let port = local.port();
-    (settings.port_range.contains(&port) && settings.reserves(port)).then(|| {
+    (settings.ephemeral.spans(port) && settings.ephemeral.is_reserved(port)).then(|| {
         format!(
             "port {port} is in net.ipv4.ip_local_reserved_ports: the kernel never picks it, whoever names it gets it"
         )
@@ -99,7 +90,7 @@ fn connection(local: SocketAddr, answer: &Answer, settings: &Settings) -> Option
         return None;
     }
     let port = local.port();
-    if settings.picks(port) {
+    if settings.ephemeral.contains(port) {
         return Some(format!(
             "nobody listens on port {port}: the kernel may have picked it for an outgoing connection ({}); {} keeps it \
              free from now on",

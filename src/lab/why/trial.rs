@@ -6,7 +6,7 @@ use super::probe::{Probe, ProbeOutcome, Probes};
 use super::probe_plan::ProbePlan;
 use super::{Advice, Answer, PlannedCall, TrialOutcome, Verdict};
 use crate::error::errno_name;
-use crate::kernel::settings::setting;
+use crate::kernel::sysctl::setting;
 use crate::sandbox::namespace::Sysctl;
 use crate::sandbox::scratch;
 

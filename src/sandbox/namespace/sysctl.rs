@@ -91,6 +91,13 @@ pub(super) fn pin() -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::kernel::port_range::DEFAULT;
+
+    #[test]
+    fn the_range_of_ports_is_pinned_to_the_kernels_default() {
+        let pinned = PINNED.iter().find(|(key, _)| *key == "net.ipv4.ip_local_port_range");
+        assert_eq!(pinned.unwrap().1, DEFAULT.map(|end| end.to_string()).join(" "));
+    }
 
     #[test]
     fn a_key_without_a_value_is_no_sysctl() {

@@ -237,6 +237,19 @@ fn who_waits_as_long_as_told_gets_the_address() {
 }
 
 #[test]
+fn the_wait_for_time_wait_is_a_minute_and_an_eighth_of_it_at_most() {
+    if !isolated("advice::the_wait_for_time_wait_is_a_minute_and_an_eighth_of_it_at_most") {
+        return;
+    }
+    let plain = Options::of(false, false);
+    let _scene = scene::set(State::TimeWait, at("127.0.0.1", 3000), plain);
+    let advice = Answer::about(Goal::Listen(at("127.0.0.1", 3000)), plain).step("wait").unwrap().clone();
+    let [least, most] = ["wait_us", "wait_at_most_us"].map(|key| advice[key].as_u64().unwrap());
+    assert!((40_000_000..=60_000_000).contains(&least), "{advice}");
+    assert_eq!(most - least, 60_000_000 / 8, "{advice}");
+}
+
+#[test]
 #[ignore = "takes a minute: TIME-WAIT has no setting"]
 fn who_waits_for_the_end_of_time_wait_gets_the_address() {
     if !isolated() {

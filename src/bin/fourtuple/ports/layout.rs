@@ -1,6 +1,6 @@
 //! Lines and tables that the subcommands have in common.
 
-use fourtuple::lab::ports::PortRange;
+use fourtuple::kernel::port_range::PortRange;
 use fourtuple::text::{Format, Line};
 
 use crate::columns;

@@ -6,7 +6,8 @@ use clap::Args;
 use fourtuple::cli;
 use fourtuple::error::Result;
 use fourtuple::kernel::inet_diag::{SocketRow, sockets};
-use fourtuple::lab::ports::{PortRange, Usage, usage};
+use fourtuple::kernel::port_range::PortRange;
+use fourtuple::lab::ports::{Usage, usage};
 use fourtuple::net::TcpState;
 use fourtuple::text::{Format, Line};
 

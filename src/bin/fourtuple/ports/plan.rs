@@ -253,3 +253,18 @@ fn per_second(rate: f64) -> String {
         format!("{}/s", rate.floor())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use clap::FromArgMatches;
+    use fourtuple::kernel::time_wait::TIME_WAIT;
+
+    use super::*;
+
+    #[test]
+    fn time_wait_lasts_as_long_as_the_kernel_has_it_unless_it_is_said() {
+        let command = PlanArgs::augment_args(clap::Command::new("plan"));
+        let matches = command.get_matches_from(["plan", "--from", "127.0.0.1", "--to", "127.0.0.1:9"]);
+        assert_eq!(PlanArgs::from_arg_matches(&matches).unwrap().time_wait, TIME_WAIT);
+    }
+}
