@@ -30,8 +30,8 @@ pub use resolve::{addresses_of, resolve};
 pub use socket_args::SocketArgs;
 pub use stop::Stop;
 pub use values::{
-    Limit, Parsed, Switch, count, duration, limit, local_ip, port, port_range, positive, positive_duration,
-    positive_size, rate, remote_port, size,
+    Limit, LocalIp, Parsed, Switch, count, duration, host, limit, local_ip, port, port_range, positive,
+    positive_duration, positive_size, rate, remote_port, size, source_ip,
 };
 
 /// What each of the programs does first: it answers a [question](scratch) of an instrument, and ends, where it was

@@ -11,6 +11,7 @@ mod refused;
 mod segments;
 pub mod sharing_rule;
 mod source;
+pub mod spelling;
 mod state;
 mod tcp_info;
 mod wildcard;

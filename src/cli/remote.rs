@@ -1,14 +1,15 @@
 //! A server as it is named on a command line: `HOST:PORT`.
 
 use std::io;
-use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use nix::libc::POLLOUT;
 
 use super::resolve::{addresses_of, resolve, unresolved};
-use super::values::{Parsed, port_range, remote_port};
+use super::values::{Parsed, port_range};
 use crate::error::Result;
+use crate::net::spelling::{Form, Grammar, Spelled};
 use crate::net::{SocketOptions, any_local, bind, poll};
 
 /// How long an address of several may take to answer.
@@ -22,34 +23,24 @@ pub struct Remote {
     high: u16,
 }
 
+const HOST_PORT: Grammar = Grammar { forms: &[Form::AddressPort], names: true, zones: true, lowest_port: 1 };
+
 /// Reads `HOST:PORT`.
 pub fn remote(text: &str) -> Parsed<Remote> {
-    let (host, port) = host_and_rest(text)?;
-    let port = remote_port(port)?;
+    let Spelled { host, port, .. } = HOST_PORT.read(text)?;
+    let (host, port) = (host.unwrap_or_default(), port.unwrap_or_default());
     Ok(Remote { host, low: port, high: port })
 }
 
 /// Reads `HOST:PORT`, or `HOST:LOW-HIGH` for every port from LOW to HIGH.
 pub fn remotes(text: &str) -> Parsed<Remote> {
-    let (host, ports) = host_and_rest(text)?;
-    let (low, high) = match remote_port(ports) {
-        Ok(port) => (port, port),
-        Err(_) => port_range(ports)?,
-    };
-    Ok(Remote { host, low, high })
-}
-
-fn host_and_rest(text: &str) -> Parsed<(String, &str)> {
-    let words = || "not HOST:PORT, such as 127.0.0.1:3000 or [::1]:3000".to_owned();
-    let (host, rest) = text.rsplit_once(':').ok_or_else(words)?;
-    let literal = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
-    let host = match literal {
-        Some(literal) => literal.parse::<Ipv6Addr>().map_err(|_| words())?.to_string(),
-        // `::1:3000` could be an address without a port.
-        None if host.is_empty() || host.contains(':') => return Err(words()),
-        None => host.to_owned(),
-    };
-    Ok((host, rest))
+    match text.rsplit_once(':') {
+        Some((host, ports)) if ports.contains('-') => {
+            let (low, high) = port_range(ports)?;
+            Ok(Remote { high, ..remote(&format!("{host}:{low}"))? })
+        }
+        _ => remote(text),
+    }
 }
 
 impl Remote {
@@ -72,7 +63,7 @@ impl Remote {
     ///
     /// What getaddrinfo(3) says.
     pub fn all(&self) -> Result<Vec<SocketAddr>> {
-        Ok(self.ports_of(self.first()?.ip()))
+        Ok(self.ports_of(self.first()?))
     }
 
     /// The first address that a socket bound to `local` can connect to, with each of the ports.
@@ -82,11 +73,16 @@ impl Remote {
     /// As [`resolve`].
     pub fn all_from(&self, local: IpAddr) -> Result<Vec<SocketAddr>> {
         let found = resolve(&self.host, self.low, SocketAddr::new(local, 0))?;
-        Ok(found.first().map_or_else(Vec::new, |first| self.ports_of(first.ip())))
+        Ok(found.first().map_or_else(Vec::new, |first| self.ports_of(*first)))
     }
 
-    fn ports_of(&self, ip: IpAddr) -> Vec<SocketAddr> {
-        (self.low..=self.high).map(|port| SocketAddr::new(ip, port)).collect()
+    fn ports_of(&self, first: SocketAddr) -> Vec<SocketAddr> {
+        let mut address = first;
+        let at = |port| {
+            address.set_port(port);
+            address
+        };
+        (self.low..=self.high).map(at).collect()
     }
 }
 
@@ -116,6 +112,7 @@ mod tests {
         for (text, addresses) in [
             ("127.0.0.1:3000", &["127.0.0.1:3000"][..]),
             ("[::1]:3000", &["[::1]:3000"]),
+            ("[fe80::1%1]:3000", &["[fe80::1%1]:3000"]),
             ("127.0.0.1:3000-3002", &["127.0.0.1:3000", "127.0.0.1:3001", "127.0.0.1:3002"]),
         ] {
             let addresses: Vec<SocketAddr> = addresses.iter().map(|text| text.parse().unwrap()).collect();

@@ -1,11 +1,13 @@
 //! Values of arguments, each with words for what is wrong with one.
 
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::num::IntErrorKind;
 use std::time::Duration;
 
 use bytesize::ByteSize;
 use clap::ValueEnum;
+
+use crate::net::spelling::{Form, Grammar, Spelled};
 
 /// The most of anything that is counted: beyond every table of the kernel, and no sum of two overflows.
 const MOST: usize = 1_000_000_000;
@@ -37,17 +39,42 @@ impl Switch {
 #[derive(Clone, Copy, Debug)]
 pub struct Limit(pub Option<Duration>);
 
-/// Reads an IP literal. A host name would leave open which of its addresses is bound.
-pub fn local_ip(text: &str) -> Parsed<IpAddr> {
-    text.parse().map_err(|_| {
-        let words = match text.split_once('%') {
-            Some((ip, _)) if ip.parse::<Ipv6Addr>().is_ok() => {
-                "an address with a zone is not taken here; the wildcard address :: has it too"
-            }
-            _ => "not an IPv4 or IPv6 address, such as 127.0.0.1 or ::1 (a host name cannot be bound)",
-        };
-        words.to_owned()
-    })
+/// An address of this host and its zone, whose port is an argument of its own.
+#[derive(Clone, Debug)]
+pub struct LocalIp(Spelled);
+
+impl LocalIp {
+    /// The address with this port.
+    pub fn at(&self, port: u16) -> SocketAddr {
+        let mut address = self.0.socket_address(Ipv4Addr::UNSPECIFIED.into());
+        address.set_port(port);
+        address
+    }
+}
+
+/// An address alone. A host name would leave open which of its addresses is meant.
+const IP: Grammar = Grammar { forms: &[Form::Address], names: false, zones: false, lowest_port: 0 };
+
+/// Reads an address to bind, with its zone where it has one.
+pub fn local_ip(text: &str) -> Parsed<LocalIp> {
+    Grammar { zones: true, ..IP }.read(text).map(LocalIp)
+}
+
+/// Reads an address that connections come from.
+pub fn source_ip(text: &str) -> Parsed<IpAddr> {
+    IP.read(text).map(|spelled| spelled.socket_address(Ipv4Addr::UNSPECIFIED.into()).ip())
+}
+
+/// Reads a host to connect to, by address or name, whose port is an argument of its own.
+pub fn host(text: &str) -> Parsed<String> {
+    const HOST: Grammar = Grammar { names: true, zones: true, ..IP };
+    const WITH_PORT: Grammar = Grammar { forms: &[Form::AddressPort], ..HOST };
+    match HOST.read(text) {
+        Ok(spelled) => Ok(spelled.host.unwrap_or_default()),
+        // What else may be a name, the resolver knows.
+        Err(_) if !text.is_empty() && WITH_PORT.read(text).is_err() => Ok(text.to_owned()),
+        Err(words) => Err(words),
+    }
 }
 
 /// Reads a port.
@@ -264,8 +291,19 @@ mod tests {
     }
 
     #[test]
-    fn of_an_address_with_a_zone_it_is_said_what_listens_there() {
-        assert!(local_ip("fe80::1%eth0").unwrap_err().contains("zone"));
-        assert!(local_ip("127.0.0.1%eth0").unwrap_err().contains("host name"));
+    fn a_zone_stays_with_its_address() {
+        let local = local_ip("fe80::1%lo").unwrap().at(3000);
+        assert!(local.to_string().starts_with("[fe80::1%") && local.port() == 3000, "{local}");
+        assert!(source_ip("fe80::1%lo").unwrap_err().contains("zone"));
+        assert!(local_ip("127.0.0.1%lo").unwrap_err().contains("host name"));
+        assert_eq!(host("[fe80::1%lo]"), Ok("fe80::1%lo".to_owned()));
+    }
+
+    #[test]
+    fn a_host_has_no_port_beside_it() {
+        for wrong in ["", "127.0.0.1:3000", "localhost:3000", "[::1]:3000"] {
+            assert!(host(wrong).is_err(), "{wrong}");
+        }
+        assert_eq!(host("a b:c"), Ok("a b:c".to_owned()));
     }
 }

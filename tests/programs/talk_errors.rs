@@ -45,7 +45,7 @@ fn a_host_and_its_port_are_two_arguments() {
     for (host, apart) in [("127.0.0.1:5000", "talk 127.0.0.1 5000"), ("[::1]:5000", "talk ::1 5000")] {
         refused("talk", &[host], &format!("the port is an argument of its own: {apart}\n"));
     }
-    refused("talk", &[""], "'[HOST]': an address or a host name\n");
+    refused("talk", &[""], "'[HOST]': not HOST, such as 127.0.0.1 or ::1\n");
 }
 
 #[test]

@@ -21,13 +21,13 @@ fn help() {
 #[test]
 fn wrong_usage_names_the_argument_and_what_it_lacks() {
     for (arguments, words) in [
-        (&["70000"][..], "'70000' for '<LOCAL>': not an address with a port"),
+        (&["70000"][..], "'70000' for '<LOCAL>': not a port, a number from 0 to 65535"),
         (&["127.0.0.1"], "it lacks the port, as in 127.0.0.1:3000"),
         (&["listen", "::1"], "it lacks the port, as in [::1]:3000"),
-        (&["bind", "localhost:3000"], "a host name has several"),
+        (&["bind", "localhost:3000"], "a host name is not taken"),
         (&["bind"], "<LOCAL>"),
         (&["connect"], "<REMOTE>"),
-        (&["connect", "127.0.0.1:0"], "port 0 cannot be connected to"),
+        (&["connect", "127.0.0.1:0"], "not a port, a number from 1 to 65535"),
         (&["connect", "3001", "3000"], "'3000' for '<REMOTE>'"),
         (&["connect", "127.0.0.1:1", "127.0.0.1:2", "127.0.0.1:3"], "'127.0.0.1:3'"),
         (&["connect", "127.0.0.1:1", "[::1]:2"], "127.0.0.1:1 is IPv4 and [::1]:2 is IPv6"),

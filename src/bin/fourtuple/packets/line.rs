@@ -1,8 +1,9 @@
 //! A segment as a line.
 
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
+use fourtuple::net::spelling::{Form, Grammar};
 use fourtuple::text::{Format, Line};
 use fourtuple::wire::segment::Segment;
 use fourtuple::wire::sequence::{SegmentPosition, SequenceSpaces};
@@ -14,11 +15,15 @@ pub struct AddressAlias {
     name: String,
 }
 
+/// A segment has no zone.
+const ADDRESS_PORT: Grammar =
+    Grammar { forms: &[Form::AddressPort], names: false, zones: false, lowest_port: 0 };
+
 /// Reads `127.0.0.1:3000=listener`.
 pub fn parse_name(text: &str) -> Result<AddressAlias, String> {
-    let words = || "not ADDR:PORT=NAME, such as 127.0.0.1:3000=listener".to_owned();
-    let (address, name) = text.split_once('=').ok_or_else(words)?;
-    let address = address.parse().map_err(|_| words())?;
+    let words = "not ADDR:PORT=NAME, such as 127.0.0.1:3000=listener";
+    let (address, name) = text.split_once('=').ok_or(words)?;
+    let address = ADDRESS_PORT.read(address)?.socket_address(Ipv4Addr::UNSPECIFIED.into());
     if name.is_empty() || !name.chars().all(|letter| letter.is_alphanumeric() || "-_.".contains(letter)) {
         return Err("a name has letters, digits, '-', '_' and '.' in it".to_owned());
     }

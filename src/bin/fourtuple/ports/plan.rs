@@ -51,7 +51,7 @@ Exit status: 0 done, 1 the kernel or the network said no, 2 wrong usage.";
 #[command(after_long_help = AFTER_LONG_HELP)]
 pub struct PlanArgs {
     /// The local address of the connections
-    #[arg(long, value_name = "IP", value_parser = cli::local_ip)]
+    #[arg(long, value_name = "IP", value_parser = cli::source_ip)]
     from: IpAddr,
     /// Where they go: 192.0.2.80:443, [2001:db8::80]:443, localhost:3000-3003; several with commas
     #[arg(long, value_name = "HOST:PORT[,…]", required = true, value_delimiter = ',', value_parser = cli::remotes)]

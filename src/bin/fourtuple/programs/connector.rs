@@ -1,12 +1,11 @@
 //! `connector`: a connection from a fixed local address, and a heartbeat over it.
 
 use std::ffi::OsString;
-use std::net::{IpAddr, SocketAddr};
 use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::{CommandFactory, Parser};
-use fourtuple::cli::{self, Limit, OutputArgs, SocketArgs};
+use fourtuple::cli::{self, Limit, LocalIp, OutputArgs, SocketArgs};
 use fourtuple::drive::{EventLoop, Limits, LoopSettings};
 use fourtuple::error::Result;
 use fourtuple::lab::explain::explain;
@@ -25,12 +24,12 @@ use fourtuple::service::{Heartbeat, HeartbeatPlan, Signal};
 struct ConnectorArgs {
     /// Address to bind
     #[arg(value_parser = cli::local_ip)]
-    local_ip: IpAddr,
+    local_ip: LocalIp,
     /// Port to bind; 0 lets the kernel pick
     #[arg(value_parser = cli::port)]
     local_port: u16,
     /// Address or host name to connect to
-    #[arg(value_name = "REMOTE_IP")]
+    #[arg(value_name = "REMOTE_IP", value_parser = cli::host)]
     remote_host: String,
     /// Port to connect to
     #[arg(value_parser = cli::remote_port)]
@@ -96,7 +95,7 @@ pub fn main(arguments: &[OsString]) -> ExitCode {
 }
 
 fn run(args: &ConnectorArgs, reporter: &Reporter) -> Result<ExitCode> {
-    let local = SocketAddr::new(args.local_ip, args.local_port);
+    let local = args.local_ip.at(args.local_port);
     let options = SocketOptions {
         bind_address_no_port: args.bind_address_no_port,
         local_port_range: args.local_port_range,

@@ -1,12 +1,11 @@
 //! `relay`: pairs callers, and passes lines between the two of a pair.
 
 use std::ffi::OsString;
-use std::net::{IpAddr, SocketAddr};
 use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Parser;
-use fourtuple::cli::{self, Limit, OutputArgs, SocketArgs, Switch};
+use fourtuple::cli::{self, Limit, LocalIp, OutputArgs, SocketArgs, Switch};
 use fourtuple::drive::{EventLoop, Limits, LoopSettings};
 use fourtuple::error::Result;
 use fourtuple::report::Reporter;
@@ -29,7 +28,7 @@ struct RelayArgs {
     port: u16,
     /// Address to bind; 0.0.0.0 and :: are wildcards
     #[arg(default_value = "127.0.0.1", value_parser = cli::local_ip)]
-    ip: IpAddr,
+    ip: LocalIp,
     /// Whether the two of a pair write in turns
     #[arg(long, value_enum, default_value = "on", hide_possible_values = true, value_name = "on|off")]
     turns: Switch,
@@ -108,7 +107,7 @@ fn run(args: &RelayArgs, reporter: &Reporter) -> Result<ExitCode> {
     };
     let mut event_loop =
         EventLoop::new(reporter.clone(), settings, &[Signal::Stop, Signal::Status, Signal::Goodbye])?;
-    let local = SocketAddr::new(args.ip, args.port);
+    let local = args.ip.at(args.port);
     cli::accept_on(&mut event_loop, local, &options, args.backlog, reporter)?;
     let mut relay =
         Relay::new(RelayPlan { turns: args.turns.is_on(), max_line: args.max_line, patience: args.drain });

@@ -3,11 +3,14 @@
 use std::net::{IpAddr, SocketAddr};
 
 use fourtuple::net::TcpState;
+use fourtuple::net::spelling::{Form, Grammar, Spelled};
 
 /// An address, a port, or both.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct AddressFilter {
     ip: Option<IpAddr>,
+    /// The interface that a zone named, or 0.
+    scope: u32,
     port: Option<u16>,
 }
 
@@ -15,24 +18,22 @@ impl AddressFilter {
     /// Whether `address` has this address and this port, where they are given.
     pub fn matches(&self, address: SocketAddr) -> bool {
         self.ip.is_none_or(|ip| ip.to_canonical() == address.ip().to_canonical())
+            && (self.scope == 0 || matches!(address, SocketAddr::V6(of) if of.scope_id() == self.scope))
             && self.port.is_none_or(|port| port == address.port())
     }
 }
 
-/// Reads `127.0.0.1:3001`, `127.0.0.1`, `:3001`, `[::1]:3001`, `[::1]` or `::1`.
+const SPELLING: Grammar = Grammar {
+    forms: &[Form::AddressPort, Form::Address, Form::Port],
+    names: false,
+    zones: true,
+    lowest_port: 0,
+};
+
+/// Reads an address, a port, or both.
 pub fn parse_address(text: &str) -> Result<AddressFilter, String> {
-    let unbracketed =
-        text.strip_prefix('[').and_then(|text| text.strip_suffix(']')).filter(|ip| ip.contains(':'));
-    if let Ok(ip) = unbracketed.unwrap_or(text).parse() {
-        return Ok(AddressFilter { ip: Some(ip), port: None });
-    }
-    if let Ok(address) = text.parse::<SocketAddr>() {
-        return Ok(AddressFilter { ip: Some(address.ip()), port: Some(address.port()) });
-    }
-    match text.strip_prefix(':').map(str::parse) {
-        Some(Ok(port)) => Ok(AddressFilter { ip: None, port: Some(port) }),
-        _ => Err("not an address; such as 127.0.0.1:3001, 127.0.0.1, :3001, [::1]:3001 or ::1".to_owned()),
-    }
+    let Spelled { ip, scope, port, .. } = SPELLING.read(text)?;
+    Ok(AddressFilter { ip, scope, port })
 }
 
 /// Reads the name of a state that a row of the table can have.
@@ -61,11 +62,14 @@ mod tests {
         assert!(matches("127.0.0.1", "127.0.0.1:1"));
         assert!(matches(":3001", "[::1]:3001"));
         assert!(!matches(":3001", "[::1]:3000"));
+        assert!(matches("3001", "[::1]:3001") && matches("*:3001", "127.0.0.1:3001"));
         assert!(matches("[::1]:3000", "[::1]:3000"));
         assert!(!matches("[::1]:3000", "127.0.0.1:3000"));
         assert!(matches("::1", "[::1]:9"));
         assert!(matches("[::1]", "[::1]:9"));
         assert!(!matches("0.0.0.0:3000", "127.0.0.1:3000"));
+        assert!(matches("fe80::1", "[fe80::1%2]:9") && matches("fe80::1%2", "[fe80::1%2]:9"));
+        assert!(!matches("fe80::1%2", "[fe80::1%3]:9"));
     }
 
     #[test]
@@ -76,19 +80,8 @@ mod tests {
 
     #[test]
     fn what_is_no_address_is_refused() {
-        for text in [
-            "",
-            ":",
-            "3001",
-            ":70000",
-            "1.2.3",
-            "localhost:1",
-            "[127.0.0.1]",
-            "[::1]:",
-            "::1]:1",
-            "*:1",
-            "1.2.3.4:",
-        ] {
+        for text in ["", ":", ":70000", "1.2.3", "localhost:1", "[127.0.0.1]", "[::1]:", "::1]:1", "1.2.3.4:"]
+        {
             assert!(parse_address(text).is_err(), "{text}");
         }
     }

@@ -1,36 +1,21 @@
 //! What `fourtuple why` takes for an address.
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{Ipv4Addr, SocketAddr};
 
-/// Reads `3000`, `127.0.0.1:3000`, `[::1]:3000`, `:3000` or `*:3000`; a port alone is one of the wildcard address 0.0.0.0.
+use fourtuple::net::spelling::{Form, Grammar};
+
+const LOCAL: Grammar =
+    Grammar { forms: &[Form::AddressPort, Form::Port], names: false, zones: true, lowest_port: 0 };
+const REMOTE: Grammar = Grammar { forms: &[Form::AddressPort], lowest_port: 1, ..LOCAL };
+
+/// Reads an address with a port; a port alone is one of the wildcard address 0.0.0.0.
 pub fn parse_local(text: &str) -> Result<SocketAddr, String> {
-    let port = text.strip_prefix('*').unwrap_or(text);
-    let port = port.strip_prefix(':').unwrap_or(port);
-    if let Ok(port) = port.parse() {
-        return Ok(SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), port));
-    }
-    text.parse().map_err(|_| words(text))
+    LOCAL.read(text).map(|spelled| spelled.socket_address(Ipv4Addr::UNSPECIFIED.into()))
 }
 
-/// Reads `127.0.0.1:3000` or `[::1]:3000`.
+/// Reads an address with a port.
 pub fn parse_remote(text: &str) -> Result<SocketAddr, String> {
-    match text.parse::<SocketAddr>() {
-        Ok(remote) if remote.port() == 0 => Err("port 0 cannot be connected to".to_owned()),
-        Ok(remote) => Ok(remote),
-        Err(_) => Err(words(text)),
-    }
-}
-
-/// What was most likely meant.
-fn words(text: &str) -> String {
-    match text.parse::<IpAddr>() {
-        Ok(IpAddr::V4(ip)) => format!("it lacks the port, as in {ip}:3000"),
-        Ok(IpAddr::V6(ip)) => format!("it lacks the port, as in [{ip}]:3000"),
-        Err(_) => {
-            "not an address with a port, such as 127.0.0.1:3000 or [::1]:3000 (a host name has several)"
-                .to_owned()
-        }
-    }
+    REMOTE.read(text).map(|spelled| spelled.socket_address(Ipv4Addr::UNSPECIFIED.into()))
 }
 
 #[cfg(test)]
@@ -43,6 +28,7 @@ mod tests {
             assert_eq!(parse_local(text), Ok("0.0.0.0:3000".parse().unwrap()), "{text}");
         }
         assert_eq!(parse_local("[::1]:3000"), Ok("[::1]:3000".parse().unwrap()));
+        assert_eq!(parse_local("[fe80::1%1]:0"), Ok("[fe80::1%1]:0".parse().unwrap()));
     }
 
     #[test]

@@ -43,7 +43,7 @@ pub struct HoldArgs {
     #[arg(long, required = true, value_parser = cli::remotes, value_name = "HOST:PORT[-HIGH]")]
     pub remote: Vec<Remote>,
     /// Source address [default: the loopback address for servers there, else the route's]
-    #[arg(long, value_parser = cli::local_ip, value_name = "IP")]
+    #[arg(long, value_parser = cli::source_ip, value_name = "IP")]
     pub source: Option<IpAddr>,
     /// Source ports; those that a socket has already are left out
     #[arg(long, default_value = "20000-59999", value_parser = cli::port_range, value_name = "LOW-HIGH")]

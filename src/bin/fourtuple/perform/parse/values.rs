@@ -1,14 +1,20 @@
 //! One word as a value, where it is one.
 
-use std::net::Shutdown;
+use std::net::{Ipv4Addr, Shutdown};
 use std::ops::BitOr;
 use std::time::Duration;
+
+use fourtuple::net::spelling::{Form, Grammar};
 
 use super::sockets::socket_name;
 use crate::perform::steps::{Address, Family, SegmentFlags};
 
 /// The most that one `send` or `recv` may move.
 const LARGEST: usize = 64 << 20;
+
+/// A call takes an address whole.
+const ADDRESS_PORT: Grammar =
+    Grammar { forms: &[Form::AddressPort], names: false, zones: true, lowest_port: 0 };
 
 pub fn family(word: &str) -> Option<Family> {
     match word {
@@ -22,7 +28,10 @@ pub fn family(word: &str) -> Option<Family> {
 pub fn address(word: &str) -> Option<Address> {
     match word.strip_prefix('@') {
         Some(name) => socket_name(name, 0..0).ok().map(Address::Of),
-        None => word.parse().ok().map(Address::Literal),
+        None => {
+            let address = ADDRESS_PORT.read(word).ok()?.socket_address(Ipv4Addr::UNSPECIFIED.into());
+            Some(Address::Literal(address))
+        }
     }
 }
 

@@ -1,10 +1,9 @@
 //! What `listener` is told.
 
-use std::net::IpAddr;
 use std::time::Duration;
 
 use clap::{Parser, ValueEnum};
-use fourtuple::cli::{self, Limit, OutputArgs, SocketArgs};
+use fourtuple::cli::{self, Limit, LocalIp, OutputArgs, SocketArgs};
 
 /// TCP echo server that opens its socket exactly as told
 ///
@@ -18,7 +17,7 @@ pub struct ListenerArgs {
     pub port: u16,
     /// Address to bind; 0.0.0.0 and :: are wildcards
     #[arg(default_value = "0.0.0.0", value_parser = cli::local_ip)]
-    pub ip: IpAddr,
+    pub ip: LocalIp,
     /// Length of the accept queue, listen(2)
     #[arg(
         long,

@@ -57,7 +57,7 @@ fn serve_by_loops<R: Reply + Sync>(
 }
 
 fn first_address(args: &ListenerArgs) -> SocketAddr {
-    SocketAddr::new(args.ip, args.port)
+    args.ip.at(args.port)
 }
 
 fn settings(args: &ListenerArgs) -> LoopSettings {

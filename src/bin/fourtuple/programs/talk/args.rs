@@ -1,10 +1,11 @@
 //! What the command line says.
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use clap::Parser;
 use fourtuple::cli::{self, Limit, OutputArgs, Parsed, Switch};
+use fourtuple::net::spelling::{Form, Grammar, Spelled};
 use fourtuple::service::{Expect, NAME_RULE, Name, Speaker};
 use fourtuple::text::Escaped;
 
@@ -93,6 +94,14 @@ Exit status: 0 ended by either side, a keyword or a signal; 1 nobody answered,
 the other side sent RST, a reply to --test was another, or standard input or
 output failed; 2 wrong usage; 130 or 143 after a second SIGINT or SIGTERM.";
 
+/// A host, and the ports that users put beside it, which are told where they belong.
+const SPELLING: Grammar = Grammar {
+    forms: &[Form::Address, Form::AddressPort, Form::Port],
+    names: true,
+    zones: true,
+    lowest_port: 0,
+};
+
 /// Where to call, or where to wait for a caller.
 pub enum CallOrListen {
     Call { host: String, port: u16 },
@@ -118,24 +127,22 @@ impl TalkArgs {
         if self.listen {
             let port =
                 first.map_or(Ok(5000), |text| cli::port(text).map_err(|words| wrong(text, "PORT", words)))?;
-            let ip = second.map_or(Ok(IpAddr::V4(Ipv4Addr::UNSPECIFIED)), |text| {
-                cli::local_ip(text).map_err(|words| wrong(text, "IP", words))
-            })?;
-            return Ok(CallOrListen::Listen(SocketAddr::new(ip, port)));
+            let ip = second.unwrap_or("0.0.0.0");
+            let ip = cli::local_ip(ip).map_err(|words| wrong(ip, "IP", words))?;
+            return Ok(CallOrListen::Listen(ip.at(port)));
         }
-        let host = first.unwrap_or("127.0.0.1").to_owned();
-        if let Ok(address) = host.parse::<SocketAddr>() {
-            let words =
-                format!("the port is an argument of its own: talk {} {}", address.ip(), address.port());
-            return Err(wrong(&host, "HOST", words));
+        let host = first.unwrap_or("127.0.0.1");
+        let wrong_host = |words| wrong(host, "HOST", words);
+        match SPELLING.read(host) {
+            Ok(Spelled { host: Some(host), port: Some(port), .. }) => {
+                return Err(wrong_host(format!("the port is an argument of its own: talk {host} {port}")));
+            }
+            Ok(Spelled { host: None, port: Some(port), .. }) => {
+                return Err(wrong_host(format!("a host comes before its port: talk 127.0.0.1 {port}")));
+            }
+            _ => {}
         }
-        if host.is_empty() {
-            return Err(wrong("", "HOST", "an address or a host name".to_owned()));
-        }
-        if host.bytes().all(|byte| byte.is_ascii_digit()) {
-            let words = format!("a host comes before its port: talk 127.0.0.1 {host}");
-            return Err(wrong(&host, "HOST", words));
-        }
+        let host = cli::host(host).map_err(wrong_host)?;
         let default = if self.name.is_some() { 33016 } else { 3000 };
         let port = second
             .map_or(Ok(default), |text| cli::remote_port(text).map_err(|words| wrong(text, "PORT", words)))?;
