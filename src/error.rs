@@ -81,6 +81,11 @@ impl Error {
     }
 }
 
+/// The errno of an error, or `EIO` where the kernel gave none.
+pub fn errno_of(error: &io::Error) -> Errno {
+    error.raw_os_error().map_or(Errno::EIO, Errno::from_raw)
+}
+
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", self.call)?;

@@ -12,11 +12,11 @@ use nix::sys::time::TimeSpec;
 use socket2::Socket;
 
 use super::clock::{Clock, Time};
-use super::connections::{LoopSettings, errno_of};
+use super::connections::LoopSettings;
 use super::event_loop::Ended;
 use super::exhaustion::{Exhaustion, Refused};
 use super::signals::{Heard, Signals};
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, errno_of};
 use crate::net::{FourTuple, accept_queue, local_address};
 use crate::report::{Event, RefuseReason, Reporter};
 use crate::service::Signal;

@@ -19,7 +19,6 @@ use std::time::Duration;
 
 use mio::net::TcpStream;
 use mio::{Interest, Registry, Token};
-use nix::errno::Errno;
 use slab::Slab;
 
 use super::clock::{Clock, Time};
@@ -187,8 +186,4 @@ fn id_of(index: usize, generation: u32) -> ConnectionId {
 fn parts(id: ConnectionId) -> (usize, u32) {
     let number = id.number();
     ((number & u64::from(u32::MAX)) as usize, (number >> 32) as u32)
-}
-
-pub(super) fn errno_of(error: &io::Error) -> Errno {
-    error.raw_os_error().map_or(Errno::EIO, Errno::from_raw)
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 use nix::errno::Errno;
 
 use super::clock::Time;
+use crate::error::errno_of;
 use crate::report::Event;
 
 /// How long to wait, after the kernel refused a connection, until it is asked again.
@@ -48,7 +49,7 @@ impl Exhaustion {
 
     /// The kernel has given none, and has said why.
     pub fn refused(&mut self, error: &io::Error, now: Time) -> Refused {
-        let errno = error.raw_os_error().map_or(Errno::EIO, Errno::from_raw);
+        let errno = errno_of(error);
         if error.kind() == ErrorKind::WouldBlock {
             self.paused = None;
             self.skipped = 0;

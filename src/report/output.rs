@@ -14,6 +14,7 @@ use nix::sys::signal::SigSet;
 use nix::sys::stat::fstat;
 
 use crate::buffer::Buffer;
+use crate::error::errno_of;
 use crate::text::{Format, Line};
 
 /// How many bytes wait for a reader before lines are dropped.
@@ -223,10 +224,6 @@ impl OutputState {
 fn same_file(one: impl AsFd, other: impl AsFd) -> bool {
     let (Ok(one), Ok(other)) = (fstat(one), fstat(other)) else { return false };
     (one.st_dev, one.st_ino) == (other.st_dev, other.st_ino)
-}
-
-fn errno_of(error: &io::Error) -> Errno {
-    error.raw_os_error().map_or(Errno::EIO, Errno::from_raw)
 }
 
 /// Throws away what was written and the lines that were not, and returns how many these are.

@@ -5,9 +5,10 @@ use std::net::SocketAddr;
 
 use nix::errno::Errno;
 
-use super::{Connections, errno_of};
+use super::Connections;
 use crate::drive::connection::Connection;
 use crate::drive::stream::Stream;
+use crate::error::errno_of;
 use crate::error::{Error, Result};
 use crate::net::{FourTuple, bind, local_address};
 use crate::report::{Event, RefuseReason, Reporter};

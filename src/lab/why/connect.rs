@@ -8,7 +8,7 @@ use nix::errno::Errno;
 use super::claim::{on_port, stage};
 use super::ports::{self, Left};
 use super::{Answer, InTheWay, Reason, Verdict, holding, unknown};
-use crate::error::Result;
+use crate::error::{Result, errno_of};
 use crate::kernel::holders::Holder;
 use crate::kernel::route::route;
 use crate::kernel::settings::Settings;
@@ -86,7 +86,7 @@ fn way(
         return Err((Errno::EADDRNOTAVAIL, Reason::Ipv6Off));
     }
     let route = route(target, bound).map_err(|error| {
-        let errno = error.raw_os_error().map_or(Errno::EIO, Errno::from_raw);
+        let errno = errno_of(&error);
         let from_loopback = bound.is_some_and(|ip| ip.is_loopback()) && !target.ip().is_loopback();
         (errno, if from_loopback { Reason::FromLoopback } else { Reason::NoRoute })
     })?;

@@ -6,6 +6,7 @@ use std::os::fd::AsRawFd;
 use std::time::{Duration, Instant};
 use std::{io, thread};
 
+use fourtuple::error::errno_of;
 use fourtuple::kernel::inet_diag;
 use fourtuple::net::{self, TcpState};
 use nix::errno::Errno;
@@ -98,7 +99,7 @@ impl OpenSockets {
         self.refresh(&step.socket);
         let outcome = self.call(step).unwrap_or_else(|error| {
             // An error that is none of the kernel's own is nothing that these calls return.
-            CallResult::Errno(error.raw_os_error().map_or(Errno::EIO, Errno::from_raw))
+            CallResult::Errno(errno_of(&error))
         });
         self.refresh(&step.socket);
         outcome
