@@ -5,6 +5,7 @@ pub mod cpu;
 pub mod holders;
 pub mod inet_diag;
 pub mod memory;
+pub(crate) mod netlink;
 pub mod owners;
 pub mod port_range;
 pub mod route;

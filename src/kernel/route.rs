@@ -4,13 +4,13 @@ use std::io;
 use std::net::{IpAddr, SocketAddr};
 
 use netlink_sys::protocols::NETLINK_ROUTE;
-use netlink_sys::{Socket, SocketAddr as NetlinkAddr};
 use nix::libc::{
-    AF_INET, AF_INET6, NLM_F_REQUEST, NLMSG_ERROR, RTA_DST, RTA_OIF, RTA_PREFSRC, RTA_SRC, RTM_GETROUTE,
-    RTM_NEWROUTE, RTN_BROADCAST, RTN_LOCAL, RTN_MULTICAST,
+    AF_INET, AF_INET6, RTA_DST, RTA_OIF, RTA_PREFSRC, RTA_SRC, RTM_GETROUTE, RTM_NEWROUTE, RTN_BROADCAST,
+    RTN_LOCAL, RTN_MULTICAST,
 };
 
-const HEADER: usize = 16;
+use super::netlink::{self, NetlinkReply};
+
 /// `struct rtmsg`.
 const ROUTE: usize = 12;
 /// Where `rtm_type` stands in it.
@@ -34,17 +34,16 @@ pub struct Route {
 /// What connect(2) would answer: `ENETUNREACH` without a route; `EHOSTUNREACH`, `EACCES` and `EINVAL` where the routing
 /// table says so, and `EINVAL` for the way from loopback to another host.
 pub fn route(remote: SocketAddr, local: Option<IpAddr>) -> io::Result<Route> {
-    let socket = Socket::new(NETLINK_ROUTE)?;
-    socket.send_to(&request(remote, local), &NetlinkAddr::new(0, 0), 0)?;
-    let (reply, _) = socket.recv_from_full()?;
+    let reply = netlink::ask(NETLINK_ROUTE, RTM_GETROUTE, 0, &request(remote, local))?;
     read(&reply)
 }
 
+/// `struct rtmsg`, then attributes.
 fn request(remote: SocketAddr, local: Option<IpAddr>) -> Vec<u8> {
     let family = if remote.is_ipv4() { AF_INET } else { AF_INET6 };
     let bits = if remote.is_ipv4() { 32 } else { 128 };
-    let mut message = vec![0; HEADER];
-    message.extend([family as u8, bits, if local.is_some() { bits } else { 0 }, 0, 0, 0, 0, 0, 0, 0, 0, 0]);
+    let mut message =
+        vec![family as u8, bits, if local.is_some() { bits } else { 0 }, 0, 0, 0, 0, 0, 0, 0, 0, 0];
     attribute(&mut message, RTA_DST, &octets(remote.ip()));
     if let Some(local) = local {
         attribute(&mut message, RTA_SRC, &octets(local));
@@ -54,10 +53,6 @@ fn request(remote: SocketAddr, local: Option<IpAddr>) -> Vec<u8> {
     {
         attribute(&mut message, RTA_OIF, &remote.scope_id().to_ne_bytes());
     }
-    let length = message.len() as u32;
-    let header =
-        [&length.to_ne_bytes()[..], &RTM_GETROUTE.to_ne_bytes(), &(NLM_F_REQUEST as u16).to_ne_bytes()];
-    message.splice(..8, header.concat());
     message
 }
 
@@ -75,18 +70,11 @@ fn octets(ip: IpAddr) -> Vec<u8> {
     }
 }
 
-fn read(reply: &[u8]) -> io::Result<Route> {
+fn read(NetlinkReply { kind, payload }: &NetlinkReply) -> io::Result<Route> {
     let malformed =
         || io::Error::new(io::ErrorKind::InvalidData, "malformed reply of the kernel about a route");
-    let kind = reply.get(4..6).and_then(|bytes| bytes.try_into().ok()).map(u16::from_ne_bytes);
-    let payload = reply.get(HEADER..).unwrap_or_default();
-    match kind {
-        Some(RTM_NEWROUTE) => {}
-        Some(kind) if i32::from(kind) == NLMSG_ERROR => {
-            let code = payload.first_chunk().map_or(0, |code| i32::from_ne_bytes(*code));
-            return Err(io::Error::from_raw_os_error(code.saturating_neg()));
-        }
-        _ => return Err(malformed()),
+    if *kind != RTM_NEWROUTE {
+        return Err(malformed());
     }
     let kind = *payload.get(TYPE).ok_or_else(malformed)?;
     let unicast = ![RTN_BROADCAST, RTN_MULTICAST].contains(&kind);
@@ -136,10 +124,11 @@ mod tests {
 
     #[test]
     fn a_reply_cut_anywhere_is_no_panic() {
-        let whole = [&[24, 0, 0, 0, 24, 0][..], &[0; 10], &[0; 12], &[8, 0, 7, 0, 127, 0, 0, 1]].concat();
-        assert_eq!(read(&whole).unwrap().source, Some("127.0.0.1".parse().unwrap()));
+        let whole = [&[0; 12][..], &[8, 0, 7, 0, 127, 0, 0, 1]].concat();
+        let cut = |length: usize| NetlinkReply { kind: RTM_NEWROUTE, payload: whole[..length].to_vec() };
+        assert_eq!(read(&cut(whole.len())).unwrap().source, Some("127.0.0.1".parse().unwrap()));
         for length in 0..whole.len() {
-            let _ = read(&whole[..length]);
+            let _ = read(&cut(length));
         }
     }
 }

@@ -4,18 +4,17 @@ use std::io;
 use std::ops::ControlFlow;
 
 use netlink_packet_core::{
-    NLM_F_DUMP, NLM_F_DUMP_INTR, NLM_F_REQUEST, NLMSG_ALIGNTO, NLMSG_DONE, NLMSG_ERROR, NLMSG_NOOP,
-    NLMSG_OVERRUN, NetlinkBuffer,
+    NLM_F_DUMP, NLM_F_DUMP_INTR, NLMSG_ALIGNTO, NLMSG_DONE, NLMSG_ERROR, NLMSG_NOOP, NLMSG_OVERRUN,
+    NetlinkBuffer,
 };
 use netlink_sys::protocols::NETLINK_SOCK_DIAG;
-use netlink_sys::{Socket, SocketAddr};
 use nix::errno::Errno;
-use nix::libc::MSG_TRUNC;
 
 use super::parse::malformed;
 use super::row::SocketRow;
 use crate::buffer::Buffer;
 use crate::error::{Error, Result};
+use crate::kernel::netlink;
 
 /// Asks for TCP sockets, and answers with them (linux/inet_diag.h).
 const TCPDIAG_GETSOCK: u16 = 18;
@@ -54,28 +53,21 @@ fn failed(call: &'static str) -> impl Fn(io::Error) -> Error {
     move |error| Error::new(call, "NETLINK_SOCK_DIAG", error)
 }
 
-/// A socket that asks the kernel, and hears it alone.
-pub(super) fn open() -> Result<Socket> {
-    let socket = Socket::new(NETLINK_SOCK_DIAG).map_err(failed("socket"))?;
-    // A connected netlink socket takes datagrams from the kernel alone.
-    socket.connect(&SocketAddr::new(0, 0)).map_err(failed("connect"))?;
-    Ok(socket)
-}
-
 fn dump_once(wanted: Wanted) -> Result<Vec<SocketRow>> {
-    let socket = open()?;
-    socket.send(&request(wanted), 0).map_err(failed("send"))?;
+    let socket = netlink::open(NETLINK_SOCK_DIAG).map_err(failed("socket"))?;
+    let request = netlink::message(TCPDIAG_GETSOCK, NLM_F_DUMP, &request(wanted));
+    socket.send(&request, 0).map_err(failed("send"))?;
     let mut buffer = Buffer::zeroed(DATAGRAM);
     let mut rows = Vec::new();
     loop {
-        let datagram = receive(&socket, &mut buffer).map_err(failed("recv"))?;
+        let datagram = netlink::receive(&socket, &mut buffer).map_err(failed("recv"))?;
         if read_datagram(datagram, &mut rows).map_err(refused)?.is_break() {
             return Ok(rows);
         }
     }
 }
 
-/// `struct nlmsghdr`, then `struct inet_diag_req`, which asks for no attributes and bounds the local port unless it is 0.
+/// `struct inet_diag_req`, which asks for no attributes and bounds the local port unless it is 0.
 ///
 /// The newer request, `SOCK_DIAG_BY_FAMILY`, takes one family. The kernel walks hundreds of thousands of buckets for
 /// each request, so both families are had for half the time. Listening sockets have a table of their own: where they alone
@@ -89,32 +81,17 @@ fn request(wanted: Wanted) -> Vec<u8> {
         Wanted::On(port) => (port, EVERY_STATE),
         Wanted::ListeningOn(port) => (port, LISTEN),
     };
-    const LENGTH: u32 = 76;
+    const LENGTH: usize = 60;
     /// Where `id.idiag_sport` stands.
-    const PORT: usize = 20;
+    const PORT: usize = 4;
     /// Where `idiag_states` stands.
-    const STATES: usize = 68;
-    let mut message = Vec::new();
-    message.extend(LENGTH.to_ne_bytes());
-    message.extend(TCPDIAG_GETSOCK.to_ne_bytes());
-    message.extend((NLM_F_REQUEST | NLM_F_DUMP).to_ne_bytes());
-    message.resize(PORT, 0);
+    const STATES: usize = 52;
+    let mut message = vec![0; PORT];
     message.extend(port.to_be_bytes());
     message.resize(STATES, 0);
     message.extend(states.to_ne_bytes());
-    message.resize(LENGTH as usize, 0);
+    message.resize(LENGTH, 0);
     message
-}
-
-pub(super) fn receive<'a>(socket: &Socket, buffer: &'a mut [u8]) -> io::Result<&'a [u8]> {
-    let size = loop {
-        match socket.recv(&mut &mut *buffer, MSG_TRUNC) {
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            outcome => break outcome?,
-        }
-    };
-    // With MSG_TRUNC the size is the datagram's own, however much of it found room.
-    buffer.get(..size).ok_or_else(|| Errno::EMSGSIZE.into())
 }
 
 /// Adds the rows of one datagram; breaks at the end of the dump.
@@ -127,7 +104,7 @@ fn read_datagram(mut bytes: &[u8], rows: &mut Vec<SocketRow>) -> io::Result<Cont
         match message.message_type() {
             NLMSG_NOOP => {}
             NLMSG_OVERRUN => return Err(Errno::ENOBUFS.into()),
-            NLMSG_DONE | NLMSG_ERROR => return read_end(message.payload()),
+            NLMSG_DONE | NLMSG_ERROR => return netlink::end(message.payload()).map(ControlFlow::Break),
             TCPDIAG_GETSOCK => rows.push(SocketRow::parse(message.payload())?),
             other => return Err(malformed(format_args!("message type {other}"))),
         }
@@ -135,14 +112,6 @@ fn read_datagram(mut bytes: &[u8], rows: &mut Vec<SocketRow>) -> io::Result<Cont
         bytes = bytes.get(next..).unwrap_or_default();
     }
     Ok(ControlFlow::Continue(()))
-}
-
-/// Both kinds of end begin with an errno, negative, or zero where all went well.
-fn read_end(payload: &[u8]) -> io::Result<ControlFlow<()>> {
-    match payload.first_chunk().map_or(0, |code| i32::from_ne_bytes(*code)) {
-        code if code < 0 => Err(io::Error::from_raw_os_error(code.saturating_neg())),
-        _ => Ok(ControlFlow::Break(())),
-    }
 }
 
 fn refused(error: io::Error) -> Error {
@@ -159,15 +128,10 @@ fn refused(error: io::Error) -> Error {
 mod tests {
     use super::*;
 
+    /// A message as it stands among others, its length rounded up.
     fn message(kind: u16, flags: u16, payload: &[u8]) -> Vec<u8> {
-        let length = 16 + payload.len();
-        let mut bytes = Vec::new();
-        bytes.extend_from_slice(&(length as u32).to_ne_bytes());
-        bytes.extend_from_slice(&kind.to_ne_bytes());
-        bytes.extend_from_slice(&flags.to_ne_bytes());
-        bytes.extend_from_slice(&[0; 8]);
-        bytes.extend_from_slice(payload);
-        bytes.resize(length.next_multiple_of(4), 0);
+        let mut bytes = netlink::message(kind, flags, payload);
+        bytes.resize(bytes.len().next_multiple_of(4), 0);
         bytes
     }
 

@@ -3,36 +3,31 @@
 use std::io;
 use std::net::IpAddr;
 
-use netlink_packet_core::{NLM_F_REQUEST, NLMSG_ERROR, NetlinkBuffer};
-use netlink_sys::Socket;
+use netlink_sys::protocols::NETLINK_SOCK_DIAG;
 use nix::errno::Errno;
 use nix::libc::{AF_INET, AF_INET6, IPPROTO_TCP};
 
-use super::dump::{self, SOCK_DIAG_BY_FAMILY};
+use super::dump::SOCK_DIAG_BY_FAMILY;
 use super::parse::malformed;
 use super::row::SocketRow;
 use crate::error::{Error, Result};
+use crate::kernel::netlink::{self, NetlinkReply};
 use crate::net::FourTuple;
 
 /// Asks for the connection, and for nothing else.
 pub(super) fn lookup(tuple: FourTuple) -> Result<Option<SocketRow>> {
-    let failed = |error| Error::new("sock_diag", tuple, error);
-    let socket = dump::open()?;
-    socket.send(&request(tuple), 0).map_err(failed)?;
-    read(&socket).map_err(failed)
+    match netlink::ask(NETLINK_SOCK_DIAG, SOCK_DIAG_BY_FAMILY, 0, &request(tuple)).and_then(read) {
+        Err(error) if error.raw_os_error() == Some(Errno::ENOENT as i32) => Ok(None),
+        outcome => outcome.map(Some).map_err(|error| Error::new("sock_diag", tuple, error)),
+    }
 }
 
-/// `struct nlmsghdr`, then `struct inet_diag_req_v2`.
+/// `struct inet_diag_req_v2`.
 fn request(FourTuple { local, remote }: FourTuple) -> Vec<u8> {
-    const LENGTH: u32 = 72;
     // An IPv4 connection of an IPv6 socket is looked up as what it is on the wire.
     let [local_ip, remote_ip] = [local, remote].map(|address| address.ip().to_canonical());
     let family = if local_ip.is_ipv4() { AF_INET } else { AF_INET6 };
     let mut message = Vec::new();
-    message.extend(LENGTH.to_ne_bytes());
-    message.extend(SOCK_DIAG_BY_FAMILY.to_ne_bytes());
-    message.extend(NLM_F_REQUEST.to_ne_bytes());
-    message.extend([0; 8]); // sequence number, port
     message.extend([family as u8, IPPROTO_TCP as u8, 0, 0]); // no attributes
     message.extend((!0_u32).to_ne_bytes()); // states
     message.extend(local.port().to_be_bytes());
@@ -53,16 +48,10 @@ fn octets(ip: IpAddr) -> [u8; 16] {
     octets
 }
 
-fn read(socket: &Socket) -> io::Result<Option<SocketRow>> {
-    let mut buffer = vec![0; 4096];
-    let message = NetlinkBuffer::new_checked(dump::receive(socket, &mut buffer)?).map_err(malformed)?;
-    match (message.message_type(), message.payload().first_chunk()) {
-        (SOCK_DIAG_BY_FAMILY, _) => SocketRow::parse(message.payload()).map(Some),
-        (NLMSG_ERROR, Some(&code)) => match Errno::from_raw(i32::from_ne_bytes(code).saturating_neg()) {
-            Errno::ENOENT => Ok(None),
-            errno => Err(errno.into()),
-        },
-        (other, _) => Err(malformed(format_args!("message type {other}"))),
+fn read(reply: NetlinkReply) -> io::Result<SocketRow> {
+    match reply.kind {
+        SOCK_DIAG_BY_FAMILY => SocketRow::parse(&reply.payload),
+        other => Err(malformed(format_args!("message type {other}"))),
     }
 }
 

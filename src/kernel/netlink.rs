@@ -1,0 +1,120 @@
+//! Requests of the kernel over netlink(7), and its replies.
+
+use std::io;
+
+use netlink_packet_core::{NLM_F_REQUEST, NLMSG_ERROR};
+use netlink_sys::{Socket, SocketAddr};
+use nix::errno::Errno;
+use nix::libc::MSG_TRUNC;
+
+/// The size of `struct nlmsghdr`.
+const HEADER: usize = 16;
+/// Larger than the reply to any request for one thing.
+const REPLY: usize = 8192;
+
+/// What the kernel says about one thing, or that it has done as it was told.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct NetlinkReply {
+    /// The type of the message; `NLMSG_ERROR` where all went well and there is nothing else to say.
+    pub(crate) kind: u16,
+    /// What follows `struct nlmsghdr`.
+    pub(crate) payload: Vec<u8>,
+}
+
+/// A socket of this protocol that asks the kernel, and hears it alone.
+///
+/// # Errors
+///
+/// `EMFILE` and `ENFILE`; `EPROTONOSUPPORT` where this kernel lacks the protocol.
+pub(crate) fn open(protocol: isize) -> io::Result<Socket> {
+    let socket = Socket::new(protocol)?;
+    // A connected netlink socket takes datagrams from the kernel alone.
+    socket.connect(&SocketAddr::new(0, 0))?;
+    Ok(socket)
+}
+
+/// `struct nlmsghdr`, in the byte order of the machine, and what follows it.
+pub(crate) fn message(kind: u16, flags: u16, payload: &[u8]) -> Vec<u8> {
+    let mut message = Vec::with_capacity(HEADER + payload.len());
+    message.extend(((HEADER + payload.len()) as u32).to_ne_bytes());
+    message.extend(kind.to_ne_bytes());
+    message.extend((NLM_F_REQUEST | flags).to_ne_bytes());
+    message.extend([0; 8]); // sequence number, port
+    message.extend(payload);
+    message
+}
+
+/// Makes a request and returns the reply to it.
+///
+/// # Errors
+///
+/// As [`open`]; the errno that the kernel answers with; `InvalidData` for a reply that is none.
+pub(crate) fn ask(protocol: isize, kind: u16, flags: u16, payload: &[u8]) -> io::Result<NetlinkReply> {
+    let socket = open(protocol)?;
+    socket.send(&message(kind, flags, payload), 0)?;
+    let mut buffer = vec![0; REPLY];
+    read(receive(&socket, &mut buffer)?)
+}
+
+/// Receives one datagram, whole.
+///
+/// # Errors
+///
+/// `EMSGSIZE` for one that finds no room.
+pub(crate) fn receive<'a>(socket: &Socket, buffer: &'a mut [u8]) -> io::Result<&'a [u8]> {
+    let size = loop {
+        match socket.recv(&mut &mut *buffer, MSG_TRUNC) {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            outcome => break outcome?,
+        }
+    };
+    // With MSG_TRUNC the size is the datagram's own, however much of it found room.
+    buffer.get(..size).ok_or_else(|| Errno::EMSGSIZE.into())
+}
+
+/// Reads a datagram of one message.
+pub(crate) fn read(datagram: &[u8]) -> io::Result<NetlinkReply> {
+    let malformed = || io::Error::new(io::ErrorKind::InvalidData, "malformed reply of the kernel");
+    let length = datagram.first_chunk().map(|bytes| u32::from_ne_bytes(*bytes)).ok_or_else(malformed)?;
+    let kind = datagram.get(4..).and_then(|bytes| bytes.first_chunk()).ok_or_else(malformed)?;
+    let kind = u16::from_ne_bytes(*kind);
+    let payload = datagram.get(HEADER..length as usize).ok_or_else(malformed)?;
+    if kind == NLMSG_ERROR {
+        end(payload)?;
+    }
+    Ok(NetlinkReply { kind, payload: payload.to_vec() })
+}
+
+/// Every kind of end begins with an errno, negative, or zero where all went well.
+///
+/// # Errors
+///
+/// That errno.
+pub(crate) fn end(payload: &[u8]) -> io::Result<()> {
+    match payload.first_chunk().map_or(0, |code| i32::from_ne_bytes(*code)) {
+        code if code < 0 => Err(io::Error::from_raw_os_error(code.saturating_neg())),
+        _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_error_is_the_errno_that_the_kernel_means() {
+        let code = |errno: i32| message(NLMSG_ERROR, 0, &(-errno).to_ne_bytes());
+        let error = read(&code(Errno::ENETUNREACH as i32)).unwrap_err();
+        assert_eq!(error.raw_os_error(), Some(Errno::ENETUNREACH as i32));
+        assert_eq!(read(&code(0)).unwrap().kind, NLMSG_ERROR);
+    }
+
+    #[test]
+    fn a_reply_cut_anywhere_is_an_error() {
+        let whole = message(24, 0, &[7; 20]);
+        assert_eq!(read(&whole).unwrap(), NetlinkReply { kind: 24, payload: vec![7; 20] });
+        for length in 0..whole.len() {
+            assert!(read(&whole[..length]).is_err(), "{length}");
+        }
+    }
+}
