@@ -25,5 +25,5 @@ pub use event_loop::{Ended, EventLoop};
 pub use fork_per_client::ForkPerClient;
 pub use gauge::Gauge;
 pub use memory::map_large_blocks;
-pub use sequential::Sequential;
-pub use thread_per_client::ThreadPerClient;
+pub use sequential::sequential;
+pub use thread_per_client::thread_per_client;

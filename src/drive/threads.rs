@@ -13,8 +13,9 @@ use nix::sys::signal::{SigSet, Signal};
 use signal_hook::flag;
 use socket2::Socket;
 
-use super::blocking::Front;
+use super::blocking::{Front, Model};
 use super::client::{AcceptedClient, serve};
+use super::event_loop::Ended;
 use super::gauge::Gauge;
 use super::signals::Waker;
 use crate::error::{Error, Result};
@@ -25,8 +26,11 @@ use crate::service::{Closed, Reply};
 /// Interrupts a call that blocks. Its handler does nothing, and by default it does nothing either.
 const INTERRUPT: Signal = Signal::SIGURG;
 
-/// All clients that have not ended, and the sums over those that have.
-pub struct Threads<R> {
+/// All clients that have not ended, and the sums over those that have; `S` gives the thread that serves one.
+pub struct Threads<R, S> {
+    start: S,
+    /// How many are served at once.
+    most: usize,
     unended: HashMap<u64, Served>,
     next: u64,
     ended: Receiver<(u64, Closed)>,
@@ -58,13 +62,17 @@ pub struct Turn<R> {
     shared: Arc<ThreadContext<R>>,
 }
 
-impl<R: Reply> Threads<R> {
-    /// No client yet.
+impl<R, S> Threads<R, S>
+where
+    R: Reply,
+    S: Fn(Turn<R>) -> io::Result<Arc<JoinHandle<()>>>,
+{
+    /// No client yet, and room for `most` at once, each of which is served by [`Turn::run`] on the thread of `start`.
     ///
     /// # Errors
     ///
     /// `EMFILE` from `fcntl`.
-    pub fn new(front: &Front, reply: R) -> Result<Self> {
+    pub fn new(front: &Front, reply: R, most: usize, start: S) -> Result<Self> {
         flag::register(INTERRUPT as i32, Arc::default())
             .map_err(|error| Error::new("sigaction", INTERRUPT, error))?;
         let (sender, ended) = channel();
@@ -78,30 +86,40 @@ impl<R: Reply> Threads<R> {
             waker: front.signals().waker()?,
         };
         let shared = Arc::new(shared);
-        Ok(Self { unended: HashMap::new(), next: 0, ended, shared, totals: Totals::default() })
+        Ok(Self { start, most, unended: HashMap::new(), next: 0, ended, shared, totals: Totals::default() })
     }
 
-    /// Takes on a client, which the thread that `start` gives serves by [`Turn::run`].
+    /// Serves what `front` accepts until a signal stops it.
     ///
     /// # Errors
     ///
-    /// What `start` says.
-    pub fn take_on(
-        &mut self,
-        socket: Socket,
-        tuple: FourTuple,
-        start: impl FnOnce(Turn<R>) -> io::Result<Arc<JoinHandle<()>>>,
-    ) -> io::Result<()> {
+    /// `ENOMEM` from `ppoll`.
+    pub fn run(mut self, front: Front) -> Result<(Ended, Totals)> {
+        let ended = front.run(&mut self)?;
+        Ok((ended, self.totals))
+    }
+}
+
+impl<R, S> Model for Threads<R, S>
+where
+    R: Reply,
+    S: Fn(Turn<R>) -> io::Result<Arc<JoinHandle<()>>>,
+{
+    fn has_room(&self) -> bool {
+        self.unended.len() < self.most
+    }
+
+    fn serve(&mut self, socket: Socket, tuple: FourTuple, _: &Socket) -> io::Result<()> {
         let (id, client) = (self.next, Arc::new(AcceptedClient::new(socket, tuple)));
         let weak = Arc::downgrade(&client);
-        let thread = start(Turn { id, client, shared: Arc::clone(&self.shared) })?;
+        let thread = (self.start)(Turn { id, client, shared: Arc::clone(&self.shared) })?;
         self.unended.insert(id, Served { client: weak, thread });
         self.next += 1;
         self.totals.accepted += 1;
         Ok(())
     }
 
-    pub fn note_ended(&mut self) {
+    fn note_ended(&mut self) {
         for (id, account) in self.ended.try_iter() {
             self.unended.remove(&id);
             self.totals.received += account.received;
@@ -109,15 +127,11 @@ impl<R: Reply> Threads<R> {
         }
     }
 
-    pub fn unended(&self) -> usize {
+    fn unended(&self) -> usize {
         self.unended.len()
     }
 
-    pub fn totals(&self) -> Totals {
-        self.totals
-    }
-
-    pub fn finish_all(&self) {
+    fn finish_all(&mut self) {
         for served in self.unended.values() {
             if let Some(client) = served.client.upgrade() {
                 client.finish();
@@ -127,7 +141,7 @@ impl<R: Reply> Threads<R> {
         }
     }
 
-    pub fn abort_all(&self) {
+    fn abort_all(&mut self) {
         self.unended.values().filter_map(|served| served.client.upgrade()).for_each(|client| client.abort());
     }
 }

@@ -6,7 +6,7 @@ use std::thread;
 
 use fourtuple::cli;
 use fourtuple::drive::{
-    Ended, EventLoop, ForkPerClient, Front, Limits, LoopSettings, Sequential, ThreadPerClient,
+    Ended, EventLoop, ForkPerClient, Front, Limits, LoopSettings, sequential, thread_per_client,
 };
 use fourtuple::error::{Error, Result};
 use fourtuple::kernel::holders::listeners_on;
@@ -24,9 +24,9 @@ where
 {
     match args.model {
         ConcurrencyModel::EventLoop => serve_by_loops(args, reporter, &reply),
-        ConcurrencyModel::Sequential => Sequential::run(open_front(args, reporter)?, reply),
+        ConcurrencyModel::Sequential => sequential(open_front(args, reporter)?, reply),
         ConcurrencyModel::Fork => ForkPerClient::run(open_front(args, reporter)?, reply),
-        ConcurrencyModel::Thread => ThreadPerClient::run(open_front(args, reporter)?, reply),
+        ConcurrencyModel::Thread => thread_per_client(open_front(args, reporter)?, reply),
     }
 }
 
