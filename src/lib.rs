@@ -37,7 +37,7 @@
 //! | [`kernel`], [`wire`], `terminal` | what the kernel says; what passed; keys and screen |
 //! | [`net`] | TCP: four-tuple, states, options, the sharing rule, the one way to open a socket |
 //! | [`report`], [`text`], [`error`] | the events we print; one grammar and its escaping; the failure we return |
-//! | `buffer` | bytes that the kernel copies in bulk |
+//! | `buffer`, `ready` | bytes that the kernel copies in bulk; waiting for a descriptor |
 
 #[cfg(not(target_os = "linux"))]
 compile_error!("fourtuple is about Linux: it asks that kernel over netlink, and says what it answers");
@@ -50,6 +50,7 @@ pub mod error;
 pub mod kernel;
 pub mod lab;
 pub mod net;
+mod ready;
 pub mod report;
 pub mod sandbox;
 pub mod service;

@@ -7,13 +7,12 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
-use nix::errno::Errno;
-use nix::poll::{PollFd, PollFlags, ppoll};
-use nix::sys::time::TimeSpec;
+use nix::poll::{PollFd, PollFlags};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::{flag, low_level};
 
 use crate::error::{Error, Result};
+use crate::ready;
 
 /// Readable, by its descriptor, once SIGINT or SIGTERM has come. The second ends the process at once.
 pub struct Stop(UnixStream);
@@ -46,11 +45,8 @@ impl Stop {
     /// `ENOMEM` from `ppoll`.
     pub fn wait(&self, limit: Duration) -> Result<bool> {
         let mut descriptor = [PollFd::new(self.as_fd(), PollFlags::POLLIN)];
-        match ppoll(&mut descriptor, Some(TimeSpec::from_duration(limit)), None) {
-            Ok(ready) => Ok(ready > 0),
-            Err(Errno::EINTR) => Ok(false),
-            Err(errno) => Err(Error::new("ppoll", "", errno)),
-        }
+        let ready = ready::wait_within(&mut descriptor, Some(limit));
+        ready.map(|ready| ready > 0).map_err(|errno| Error::new("ppoll", "", errno))
     }
 }
 

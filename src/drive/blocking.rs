@@ -6,9 +6,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::time::Duration;
 use std::{io, thread};
 
-use nix::errno::Errno;
-use nix::poll::{PollFd, PollFlags, ppoll};
-use nix::sys::time::TimeSpec;
+use nix::poll::{PollFd, PollFlags};
 use socket2::Socket;
 
 use super::clock::{Clock, Time};
@@ -18,6 +16,7 @@ use super::exhaustion::{Exhaustion, Refused};
 use super::signals::{Heard, Signals};
 use crate::error::{Error, Result, errno_of};
 use crate::net::{FourTuple, accept_queue, local_address};
+use crate::ready;
 use crate::report::{Event, RefuseReason, Reporter};
 use crate::service::Signal;
 
@@ -148,9 +147,7 @@ impl Front {
         let mut descriptors: Vec<PollFd> =
             always.into_iter().chain([asked]).flatten().map(readable).collect();
         let due = [retry, self.exhaustion.calm_at(), self.ends_at()].into_iter().flatten().min();
-        if !poll(&mut descriptors, due.map(|due| TimeSpec::from_duration(due.since(now))))? {
-            return Ok(false);
-        }
+        poll(&mut descriptors, due.map(|due| due.since(now)))?;
         let is_ready = |descriptor: Option<&PollFd>| descriptor.and_then(PollFd::any).unwrap_or(false);
         if is_ready(descriptors.first()) {
             self.signals.note();
@@ -271,13 +268,12 @@ impl Front {
     }
 }
 
-/// Waits for events; false where a signal interrupted it.
-fn poll(descriptors: &mut [PollFd], timeout: Option<TimeSpec>) -> Result<bool> {
+/// Waits for events, a signal or the end of `limit`.
+fn poll(descriptors: &mut [PollFd], limit: Option<Duration>) -> Result<()> {
     let mut failed = 0;
     loop {
-        match ppoll(descriptors, timeout, None) {
-            Ok(_) => return Ok(true),
-            Err(Errno::EINTR) => return Ok(false),
+        match ready::wait_within(descriptors, limit) {
+            Ok(_) => return Ok(()),
             Err(_) if failed < FAILED_WAITS => thread::yield_now(),
             Err(errno) => return Err(Error::new("ppoll", "", errno)),
         }

@@ -9,12 +9,13 @@ use std::time::{Duration, Instant};
 
 use anstyle::{Effects, Style};
 use nix::errno::Errno;
-use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::poll::{PollFd, PollFlags};
 use nix::sys::signal::SigSet;
 use nix::sys::stat::fstat;
 
 use crate::buffer::Buffer;
 use crate::error::errno_of;
+use crate::ready;
 use crate::text::{Format, Line};
 
 /// How many bytes wait for a reader before lines are dropped.
@@ -251,9 +252,8 @@ fn write_batch(mut file: &File, bytes: &[u8]) -> (usize, Option<Errno>) {
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                 let mut descriptors = [PollFd::new(file.as_fd(), PollFlags::POLLOUT)];
-                match poll(&mut descriptors, PollTimeout::NONE) {
-                    Err(errno) if errno != Errno::EINTR => return (written, Some(errno)),
-                    _ => {}
+                if let Err(errno) = ready::wait(&mut descriptors) {
+                    return (written, Some(errno));
                 }
             }
             Err(error) => return (written, Some(errno_of(&error))),

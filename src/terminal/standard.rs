@@ -11,13 +11,14 @@ use std::thread;
 
 use mio::Waker;
 use nix::errno::Errno;
-use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::poll::{PollFd, PollFlags};
 use nix::sys::signal::{SigSet, Signal, kill};
 use nix::unistd::{Pid, read};
 
 use super::raw::RawTerminal;
 use crate::buffer::Buffer;
 use crate::error::{Error, Result};
+use crate::ready;
 use crate::report::Output;
 
 /// The most that one read takes, in bytes.
@@ -195,9 +196,8 @@ fn read_chunk() -> Chunk {
             Err(Errno::EINTR) => {}
             Err(Errno::EAGAIN) => {
                 let mut descriptors = [PollFd::new(stdin.as_fd(), PollFlags::POLLIN)];
-                match poll(&mut descriptors, PollTimeout::NONE) {
-                    Err(errno) if errno != Errno::EINTR => return failed("poll", errno),
-                    _ => {}
+                if let Err(errno) = ready::wait(&mut descriptors) {
+                    return failed("poll", errno);
                 }
             }
             Err(errno) => return failed("read", errno),

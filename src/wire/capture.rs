@@ -9,9 +9,10 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
-use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::poll::{PollFd, PollFlags, poll};
 
 use crate::error::{Error, Result};
+use crate::ready;
 use ring::Ring;
 
 pub use packet::Packet;
@@ -48,10 +49,7 @@ impl Capture {
     pub fn wait(&self, other: BorrowedFd) -> Result<bool> {
         let mut descriptors =
             [PollFd::new(self.ring.as_fd(), PollFlags::POLLIN), PollFd::new(other, PollFlags::POLLIN)];
-        match poll(&mut descriptors, PollTimeout::NONE) {
-            Ok(_) | Err(Errno::EINTR) => {}
-            Err(errno) => return Err(Error::new("poll", "AF_PACKET", errno)),
-        }
+        ready::wait(&mut descriptors).map_err(|errno| Error::new("poll", "AF_PACKET", errno))?;
         let [ring, other] = descriptors;
         if ring.revents().is_some_and(|events| events.contains(PollFlags::POLLERR)) {
             // An interface has gone down; reading the error clears it.

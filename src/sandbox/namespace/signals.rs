@@ -3,13 +3,13 @@
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
 
-use nix::errno::Errno;
-use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::poll::{PollFd, PollFlags};
 use nix::sys::signal::{SigSet, SigmaskHow, Signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 use signal_hook::flag;
 
 use crate::error::{Error, Result};
+use crate::ready;
 
 /// What is passed on. The signals that stop are not: the terminal sends those to the whole process group, and the
 /// process outside stops with it so that the shell sees a stopped job.
@@ -72,10 +72,7 @@ impl SignalReader {
     pub(super) fn wait(&self, other: BorrowedFd) -> Result<()> {
         let mut descriptors =
             [PollFd::new(self.0.as_fd(), PollFlags::POLLIN), PollFd::new(other, PollFlags::POLLIN)];
-        match poll(&mut descriptors, PollTimeout::NONE) {
-            Ok(_) | Err(Errno::EINTR) => Ok(()),
-            Err(errno) => Err(Error::new("poll", "", errno)),
-        }
+        ready::wait(&mut descriptors).map_err(|errno| Error::new("poll", "", errno))
     }
 
     /// All that has come since the last call.
