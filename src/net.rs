@@ -22,7 +22,7 @@ pub use open::{BoundSocket, bind, connect_unbound, local_address, socket};
 pub use options::SocketOptions;
 pub use owner::set_owner;
 pub use picked::may_be_picked;
-pub use poll::poll;
+pub use poll::{accept_within, connected_within, poll};
 pub use refused::refused;
 pub use segments::{hide_segments, show_segments};
 pub use source::source_address;

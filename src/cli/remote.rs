@@ -4,13 +4,11 @@ use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
-use nix::libc::POLLOUT;
-
 use super::resolve::{addresses_of, resolve, unresolved};
 use super::values::{Parsed, port_range};
 use crate::error::Result;
 use crate::net::spelling::{Form, Grammar, Spelled};
-use crate::net::{SocketOptions, any_local, bind, poll};
+use crate::net::{SocketOptions, any_local, bind, connected_within};
 
 /// How long an address of several may take to answer.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -90,8 +88,7 @@ impl Remote {
 fn is_reached(address: SocketAddr) -> bool {
     let socket = bind(any_local(address), &SocketOptions::default()).and_then(|bound| bound.connect(address));
     let Ok(socket) = socket else { return false };
-    let ready = poll(&socket, POLLOUT, PATIENCE);
-    ready.is_ok_and(|(count, _)| count > 0) && socket.take_error().is_ok_and(|error| error.is_none())
+    connected_within(&socket, PATIENCE).is_ok()
 }
 
 #[cfg(test)]

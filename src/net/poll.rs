@@ -5,7 +5,7 @@ use std::os::fd::AsRawFd;
 use std::time::Duration;
 
 use nix::errno::Errno;
-use nix::libc::{self, nfds_t, pollfd};
+use nix::libc::{self, POLLIN, POLLOUT, nfds_t, pollfd};
 use socket2::Socket;
 
 /// The events, those of `events` and POLLERR and POLLHUP, that `socket` has within `time`: the count of sockets
@@ -24,4 +24,26 @@ pub fn poll(socket: &Socket, events: i16, time: Duration) -> io::Result<(i32, i1
     let ready = unsafe { libc::poll(descriptors, 1 as nfds_t, milliseconds) };
     Errno::result(ready)?;
     Ok((ready, descriptor.revents))
+}
+
+/// Waits for the outcome of a connect(2) that has begun.
+///
+/// # Errors
+///
+/// That of connect(2); `ETIMEDOUT` where there is none within `limit`.
+pub fn connected_within(socket: &Socket, limit: Duration) -> io::Result<()> {
+    match poll(socket, POLLOUT, limit)? {
+        (0, _) => Err(Errno::ETIMEDOUT.into()),
+        _ => socket.take_error()?.map_or(Ok(()), Err),
+    }
+}
+
+/// Accepts the next connection of a listening socket, which does not block.
+///
+/// # Errors
+///
+/// That of accept(2); `EAGAIN` where none comes within `limit`.
+pub fn accept_within(listening: &Socket, limit: Duration) -> io::Result<Socket> {
+    poll(listening, POLLIN, limit)?;
+    listening.accept().map(|(socket, _)| socket)
 }

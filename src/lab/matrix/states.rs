@@ -6,7 +6,6 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
-use nix::libc::POLLIN;
 use socket2::Socket;
 
 use super::calls::Trial;
@@ -122,9 +121,7 @@ fn connect(trial: &mut Trial, name: &str, socket: BoundSocket, remote: SocketAdd
 }
 
 fn accept(trial: &mut Trial, name: &str, listening: &Socket, child: &str) -> Result<Socket> {
-    let accepted = net::poll(listening, POLLIN, PATIENCE).and_then(|_| listening.accept());
-    let accepted = accepted
-        .map(|(socket, _)| socket)
+    let accepted = net::accept_within(listening, PATIENCE)
         .map_err(|error| Error::new("accept", format_args!("port {}", trial.port), error));
     trial.note(name, format_args!("accept as {child}"), accepted.as_ref().err());
     accepted

@@ -5,7 +5,6 @@ use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use nix::errno::Errno;
-use nix::libc::POLLOUT;
 use nix::sys::resource::{Resource, getrlimit};
 use serde::{Deserialize, Serialize};
 use socket2::Socket;
@@ -16,7 +15,7 @@ use super::situation::Situation;
 use crate::error::{Error, Result};
 use crate::kernel::port_range::PortRange;
 use crate::kernel::time_wait::TIME_WAIT;
-use crate::net::{SocketOptions, TcpState, bind, connect_unbound, poll, state_of};
+use crate::net::{SocketOptions, bind, connect_unbound, connected_within};
 use crate::sandbox::namespace::Sysctl;
 use crate::sandbox::scratch::{Question, ask};
 
@@ -167,12 +166,8 @@ fn open(method: Method, range: &PortRange, port: u16, remote: SocketAddr) -> Res
 }
 
 fn established(client: Socket, remote: SocketAddr) -> Result<Socket> {
-    let failed = |call| move |error| Error::new(call, remote, error);
-    poll(&client, POLLOUT, PATIENCE).map_err(failed("poll"))?;
-    match state_of(&client).map_err(failed("getsockopt"))? {
-        TcpState::Established => Ok(client),
-        state => Err(Error::new("connect", remote, std::io::Error::other(format!("still in {state}")))),
-    }
+    let connected = connected_within(&client, PATIENCE);
+    connected.map(|()| client).map_err(|error| Error::new("connect", remote, error))
 }
 
 #[cfg(test)]

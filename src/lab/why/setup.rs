@@ -4,7 +4,6 @@ use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
 use nix::errno::Errno;
-use nix::libc::{POLLIN, POLLOUT};
 use serde::{Deserialize, Serialize};
 use socket2::Socket;
 
@@ -209,19 +208,12 @@ fn listen(bound: BoundSocket) -> Result<Socket> {
 }
 
 fn accept(listening: &Socket) -> Result<Socket> {
-    let accepted = net::poll(listening, POLLIN, PATIENCE).and_then(|_| listening.accept());
-    accepted.map(|(socket, _)| socket).map_err(|error| Error::new("accept", "", error))
+    net::accept_within(listening, PATIENCE).map_err(|error| Error::new("accept", "", error))
 }
 
 /// Connects and waits for the outcome.
 pub(super) fn connect(bound: BoundSocket, remote: SocketAddr) -> Result<Socket> {
     let socket = bound.connect(remote)?;
-    let failed = |error| Error::new("connect", remote, error);
-    match net::poll(&socket, POLLOUT, PATIENCE).map_err(failed)? {
-        (0, _) => Err(failed(Errno::ETIMEDOUT.into())),
-        _ => match socket.take_error().map_err(failed)? {
-            Some(error) => Err(failed(error)),
-            None => Ok(socket),
-        },
-    }
+    let connected = net::connected_within(&socket, PATIENCE);
+    connected.map(|()| socket).map_err(|error| Error::new("connect", remote, error))
 }
