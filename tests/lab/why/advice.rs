@@ -238,7 +238,7 @@ fn who_waits_as_long_as_told_gets_the_address() {
 
 #[test]
 fn the_wait_for_time_wait_is_a_minute_and_an_eighth_of_it_at_most() {
-    if !isolated("advice::the_wait_for_time_wait_is_a_minute_and_an_eighth_of_it_at_most") {
+    if !isolated() {
         return;
     }
     let plain = Options::of(false, false);
