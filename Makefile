@@ -50,6 +50,8 @@ experiments: build
 report: build
 	@out/fourtuple report --index out/evidence
 
+# Most tests wait for programs that wait: more of them than processors at a time.
+test: export RUST_TEST_THREADS ?= $(shell expr 4 '*' $$(nproc))
 test:
 	$(CARGO) test --no-fail-fast
 

@@ -27,16 +27,19 @@ timed_read() (
 	printf '%s\n' "$line"
 )
 
-# wait_until COMMAND…: polls COMMAND until it succeeds; fails when patience is over. A poll takes a hundredth of patience at
-# most, however long it was: a machine may stand still for a while, and that is nobody's failure.
+# wait_until COMMAND…: polls COMMAND until it succeeds; fails when patience is over. A poll takes a twentieth of patience at
+# most, however long it was: a machine may stand still for a while, and that is nobody's failure. The pause between two polls is
+# a tenth of what was waited, 5 to 50 ms, so that waiting in vain costs little.
 wait_until() {
-	local waited=0 before=${EPOCHREALTIME//[!0-9]/} now most=$((patience / 100 + 1))
+	local waited=0 before=${EPOCHREALTIME//[!0-9]/} now most=$((patience / 20 + 1)) micros pause_seconds
 	until "$@"; do
 		heed_signals
 		now=${EPOCHREALTIME//[!0-9]/}
 		((waited += now - before < most ? now - before : most, waited < patience)) || return 1
 		before=$now
-		timed_read 0.005 <&"$pause" || true
+		((micros = waited < 50000 ? 5000 : waited < 500000 ? waited / 10 : 50000))
+		printf -v pause_seconds '0.%06d' "$micros"
+		timed_read "$pause_seconds" <&"$pause" || true
 	done
 }
 

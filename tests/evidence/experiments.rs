@@ -396,7 +396,7 @@ fn first_three_fail(lab: &Lab, with: &str) {
         ["01-two-listener-addresses.sh", "02-one-wildcard-listener.sh", "03-two-listener-ports.sh"]
             .map(|name| {
                 lab.bash(&experiment(name))
-                    .env("PATIENCE", "3")
+                    .env("PATIENCE", "1")
                     .stdout(Stdio::piped())
                     .stderr(Stdio::piped())
                     .spawn()

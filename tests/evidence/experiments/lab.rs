@@ -83,7 +83,7 @@ impl Lab {
 
     /// Runs a script with this body, some fact of which never comes true.
     pub fn run_in_vain(&self, body: &str) -> Verdict {
-        Verdict::of(self.bash(&self.script(body)).env("PATIENCE", "4").output().unwrap())
+        Verdict::of(self.bash(&self.script(body)).env("PATIENCE", "2").output().unwrap())
     }
 }
 

@@ -16,7 +16,7 @@ fn predicted(lab: &Lab, body: &str, answers: &str) -> Verdict {
     let path = lab.directory.path().join("answers");
     fs::write(&path, answers).unwrap();
     let mut command = lab.bash(&lab.script(body));
-    Verdict::of(command.env("PREDICT", "1").env("ANSWERS", path).env("PATIENCE", "4").output().unwrap())
+    Verdict::of(command.env("PREDICT", "1").env("ANSWERS", path).env("PATIENCE", "2").output().unwrap())
 }
 
 fn predictions(lab: &Lab) -> Value {
