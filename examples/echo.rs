@@ -3,9 +3,10 @@
 
 use std::env;
 
-use fourtuple::report::{Reporter, Verbosity};
-use fourtuple::text::Format;
-use fourtuple::{ConnectionId, EventLoop, Io, LoopSettings, Result, Service, Signal, SocketOptions, bind};
+use fourtuple::{
+    ConnectionId, EventLoop, Format, Io, LoopSettings, Reporter, Result, Service, Signal, SocketOptions,
+    Verbosity, bind,
+};
 
 struct Echo;
 

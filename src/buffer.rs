@@ -19,7 +19,7 @@ const PAGE: usize = 4096;
 /// it is dropped. A smaller one is on the heap, for nothing in it is bulk; so is one that the kernel refuses to map, having
 /// counted too many mappings.
 #[derive(Debug, Default)]
-pub struct Buffer {
+pub(crate) struct Buffer {
     room: Storage,
     length: usize,
 }
@@ -60,16 +60,16 @@ impl Storage {
 
 impl Buffer {
     /// An empty one with room for `bytes`, and for a page at least.
-    pub fn with_room_for(bytes: usize) -> Self {
+    pub(crate) fn with_room_for(bytes: usize) -> Self {
         Self { room: Storage::of(bytes.max(PAGE)), length: 0 }
     }
 
     /// So many bytes, all zero, for the kernel to fill.
-    pub fn zeroed(length: usize) -> Self {
+    pub(crate) fn zeroed(length: usize) -> Self {
         Self { room: Storage::of(length), length }
     }
 
-    pub fn extend_from_slice(&mut self, bytes: &[u8]) {
+    pub(crate) fn extend_from_slice(&mut self, bytes: &[u8]) {
         let length = self.length + bytes.len();
         if length > self.room.bytes().len() {
             self.grow(length);
@@ -90,18 +90,18 @@ impl Buffer {
     }
 
     /// Takes the first `count` away; the rest moves to the front.
-    pub fn remove_front(&mut self, count: usize) {
+    pub(crate) fn remove_front(&mut self, count: usize) {
         let count = count.min(self.length);
         self.copy_within(count.., 0);
         self.length -= count;
     }
 
     /// Takes away all behind the first `length`.
-    pub fn truncate(&mut self, length: usize) {
+    pub(crate) fn truncate(&mut self, length: usize) {
         self.length = self.length.min(length);
     }
 
-    pub fn clear(&mut self) {
+    pub(crate) fn clear(&mut self) {
         self.length = 0;
     }
 }

@@ -2,4 +2,4 @@
 
 pub mod page;
 pub mod timeline;
-pub mod write;
+pub(crate) mod write;

@@ -19,25 +19,25 @@ use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
 use crate::drive::{Ended, map_large_blocks};
 use crate::error::{Error, Result};
-use crate::lab::questions;
+use crate::lab::QUESTIONS;
 use crate::report::{Event, Output, Reporter, Verbosity, say};
 use crate::sandbox::scratch;
 use crate::text::{Escaped, Format};
 
-pub use listen::{accept_on, listen};
-pub use remote::{Remote, remote, remotes};
-pub use resolve::{addresses_of, resolve};
-pub use socket_args::SocketArgs;
-pub use stop::Stop;
-pub use values::{
+pub(crate) use listen::{accept_on, listen};
+pub(crate) use remote::{Remote, remote, remotes};
+pub(crate) use resolve::{addresses_of, resolve};
+pub(crate) use socket_args::SocketArgs;
+pub(crate) use stop::Stop;
+pub(crate) use values::{
     Limit, LocalIp, Parsed, Switch, count, duration, host, limit, local_ip, port, port_range, positive,
     positive_duration, positive_size, rate, remote_port, size, source_ip,
 };
 
 /// What each of the programs does first: it answers a [question](scratch) of an instrument, and ends, where it was
 /// started to; else it has malloc give back what a crowd of slow readers cost.
-pub fn start() {
-    scratch::attend(questions::ALL);
+pub(crate) fn start() {
+    scratch::attend(QUESTIONS);
     map_large_blocks();
 }
 
@@ -47,7 +47,7 @@ pub fn start() {
 /// every argument escaped, and whatever is said of it then is safe to show.
 ///
 /// `--generate PREFIX` alone asks every program for its man pages and shell completions, at their places below PREFIX.
-pub fn parse<P: Parser>(arguments: &[OsString]) -> P {
+pub(crate) fn parse<P: Parser>(arguments: &[OsString]) -> P {
     if let [_, option, prefix] = arguments
         && option == "--generate"
     {
@@ -78,7 +78,7 @@ pub fn parse<P: Parser>(arguments: &[OsString]) -> P {
 /// # Errors
 ///
 /// What write(2) says, but for `EPIPE`.
-pub fn print(text: &str) -> Result<ExitCode> {
+pub(crate) fn print(text: &str) -> Result<ExitCode> {
     let mut output = io::stdout().lock();
     written(output.write_all(text.as_bytes()).and_then(|()| output.flush()))
 }
@@ -88,7 +88,7 @@ pub fn print(text: &str) -> Result<ExitCode> {
 /// # Errors
 ///
 /// That of the outcome, but for `EPIPE`.
-pub fn written(outcome: io::Result<()>) -> Result<ExitCode> {
+pub(crate) fn written(outcome: io::Result<()>) -> Result<ExitCode> {
     match outcome {
         Err(error) if error.kind() != ErrorKind::BrokenPipe => {
             Err(Error::new("write", "standard output", error))
@@ -98,7 +98,7 @@ pub fn written(outcome: io::Result<()>) -> Result<ExitCode> {
 }
 
 /// Ends a program: its own status where it has one, else the error on standard error and status 1.
-pub fn exit(program: &str, outcome: Result<ExitCode>) -> ExitCode {
+pub(crate) fn exit(program: &str, outcome: Result<ExitCode>) -> ExitCode {
     outcome.unwrap_or_else(|error| {
         say(&format!("{program}: {error}"));
         ExitCode::FAILURE
@@ -106,12 +106,16 @@ pub fn exit(program: &str, outcome: Result<ExitCode>) -> ExitCode {
 }
 
 /// Runs a program that reports events on standard output, and ends it as [`exit`] does; a failure is an event too.
-pub fn run(program: &str, output: &OutputArgs, body: impl FnOnce(&Reporter) -> Result<ExitCode>) -> ExitCode {
+pub(crate) fn run(
+    program: &str,
+    output: &OutputArgs,
+    body: impl FnOnce(&Reporter) -> Result<ExitCode>,
+) -> ExitCode {
     run_on(program, output, Some(Output::stdout(output.format)), body)
 }
 
 /// The same for a program that reports them elsewhere, or nowhere.
-pub fn run_on(
+pub(crate) fn run_on(
     program: &str,
     output: &OutputArgs,
     events: Option<Output>,
@@ -131,7 +135,7 @@ pub fn run_on(
 
 /// How a program prints its events.
 #[derive(Args, Clone, Debug)]
-pub struct OutputArgs {
+pub(crate) struct OutputArgs {
     /// How events are written: text, or one JSON object a line
     #[arg(long, value_enum, default_value_t, value_name = "FORMAT", help_heading = "Output")]
     pub format: Format,
@@ -162,19 +166,19 @@ impl OutputArgs {
 }
 
 /// Raises the soft limit on open descriptors to the hard one; where that is refused, the soft one stands.
-pub fn raise_descriptor_limit() {
+pub(crate) fn raise_descriptor_limit() {
     if let Ok((_, hard)) = getrlimit(Resource::RLIMIT_NOFILE) {
         let _ = setrlimit(Resource::RLIMIT_NOFILE, hard, hard);
     }
 }
 
 /// The status a shell gives a program that a signal ended.
-pub fn signalled(number: i32) -> ExitCode {
+pub(crate) fn signalled(number: i32) -> ExitCode {
     ExitCode::from(128 + u8::try_from(number).unwrap_or(0))
 }
 
 /// The status of a program whose loop ended so.
-pub fn status(ended: Ended) -> ExitCode {
+pub(crate) fn status(ended: Ended) -> ExitCode {
     match ended {
         Ended::Stopped => ExitCode::SUCCESS,
         Ended::AtOnce(signal) => signalled(signal),
@@ -186,6 +190,6 @@ pub fn status(ended: Ended) -> ExitCode {
 /// # Errors
 ///
 /// What write(2) says, but for `EPIPE`.
-pub fn print_help(command: &mut clap::Command) -> Result<ExitCode> {
+pub(crate) fn print_help(command: &mut clap::Command) -> Result<ExitCode> {
     written(command.print_help())
 }

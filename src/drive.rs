@@ -18,12 +18,11 @@ mod thread_per_client;
 mod threads;
 mod timers;
 
-pub use blocking::Front;
-pub use connection::Limits;
+pub(crate) use blocking::Front;
+pub(crate) use connection::Limits;
 pub use connections::LoopSettings;
 pub use event_loop::{Ended, EventLoop};
-pub use fork_per_client::ForkPerClient;
-pub use gauge::Gauge;
-pub use memory::map_large_blocks;
-pub use sequential::sequential;
-pub use thread_per_client::thread_per_client;
+pub(crate) use fork_per_client::ForkPerClient;
+pub(crate) use memory::map_large_blocks;
+pub(crate) use sequential::sequential;
+pub(crate) use thread_per_client::thread_per_client;

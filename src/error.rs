@@ -10,6 +10,14 @@ use serde::{Deserialize, Serialize};
 ///
 /// Displays as `CALL SUBJECT: ERRNO (text)`, then one line a note, then `hint: …`. Serialized, it passes from one
 /// process to another.
+///
+/// ```
+/// use fourtuple::{SocketOptions, bind};
+///
+/// let error = bind("192.0.2.1:3000".parse().unwrap(), &SocketOptions::default()).unwrap_err();
+/// assert_eq!((error.call(), error.subject()), ("bind", "192.0.2.1:3000"));
+/// assert!(error.to_string().starts_with("bind 192.0.2.1:3000: EADDRNOTAVAIL"));
+/// ```
 #[derive(Debug)]
 pub struct Error {
     call: Cow<'static, str>,
@@ -20,6 +28,15 @@ pub struct Error {
 }
 
 /// What the crate's fallible calls return.
+///
+/// ```
+/// fn pick_a_port() -> fourtuple::Result<u16> {
+///     let bound = fourtuple::bind(([127, 0, 0, 1], 0).into(), &Default::default())?;
+///     Ok(bound.local().port())
+/// }
+/// assert_ne!(pick_a_port()?, 0);
+/// # Ok::<(), fourtuple::Error>(())
+/// ```
 pub type Result<T> = std::result::Result<T, Error>;
 
 impl Error {
@@ -82,7 +99,7 @@ impl Error {
 }
 
 /// The errno of an error, or `EIO` where the kernel gave none.
-pub fn errno_of(error: &io::Error) -> Errno {
+pub(crate) fn errno_of(error: &io::Error) -> Errno {
     error.raw_os_error().map_or(Errno::EIO, Errno::from_raw)
 }
 
@@ -150,7 +167,7 @@ impl<'de> Deserialize<'de> for Error {
 }
 
 /// The name errno(3) gives, such as `EADDRINUSE`.
-pub fn errno_name(errno: Errno) -> String {
+pub(crate) fn errno_name(errno: Errno) -> String {
     format!("{errno:?}")
 }
 

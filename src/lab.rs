@@ -3,5 +3,7 @@
 pub mod explain;
 pub mod matrix;
 pub mod ports;
-pub mod questions;
+mod questions;
 pub mod why;
+
+pub use questions::QUESTIONS;

@@ -6,7 +6,8 @@
 mod answers;
 mod heartbeat;
 mod io;
-pub mod load;
+#[cfg(feature = "cli")]
+pub(crate) mod load;
 #[cfg(test)]
 mod recorder;
 mod relay;
@@ -14,9 +15,9 @@ mod reply;
 mod replying;
 mod talk;
 
-pub use heartbeat::{Heartbeat, HeartbeatPlan};
+pub(crate) use heartbeat::{Heartbeat, HeartbeatPlan};
 pub use io::{Closed, ConnectionId, Input, Io, Service, Signal, Timer};
-pub use relay::{Name, RULE as NAME_RULE, Relay, RelayPlan};
-pub use reply::{Ack, Echo, Pieces, Prefix, Reply};
-pub use replying::Replying;
-pub use talk::{Expect, Script, Show, Speaker, Talk, TalkPlan};
+pub(crate) use relay::{Name, RULE as NAME_RULE, Relay, RelayPlan};
+pub(crate) use reply::{Ack, Echo, Pieces, Prefix, Reply};
+pub(crate) use replying::Replying;
+pub(crate) use talk::{Expect, Script, Show, Speaker, Talk, TalkPlan};

@@ -1,7 +1,7 @@
 //! A terminal: its keys, the line being typed, the screen; and standard input and output, whatever they are.
 
-pub mod edit;
-pub mod keys;
-pub mod raw;
-pub mod screen;
-pub mod standard;
+pub(crate) mod edit;
+pub(crate) mod keys;
+pub(crate) mod raw;
+pub(crate) mod screen;
+pub(crate) mod standard;

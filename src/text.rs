@@ -3,6 +3,8 @@
 mod escape;
 mod line;
 
-pub use escape::{Escaped, Harmless};
+pub use escape::Escaped;
+pub(crate) use escape::Harmless;
 pub(crate) use line::cut;
-pub use line::{Commas, Format, Line, Short};
+pub(crate) use line::{Commas, Short};
+pub use line::{Format, Line};

@@ -22,7 +22,7 @@ use notes::Notes;
 /// # Errors
 ///
 /// Those of open(2), read(2) and write(2), with the file; that `pieces/notes` is not what a script writes.
-pub fn assemble(directory: &Path) -> Result<()> {
+pub(crate) fn assemble(directory: &Path) -> Result<()> {
     let pieces = directory.join("pieces");
     let notes = Notes::read(&pieces.join("notes"))?;
     write(&directory.join("manifest.json"), &json(&manifest::WrittenManifest::of(&notes)))?;

@@ -15,7 +15,7 @@ use crate::report::{Event, Reporter};
 /// # Errors
 ///
 /// What bind(2) and listen(2) say, and who is in the way.
-pub fn listen(local: SocketAddr, options: &SocketOptions, backlog: i32) -> Result<Socket> {
+pub(crate) fn listen(local: SocketAddr, options: &SocketOptions, backlog: i32) -> Result<Socket> {
     bind(local, options)
         .and_then(|bound| bound.listen(backlog))
         .map_err(|error| explain(error, local, None, options))
@@ -26,7 +26,7 @@ pub fn listen(local: SocketAddr, options: &SocketOptions, backlog: i32) -> Resul
 /// # Errors
 ///
 /// As [`listen`], and `ENOSPC` from `epoll_ctl`.
-pub fn accept_on(
+pub(crate) fn accept_on(
     event_loop: &mut EventLoop,
     local: SocketAddr,
     options: &SocketOptions,

@@ -22,7 +22,7 @@ const COMPLETIONS: [(Shell, &str); 3] = [
 /// # Errors
 ///
 /// What mkdir(2), open(2) and write(2) say.
-pub fn install(mut command: Command, prefix: &Path) -> Result<()> {
+pub(super) fn install(mut command: Command, prefix: &Path) -> Result<()> {
     let name = command.get_name().to_owned();
     let pages = complete(command.clone());
     for (shell, place) in COMPLETIONS {

@@ -15,7 +15,7 @@ const PATIENCE: Duration = Duration::from_secs(5);
 
 /// A host, by address or name, and ports of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Remote {
+pub(crate) struct Remote {
     host: String,
     low: u16,
     high: u16,
@@ -24,14 +24,14 @@ pub struct Remote {
 const HOST_PORT: Grammar = Grammar { forms: &[Form::AddressPort], names: true, zones: true, lowest_port: 1 };
 
 /// Reads `HOST:PORT`.
-pub fn remote(text: &str) -> Parsed<Remote> {
+pub(crate) fn remote(text: &str) -> Parsed<Remote> {
     let Spelled { host, port, .. } = HOST_PORT.read(text)?;
     let (host, port) = (host.unwrap_or_default(), port.unwrap_or_default());
     Ok(Remote { host, low: port, high: port })
 }
 
 /// Reads `HOST:PORT`, or `HOST:LOW-HIGH` for every port from LOW to HIGH.
-pub fn remotes(text: &str) -> Parsed<Remote> {
+pub(crate) fn remotes(text: &str) -> Parsed<Remote> {
     match text.rsplit_once(':') {
         Some((host, ports)) if ports.contains('-') => {
             let (low, high) = port_range(ports)?;
@@ -48,7 +48,7 @@ impl Remote {
     /// # Errors
     ///
     /// What getaddrinfo(3) says.
-    pub fn first(&self) -> Result<SocketAddr> {
+    pub(crate) fn first(&self) -> Result<SocketAddr> {
         let found = addresses_of(&self.host, self.low)?;
         let reached = found.iter().find(|&&address| found.len() == 1 || is_reached(address));
         let nothing = || unresolved(&self.host, io::Error::other("the name has no address"));
@@ -60,7 +60,7 @@ impl Remote {
     /// # Errors
     ///
     /// What getaddrinfo(3) says.
-    pub fn all(&self) -> Result<Vec<SocketAddr>> {
+    pub(crate) fn all(&self) -> Result<Vec<SocketAddr>> {
         Ok(self.ports_of(self.first()?))
     }
 
@@ -69,7 +69,7 @@ impl Remote {
     /// # Errors
     ///
     /// As [`resolve`].
-    pub fn all_from(&self, local: IpAddr) -> Result<Vec<SocketAddr>> {
+    pub(crate) fn all_from(&self, local: IpAddr) -> Result<Vec<SocketAddr>> {
         let found = resolve(&self.host, self.low, SocketAddr::new(local, 0))?;
         Ok(found.first().map_or_else(Vec::new, |first| self.ports_of(*first)))
     }

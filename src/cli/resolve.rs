@@ -11,7 +11,7 @@ use crate::text::Escaped;
 /// # Errors
 ///
 /// What getaddrinfo(3) says, or that `host` has no address of `local`'s family.
-pub fn resolve(host: &str, port: u16, local: SocketAddr) -> Result<Vec<SocketAddr>> {
+pub(crate) fn resolve(host: &str, port: u16, local: SocketAddr) -> Result<Vec<SocketAddr>> {
     let mut addresses = addresses_of(host, port)?;
     addresses.retain(|address| address.is_ipv4() == local.is_ipv4());
     if addresses.is_empty() {
@@ -27,7 +27,7 @@ pub fn resolve(host: &str, port: u16, local: SocketAddr) -> Result<Vec<SocketAdd
 /// # Errors
 ///
 /// What getaddrinfo(3) says.
-pub fn addresses_of(host: &str, port: u16) -> Result<Vec<SocketAddr>> {
+pub(crate) fn addresses_of(host: &str, port: u16) -> Result<Vec<SocketAddr>> {
     let step = "an IPv4 or IPv6 address, or a name that `getent hosts` knows";
     let addresses = (host, port).to_socket_addrs().map_err(|error| unresolved(host, error).hint(step))?;
     let mut addresses: Vec<SocketAddr> = addresses.collect();
@@ -36,6 +36,6 @@ pub fn addresses_of(host: &str, port: u16) -> Result<Vec<SocketAddr>> {
 }
 
 /// What getaddrinfo(3) says of `host`.
-pub fn unresolved(host: &str, error: io::Error) -> Error {
+pub(super) fn unresolved(host: &str, error: io::Error) -> Error {
     Error::new("getaddrinfo", Escaped(host.as_bytes()), error)
 }

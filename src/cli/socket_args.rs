@@ -10,7 +10,7 @@ use crate::net::SocketOptions;
 /// The socket options that a lab wants to vary.
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "Socket options")]
-pub struct SocketArgs {
+pub(crate) struct SocketArgs {
     /// SO_REUSEADDR
     #[arg(
         long,
@@ -69,7 +69,7 @@ pub struct SocketArgs {
 
 impl SocketArgs {
     /// The options to set, with the receive timeout, whose default differs between programs.
-    pub fn options(&self, receive_timeout: Limit) -> SocketOptions {
+    pub(crate) fn options(&self, receive_timeout: Limit) -> SocketOptions {
         SocketOptions {
             reuse_address: self.reuse_address.is_on(),
             reuse_port: self.reuse_port.is_on(),

@@ -15,7 +15,7 @@ use crate::error::{Error, Result};
 use crate::ready;
 
 /// Readable, by its descriptor, once SIGINT or SIGTERM has come. The second ends the process at once.
-pub struct Stop(UnixStream);
+pub(crate) struct Stop(UnixStream);
 
 impl Stop {
     /// Catches both signals from now on.
@@ -23,7 +23,7 @@ impl Stop {
     /// # Errors
     ///
     /// `EMFILE` and `ENFILE` from `socketpair`.
-    pub fn on_signal() -> Result<Self> {
+    pub(crate) fn on_signal() -> Result<Self> {
         let register = || -> io::Result<UnixStream> {
             let (read, write) = UnixStream::pair()?;
             for signal in [SIGINT, SIGTERM] {
@@ -43,7 +43,7 @@ impl Stop {
     /// # Errors
     ///
     /// `ENOMEM` from `ppoll`.
-    pub fn wait(&self, limit: Duration) -> Result<bool> {
+    pub(crate) fn wait(&self, limit: Duration) -> Result<bool> {
         let mut descriptor = [PollFd::new(self.as_fd(), PollFlags::POLLIN)];
         let ready = ready::wait_within(&mut descriptor, Some(limit));
         ready.map(|ready| ready > 0).map_err(|errno| Error::new("ppoll", "", errno))

@@ -17,11 +17,11 @@ const FASTEST: usize = 10_000_000;
 const LONGEST: Duration = Duration::from_secs(i32::MAX as u64);
 
 /// A value, or words for the user.
-pub type Parsed<T> = std::result::Result<T, String>;
+pub(crate) type Parsed<T> = std::result::Result<T, String>;
 
 /// `on` or `off`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum Switch {
+pub(crate) enum Switch {
     /// Set the option.
     On,
     /// Do not.
@@ -30,22 +30,22 @@ pub enum Switch {
 
 impl Switch {
     /// Whether it is on.
-    pub fn is_on(self) -> bool {
+    pub(crate) fn is_on(self) -> bool {
         self == Self::On
     }
 }
 
 /// A duration, or `none` for no limit.
 #[derive(Clone, Copy, Debug)]
-pub struct Limit(pub Option<Duration>);
+pub(crate) struct Limit(pub Option<Duration>);
 
 /// An address of this host and its zone, whose port is an argument of its own.
 #[derive(Clone, Debug)]
-pub struct LocalIp(Spelled);
+pub(crate) struct LocalIp(Spelled);
 
 impl LocalIp {
     /// The address with this port.
-    pub fn at(&self, port: u16) -> SocketAddr {
+    pub(crate) fn at(&self, port: u16) -> SocketAddr {
         let mut address = self.0.socket_address(Ipv4Addr::UNSPECIFIED.into());
         address.set_port(port);
         address
@@ -56,17 +56,17 @@ impl LocalIp {
 const IP: Grammar = Grammar { forms: &[Form::Address], names: false, zones: false, lowest_port: 0 };
 
 /// Reads an address to bind, with its zone where it has one.
-pub fn local_ip(text: &str) -> Parsed<LocalIp> {
+pub(crate) fn local_ip(text: &str) -> Parsed<LocalIp> {
     Grammar { zones: true, ..IP }.read(text).map(LocalIp)
 }
 
 /// Reads an address that connections come from.
-pub fn source_ip(text: &str) -> Parsed<IpAddr> {
+pub(crate) fn source_ip(text: &str) -> Parsed<IpAddr> {
     IP.read(text).map(|spelled| spelled.socket_address(Ipv4Addr::UNSPECIFIED.into()).ip())
 }
 
 /// Reads a host to connect to, by address or name, whose port is an argument of its own.
-pub fn host(text: &str) -> Parsed<String> {
+pub(crate) fn host(text: &str) -> Parsed<String> {
     const HOST: Grammar = Grammar { names: true, zones: true, ..IP };
     const WITH_PORT: Grammar = Grammar { forms: &[Form::AddressPort], ..HOST };
     match HOST.read(text) {
@@ -78,12 +78,12 @@ pub fn host(text: &str) -> Parsed<String> {
 }
 
 /// Reads a port.
-pub fn port(text: &str) -> Parsed<u16> {
+pub(crate) fn port(text: &str) -> Parsed<u16> {
     text.parse().map_err(|_| "not a port, a number from 0 to 65535".to_owned())
 }
 
 /// Reads a port that can be connected to.
-pub fn remote_port(text: &str) -> Parsed<u16> {
+pub(crate) fn remote_port(text: &str) -> Parsed<u16> {
     match text.parse() {
         Ok(port) if port > 0 => Ok(port),
         _ => Err("not a port, a number from 1 to 65535".to_owned()),
@@ -91,7 +91,7 @@ pub fn remote_port(text: &str) -> Parsed<u16> {
 }
 
 /// Reads a count of at least one.
-pub fn positive(text: &str) -> Parsed<usize> {
+pub(crate) fn positive(text: &str) -> Parsed<usize> {
     match text.parse() {
         Ok(0) => Err("must be at least 1".to_owned()),
         Ok(number) if number <= MOST => Ok(number),
@@ -106,7 +106,7 @@ fn too_many() -> String {
 }
 
 /// Reads a count of at least one, in thousands (`100k`) or millions (`1M`) where it says so.
-pub fn count(text: &str) -> Parsed<usize> {
+pub(crate) fn count(text: &str) -> Parsed<usize> {
     let (digits, unit) = match text.split_at_checked(text.len().saturating_sub(1)) {
         Some((digits, "k")) => (digits, 1_000),
         Some((digits, "M")) => (digits, 1_000_000),
@@ -122,7 +122,7 @@ pub fn count(text: &str) -> Parsed<usize> {
 }
 
 /// Reads a rate of at least one a second: `500/s`, `20k/s`.
-pub fn rate(text: &str) -> Parsed<usize> {
+pub(crate) fn rate(text: &str) -> Parsed<usize> {
     let number = text.strip_suffix("/s").ok_or("a rate is so many a second, such as 500/s or 20k/s")?;
     match count(number)? {
         rate if rate <= FASTEST => Ok(rate),
@@ -131,14 +131,14 @@ pub fn rate(text: &str) -> Parsed<usize> {
 }
 
 /// Reads a duration with its unit.
-pub fn duration(text: &str) -> Parsed<Duration> {
+pub(crate) fn duration(text: &str) -> Parsed<Duration> {
     let duration = humantime::parse_duration(text)
         .map_err(|error| format!("{error}; a duration has a unit, such as 5s, 250ms or 2m"))?;
     if duration <= LONGEST { Ok(duration) } else { Err("at most 68y".to_owned()) }
 }
 
 /// Reads a duration longer than none.
-pub fn positive_duration(text: &str) -> Parsed<Duration> {
+pub(crate) fn positive_duration(text: &str) -> Parsed<Duration> {
     match duration(text)? {
         shorter if shorter < Duration::from_millis(1) => Err("must be at least 1ms".to_owned()),
         duration => Ok(duration),
@@ -146,7 +146,7 @@ pub fn positive_duration(text: &str) -> Parsed<Duration> {
 }
 
 /// Reads a duration longer than none, or `none`.
-pub fn limit(text: &str) -> Parsed<Limit> {
+pub(crate) fn limit(text: &str) -> Parsed<Limit> {
     if text == "none" {
         return Ok(Limit(None));
     }
@@ -177,7 +177,7 @@ fn at_most(duration: Duration, most: Duration) -> Parsed<Duration> {
 }
 
 /// Reads a size in bytes with its unit, 2GiB at most.
-pub fn size(text: &str) -> Parsed<usize> {
+pub(crate) fn size(text: &str) -> Parsed<usize> {
     let words = "a size has a unit, such as 64KiB, 1MB or 512B";
     if !text.ends_with(['b', 'B']) {
         return Err(words.to_owned());
@@ -187,7 +187,7 @@ pub fn size(text: &str) -> Parsed<usize> {
 }
 
 /// Reads a size of at least one byte.
-pub fn positive_size(text: &str) -> Parsed<usize> {
+pub(crate) fn positive_size(text: &str) -> Parsed<usize> {
     match size(text)? {
         0 => Err("must be at least 1B".to_owned()),
         size => Ok(size),
@@ -195,7 +195,7 @@ pub fn positive_size(text: &str) -> Parsed<usize> {
 }
 
 /// Reads `LOW-HIGH`.
-pub fn port_range(text: &str) -> Parsed<(u16, u16)> {
+pub(crate) fn port_range(text: &str) -> Parsed<(u16, u16)> {
     let words = || "not LOW-HIGH, two ports from 1 to 65535, such as 40000-40007".to_owned();
     let (low, high) = text.split_once('-').ok_or_else(words)?;
     let range = (low.parse().map_err(|_| words())?, high.parse().map_err(|_| words())?);

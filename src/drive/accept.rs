@@ -17,7 +17,7 @@ use crate::service::{Io, Service};
 const BATCH: usize = 256;
 
 /// A listening socket and whether connections may wait in its queue.
-pub struct Acceptor {
+pub(super) struct Acceptor {
     listener: TcpListener,
     local: SocketAddr,
     /// The edge came and was not spent.
@@ -26,8 +26,7 @@ pub struct Acceptor {
 }
 
 impl Acceptor {
-    /// Watches `socket`, which listens.
-    pub fn watch(socket: Socket, registry: &Registry, token: Token) -> Result<Self> {
+    pub(super) fn watch(socket: Socket, registry: &Registry, token: Token) -> Result<Self> {
         let local = local_address(&socket)?;
         let mut listener = TcpListener::from_std(socket.into());
         registry
@@ -36,26 +35,26 @@ impl Acceptor {
         Ok(Self { listener, local, ready: true, exhaustion: Exhaustion::default() })
     }
 
-    pub fn local(&self) -> SocketAddr {
+    pub(super) fn local(&self) -> SocketAddr {
         self.local
     }
 
-    pub fn note_ready(&mut self) {
+    pub(super) fn note_ready(&mut self) {
         self.ready = true;
     }
 
     /// A descriptor has come free: do not wait for the retry.
-    pub fn note_room(&mut self, now: Time) {
+    pub(super) fn note_room(&mut self, now: Time) {
         self.exhaustion.note_room(now);
     }
 
     /// When to call [`accept`](Self::accept) next, if it need not wait for an edge.
-    pub fn due(&self, now: Time) -> Option<Time> {
+    pub(super) fn due(&self, now: Time) -> Option<Time> {
         if self.ready { Some(self.exhaustion.paused().unwrap_or(now)) } else { self.exhaustion.calm_at() }
     }
 
     /// Accepts until the queue is empty, a batch at most.
-    pub fn accept(&mut self, connections: &mut Connections, service: &mut dyn Service) {
+    pub(super) fn accept(&mut self, connections: &mut Connections, service: &mut dyn Service) {
         let now = connections.now();
         if let Some(event) = self.exhaustion.calm(now) {
             connections.report(&event);
@@ -69,7 +68,7 @@ impl Acceptor {
     /// Accepts those that are in the queue, before the socket is closed: closing it would reset them.
     ///
     /// Those who come meanwhile are not waited for: there may be no end to them.
-    pub fn accept_rest(mut self, connections: &mut Connections, service: &mut dyn Service) {
+    pub(super) fn accept_rest(mut self, connections: &mut Connections, service: &mut dyn Service) {
         let waiting = accept_queue(&self.listener).unwrap_or(BATCH);
         self.accept_some(waiting, connections, service);
     }

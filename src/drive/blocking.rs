@@ -28,7 +28,7 @@ const FAILED_WAITS: u32 = 100;
 const GRACE: Duration = Duration::from_secs(1);
 
 /// Who serves the connections that were accepted.
-pub trait Model {
+pub(super) trait Model {
     /// Whether one more would be served now; where not, it waits in the accept queue.
     fn has_room(&self) -> bool {
         true
@@ -50,7 +50,6 @@ pub trait Model {
     /// Ends every connection once what was read is answered.
     fn finish_all(&mut self);
 
-    /// Ends every connection now.
     fn abort_all(&mut self);
 
     /// What is to wake the driver, too, when it is readable.
@@ -67,7 +66,7 @@ enum DrainPhase {
 }
 
 /// Waits, accepts and hears signals on behalf of a model.
-pub struct Front {
+pub(crate) struct Front {
     listener: Option<Socket>,
     local: SocketAddr,
     exhaustion: Exhaustion,
@@ -84,7 +83,7 @@ impl Front {
     /// # Errors
     ///
     /// `EMFILE` and `ENFILE` from `socketpair`.
-    pub fn new(listener: Socket, reporter: Reporter, settings: LoopSettings) -> Result<Self> {
+    pub(crate) fn new(listener: Socket, reporter: Reporter, settings: LoopSettings) -> Result<Self> {
         let local = local_address(&listener)?;
         Ok(Self {
             listener: Some(listener),
@@ -99,7 +98,7 @@ impl Front {
     }
 
     /// The address of the listening socket.
-    pub fn local(&self) -> SocketAddr {
+    pub(crate) fn local(&self) -> SocketAddr {
         self.local
     }
 

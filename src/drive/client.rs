@@ -24,7 +24,7 @@ const FINISHING: u8 = 1;
 const ABORTED: u8 = 2;
 
 /// An accepted connection, which others than the one who serves it can bring to an end.
-pub struct AcceptedClient {
+pub(super) struct AcceptedClient {
     socket: Socket,
     tuple: FourTuple,
     state: AtomicU8,
@@ -32,7 +32,7 @@ pub struct AcceptedClient {
 
 impl AcceptedClient {
     /// `socket` blocks, and has its timeouts by SO_RCVTIMEO and SO_SNDTIMEO.
-    pub fn new(socket: Socket, tuple: FourTuple) -> Self {
+    pub(super) fn new(socket: Socket, tuple: FourTuple) -> Self {
         Self { socket, tuple, state: AtomicU8::new(SERVED) }
     }
 
@@ -43,13 +43,13 @@ impl AcceptedClient {
     /// RST (RFC 1122 §4.2.2.13), and the last of our bytes could be lost with it.
     ///
     /// Safe in a signal's handler, as [`abort`](Self::abort) is: both only make calls that signal-safety(7) lists.
-    pub fn finish(&self) {
+    pub(super) fn finish(&self) {
         self.state.fetch_max(FINISHING, Ordering::AcqRel);
         let _ = self.socket.set_read_timeout(Some(AT_ONCE));
     }
 
     /// Ends the connection now; a read or write that blocks returns.
-    pub fn abort(&self) {
+    pub(super) fn abort(&self) {
         self.state.fetch_max(ABORTED, Ordering::AcqRel);
         let _ = self.socket.shutdown(Shutdown::Both);
     }
@@ -68,7 +68,12 @@ impl AsRawFd for AcceptedClient {
 /// Serves `client` to its end, with `drain` to finish after an interruption, and says how it went.
 ///
 /// The caller closes the socket by dropping the client, and then tells of the end.
-pub fn serve(client: &AcceptedClient, reply: impl Reply, drain: Duration, reporter: &Reporter) -> Closed {
+pub(super) fn serve(
+    client: &AcceptedClient,
+    reply: impl Reply,
+    drain: Duration,
+    reporter: &Reporter,
+) -> Closed {
     let FourTuple { local, remote } = client.tuple;
     reporter.report(&Event::Accepted { local, remote });
     let opened = Instant::now();

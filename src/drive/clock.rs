@@ -4,21 +4,21 @@ use std::time::{Duration, Instant};
 
 /// Microseconds since the loop began.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Time(u64);
+pub(super) struct Time(u64);
 
 impl Time {
     /// This much later; the end of time where that is beyond it.
-    pub fn after(self, delay: Duration) -> Self {
+    pub(super) fn after(self, delay: Duration) -> Self {
         Self(self.0.saturating_add(microseconds(delay)))
     }
 
     /// This much earlier; the beginning of time where that is before it.
-    pub fn before(self, span: Duration) -> Self {
+    pub(super) fn before(self, span: Duration) -> Self {
         Self(self.0.saturating_sub(microseconds(span)))
     }
 
     /// How long after `earlier` this is; nothing where it is before.
-    pub fn since(self, earlier: Self) -> Duration {
+    pub(super) fn since(self, earlier: Self) -> Duration {
         Duration::from_micros(self.0.saturating_sub(earlier.0))
     }
 }
@@ -29,14 +29,14 @@ fn microseconds(duration: Duration) -> u64 {
 
 /// Counts from its making on.
 #[derive(Debug)]
-pub struct Clock(Instant);
+pub(super) struct Clock(Instant);
 
 impl Clock {
-    pub fn start() -> Self {
+    pub(super) fn start() -> Self {
         Self(Instant::now())
     }
 
-    pub fn now(&self) -> Time {
+    pub(super) fn now(&self) -> Time {
         Time(microseconds(self.0.elapsed()))
     }
 }

@@ -17,11 +17,10 @@ use crate::service::Closed;
 use addresses::Addresses;
 use unsent::Unsent;
 
-pub use limits::{Deadline, Limits};
+pub(crate) use limits::{Deadline, Limits};
 
-/// What one event told.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Readiness {
+pub(super) struct Readiness {
     pub readable: bool,
     /// A short read will not be the end of it: FIN or urgent data follows.
     pub more: bool,
@@ -33,10 +32,9 @@ pub struct Readiness {
 
 /// What one attempt to read brought.
 #[derive(Debug, PartialEq, Eq)]
-pub enum ReadOutcome {
+pub(super) enum ReadOutcome {
     /// That many bytes stand at the buffer's beginning.
     Bytes(usize),
-    /// The remote side's FIN.
     Finished,
     /// Nothing now; an edge will tell.
     Nothing,
@@ -44,7 +42,7 @@ pub enum ReadOutcome {
 
 /// A stream and all that is known of it. It owns no buffer while nothing is unsent.
 #[derive(Debug)]
-pub struct Connection<S> {
+pub(super) struct Connection<S> {
     stream: S,
     addresses: Addresses,
     unsent: Option<Box<Unsent>>,
@@ -108,8 +106,7 @@ enum Ending {
 }
 
 impl<S: Stream> Connection<S> {
-    /// An ESTABLISHED connection.
-    pub fn new(stream: S, tuple: FourTuple, now: Time) -> Self {
+    pub(super) fn new(stream: S, tuple: FourTuple, now: Time) -> Self {
         Self {
             stream,
             addresses: tuple.into(),
@@ -133,27 +130,26 @@ impl<S: Stream> Connection<S> {
         }
     }
 
-    /// One in SYN-SENT.
-    pub fn connecting(stream: S, tuple: FourTuple, now: Time) -> Self {
+    pub(super) fn connecting(stream: S, tuple: FourTuple, now: Time) -> Self {
         Self { connecting: true, ..Self::new(stream, tuple, now) }
     }
 
-    pub fn stream(&mut self) -> &mut S {
+    pub(super) fn stream(&mut self) -> &mut S {
         &mut self.stream
     }
 
-    pub fn tuple(&self) -> FourTuple {
+    pub(super) fn tuple(&self) -> FourTuple {
         self.addresses.tuple()
     }
 
     /// The kernel's answer to connect(2) has come, and it was yes.
-    pub fn established(&mut self, tuple: FourTuple, now: Time) {
+    pub(super) fn established(&mut self, tuple: FourTuple, now: Time) {
         self.connecting = false;
         self.addresses = tuple.into();
         (self.opened, self.last_received) = (now, now);
     }
 
-    pub fn account(&self, reason: CloseReason, now: Time) -> Closed {
+    pub(super) fn account(&self, reason: CloseReason, now: Time) -> Closed {
         Closed {
             tuple: self.tuple(),
             reason,
@@ -163,12 +159,12 @@ impl<S: Stream> Connection<S> {
         }
     }
 
-    pub fn unsent(&self) -> usize {
+    pub(super) fn unsent(&self) -> usize {
         self.unsent.as_ref().map_or(0, |unsent| unsent.rest().len())
     }
 
     /// Notes what an event told.
-    pub fn note(&mut self, readiness: Readiness) {
+    pub(super) fn note(&mut self, readiness: Readiness) {
         self.readable |= readiness.readable || readiness.more;
         self.read_to_end |= readiness.more;
         if readiness.ending && self.ending == Ending::Unknown {
@@ -179,7 +175,7 @@ impl<S: Stream> Connection<S> {
     }
 
     /// Whether the service is to be told now that the remote side has finished; not once it has read so far.
-    pub fn tell_ending(&mut self) -> bool {
+    pub(super) fn tell_ending(&mut self) -> bool {
         let known = self.ending == Ending::Known;
         if known {
             self.ending = Ending::Told;
@@ -188,14 +184,13 @@ impl<S: Stream> Connection<S> {
     }
 
     /// Whether a read is due.
-    pub fn wants_read(&self) -> bool {
+    pub(super) fn wants_read(&self) -> bool {
         let is_read = matches!(self.arriving, Arriving::Read | Arriving::Discarded);
         let ended = self.connecting || self.leaving == Leaving::Closing || self.failed.is_some();
         self.readable && is_read && !ended
     }
 
-    /// Reads once.
-    pub fn read(&mut self, buffer: &mut [u8], now: Time) -> ReadOutcome {
+    pub(super) fn read(&mut self, buffer: &mut [u8], now: Time) -> ReadOutcome {
         loop {
             match self.stream.receive(buffer) {
                 Ok(0) => {
@@ -222,7 +217,7 @@ impl<S: Stream> Connection<S> {
     }
 
     /// Writes what the kernel takes and keeps the rest; bytes after [`finish`](Self::finish) are dropped.
-    pub fn send(&mut self, bytes: &[u8], now: Time) {
+    pub(super) fn send(&mut self, bytes: &[u8], now: Time) {
         if self.leaving != Leaving::Open || self.failed.is_some() {
             return;
         }
@@ -239,7 +234,7 @@ impl<S: Stream> Connection<S> {
     }
 
     /// Writes what is unsent where an edge allows it, and says whether the last of it has gone now.
-    pub fn flush(&mut self, now: Time) -> bool {
+    pub(super) fn flush(&mut self, now: Time) -> bool {
         if !self.writable || self.failed.is_some() {
             return false;
         }
@@ -284,7 +279,7 @@ impl<S: Stream> Connection<S> {
     }
 
     /// Takes the error that an event announced, where no read or write will meet it.
-    pub fn check_error(&mut self) {
+    pub(super) fn check_error(&mut self) {
         self.errored = false;
         match self.stream.take_error() {
             Ok(None) => {}
@@ -294,24 +289,24 @@ impl<S: Stream> Connection<S> {
     }
 
     /// Sends FIN once nothing is unsent.
-    pub fn finish(&mut self) {
+    pub(super) fn finish(&mut self) {
         if self.leaving == Leaving::Open {
             self.leaving = Leaving::Finishing;
         }
     }
 
     /// Closes once nothing is unsent.
-    pub fn close(&mut self) {
+    pub(super) fn close(&mut self) {
         self.leaving = Leaving::Closing;
     }
 
     /// Closes now, with RST; what is unsent is lost.
-    pub fn abort(&mut self) {
+    pub(super) fn abort(&mut self) {
         self.fail(CloseReason::Abort);
     }
 
     /// Does what was waiting for the last unsent byte, and says why the connection is over, if it is.
-    pub fn settle(&mut self) -> Option<CloseReason> {
+    pub(super) fn settle(&mut self) -> Option<CloseReason> {
         if self.failed.is_some() || self.unsent.is_some() || self.connecting {
             return self.failed.as_deref().copied();
         }
@@ -342,13 +337,13 @@ impl<S: Stream> Connection<S> {
     }
 
     /// Leaves what arrives in the kernel; what is thrown away or has ended cannot wait.
-    pub fn pause(&mut self) {
+    pub(super) fn pause(&mut self) {
         if self.arriving == Arriving::Read {
             self.arriving = Arriving::Paused;
         }
     }
 
-    pub fn resume(&mut self, now: Time) {
+    pub(super) fn resume(&mut self, now: Time) {
         if self.arriving == Arriving::Paused {
             self.arriving = Arriving::Read;
         }
@@ -356,7 +351,7 @@ impl<S: Stream> Connection<S> {
     }
 
     /// Throws away what arrives from now on, for its end alone is waited for.
-    pub fn discard(&mut self, now: Time) {
+    pub(super) fn discard(&mut self, now: Time) {
         if self.arriving == Arriving::Paused {
             self.last_received = now;
         }
@@ -365,13 +360,13 @@ impl<S: Stream> Connection<S> {
         }
     }
 
-    pub fn is_discarding(&self) -> bool {
+    pub(super) fn is_discarding(&self) -> bool {
         self.arriving == Arriving::Discarded
     }
 }
 
 /// EPIPE on a socket that we have not finished means that RST came: the first call after it said so.
-pub fn reason_of(call: &'static str, error: &io::Error) -> CloseReason {
+pub(super) fn reason_of(call: &'static str, error: &io::Error) -> CloseReason {
     match error.raw_os_error().map(Errno::from_raw) {
         Some(Errno::ECONNRESET | Errno::EPIPE) => CloseReason::Reset,
         Some(errno) => CloseReason::Failed(call, errno),

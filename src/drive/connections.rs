@@ -60,7 +60,7 @@ pub struct LoopSettings {
 }
 
 /// The table of connections and all that acts on it.
-pub struct Connections<S = TcpStream> {
+pub(super) struct Connections<S = TcpStream> {
     registry: Registry,
     reporter: Reporter,
     settings: LoopSettings,
@@ -87,7 +87,7 @@ pub struct Connections<S = TcpStream> {
 }
 
 impl<S: Stream> Connections<S> {
-    pub fn new(registry: Registry, reporter: Reporter, settings: LoopSettings) -> Self {
+    pub(super) fn new(registry: Registry, reporter: Reporter, settings: LoopSettings) -> Self {
         Self {
             registry,
             reporter,
@@ -109,36 +109,36 @@ impl<S: Stream> Connections<S> {
         }
     }
 
-    pub fn now(&self) -> Time {
+    pub(super) fn now(&self) -> Time {
         self.now
     }
 
-    pub fn update_now(&mut self) {
+    pub(super) fn update_now(&mut self) {
         self.now = self.clock.now();
     }
 
-    pub fn len(&self) -> usize {
+    pub(super) fn len(&self) -> usize {
         self.table.len()
     }
 
-    pub fn stopping(&self) -> bool {
+    pub(super) fn stopping(&self) -> bool {
         self.stopping
     }
 
-    pub fn ended(&self) -> u64 {
+    pub(super) fn ended(&self) -> u64 {
         self.ended
     }
 
-    pub fn spin(&self) -> Duration {
+    pub(super) fn spin(&self) -> Duration {
         self.settings.spin
     }
 
-    pub fn drain_limit(&self) -> Duration {
+    pub(super) fn drain_limit(&self) -> Duration {
         self.settings.drain
     }
 
     /// When the loop must wake at the latest, if nothing happens.
-    pub fn due(&self) -> Option<Time> {
+    pub(super) fn due(&self) -> Option<Time> {
         let ready = self.standard.as_ref().is_some_and(|standard| standard.ready());
         if ready || !self.turns.is_empty() {
             return Some(self.now);

@@ -59,8 +59,8 @@ impl EventLoop {
     /// `asked` of it; no other signal is caught.
     ///
     /// ```
-    /// use fourtuple::report::{Reporter, Verbosity};
-    /// use fourtuple::{ConnectionId, EventLoop, Io, Service, LoopSettings, SocketOptions, bind};
+    /// use fourtuple::{ConnectionId, Ended, EventLoop, Io, LoopSettings, Service, SocketOptions, bind};
+    /// use fourtuple::{Reporter, Verbosity};
     ///
     /// struct Echo;
     ///
@@ -79,7 +79,7 @@ impl EventLoop {
     /// let mut event_loop = EventLoop::new(reporter, LoopSettings::default(), &[])?;
     /// let listening = bind("127.0.0.1:0".parse().unwrap(), &SocketOptions::default())?.listen(128)?;
     /// event_loop.accept_from(listening)?;
-    /// event_loop.run(&mut Echo)?;
+    /// assert_eq!(event_loop.run(&mut Echo)?, Ended::Stopped);
     /// # Ok::<(), fourtuple::Error>(())
     /// ```
     ///

@@ -17,7 +17,7 @@ const CALM: Duration = Duration::from_secs(1);
 const SKIPS: u32 = 256;
 
 /// What follows where accept(2) gives no connection.
-pub enum Refused {
+pub(super) enum Refused {
     QueueEmpty,
     /// This connection is gone; the next may be well.
     Skip,
@@ -27,7 +27,7 @@ pub enum Refused {
 
 /// Whether the kernel refuses us connections, and until when not to ask for any.
 #[derive(Default)]
-pub struct Exhaustion {
+pub(super) struct Exhaustion {
     /// Ask again at this time.
     paused: Option<Time>,
     /// When the kernel refused one last; `None` once that is told as over.
@@ -38,17 +38,17 @@ pub struct Exhaustion {
 
 impl Exhaustion {
     /// When to ask again, if not at once.
-    pub fn paused(&self) -> Option<Time> {
+    pub(super) fn paused(&self) -> Option<Time> {
         self.paused
     }
 
     /// The kernel has given one.
-    pub fn accepted(&mut self) {
+    pub(super) fn accepted(&mut self) {
         self.skipped = 0;
     }
 
     /// The kernel has given none, and has said why.
-    pub fn refused(&mut self, error: &io::Error, now: Time) -> Refused {
+    pub(super) fn refused(&mut self, error: &io::Error, now: Time) -> Refused {
         let errno = errno_of(error);
         if error.kind() == ErrorKind::WouldBlock {
             self.paused = None;
@@ -71,19 +71,19 @@ impl Exhaustion {
     }
 
     /// A descriptor has come free: do not wait for the retry.
-    pub fn note_room(&mut self, now: Time) {
+    pub(super) fn note_room(&mut self, now: Time) {
         if self.paused.is_some() {
             self.paused = Some(now);
         }
     }
 
     /// When the kernel will have refused nobody for long enough, if the queue has been emptied since.
-    pub fn calm_at(&self) -> Option<Time> {
+    pub(super) fn calm_at(&self) -> Option<Time> {
         self.refused.filter(|_| self.paused.is_none()).map(|last| last.after(CALM))
     }
 
     /// What is to be told once it is calm.
-    pub fn calm(&mut self, now: Time) -> Option<Event<'static>> {
+    pub(super) fn calm(&mut self, now: Time) -> Option<Event<'static>> {
         self.calm_at().filter(|&calm| calm <= now)?;
         self.refused = None;
         Some(Event::AcceptResumed)

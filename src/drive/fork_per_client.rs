@@ -36,7 +36,7 @@ const BATCH: usize = 1024;
 /// Forks a child for each connection, which serves it and ends.
 ///
 /// The parent writes the children's lines, and its death is theirs.
-pub struct ForkPerClient<R> {
+pub(crate) struct ForkPerClient<R> {
     reply: R,
     drain: Duration,
     gauge: Gauge,
@@ -55,7 +55,7 @@ impl<R: Reply> ForkPerClient<R> {
     /// # Errors
     ///
     /// `ENOMEM` from `ppoll`; `EMFILE` and `ENFILE` from `socketpair`.
-    pub fn run(front: Front, reply: R) -> Result<(Ended, Totals)> {
+    pub(crate) fn run(front: Front, reply: R) -> Result<(Ended, Totals)> {
         let pair = UnixDatagram::pair().and_then(|(heard, told)| {
             heard.set_nonblocking(true)?;
             Ok((heard, told))

@@ -15,12 +15,10 @@ impl Gauge {
         self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_more).is_ok()
     }
 
-    /// Counts one less.
     pub fn leave(&self) {
         self.0.fetch_sub(1, Ordering::Relaxed);
     }
 
-    /// The count.
     pub fn open(&self) -> usize {
         self.0.load(Ordering::Relaxed)
     }

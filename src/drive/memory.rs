@@ -15,7 +15,7 @@ mod glibc {
     /// By default glibc raises its threshold to the largest block freed so far, after which one small
     /// block at the end of the heap holds back all that was freed below it. Free memory at that end
     /// would serve large blocks first, threshold or not: hence no padding there.
-    pub fn map_large_blocks() {
+    pub(crate) fn map_large_blocks() {
         // SAFETY: mallopt takes no pointers, and any value of these parameters is sound.
         unsafe {
             mallopt(M_MMAP_THRESHOLD, super::OWN_MAPPING as i32);
@@ -25,7 +25,7 @@ mod glibc {
     }
 
     /// Gives back every page of the heap that holds nothing.
-    pub fn give_back_free_pages() {
+    pub(crate) fn give_back_free_pages() {
         // SAFETY: malloc_trim releases free pages alone, whatever the padding asked for.
         unsafe {
             malloc_trim(0);
@@ -39,4 +39,4 @@ mod glibc {
     pub fn give_back_free_pages() {}
 }
 
-pub use glibc::{give_back_free_pages, map_large_blocks};
+pub(crate) use glibc::{give_back_free_pages, map_large_blocks};

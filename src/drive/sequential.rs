@@ -20,7 +20,10 @@ use crate::service::Reply;
 /// # Errors
 ///
 /// `ENOMEM` from `ppoll`; `EAGAIN` from `clone`, `EMFILE` from `fcntl`.
-pub fn sequential<R: Reply + Send + Sync + 'static>(front: Front, reply: R) -> Result<(Ended, Totals)> {
+pub(crate) fn sequential<R: Reply + Send + Sync + 'static>(
+    front: Front,
+    reply: R,
+) -> Result<(Ended, Totals)> {
     // Where clients wait for that thread: one at most, until the driver stops and accepts the last.
     let (line, clients) = channel::<Turn<R>>();
     let thread = thread::Builder::new()

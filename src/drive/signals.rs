@@ -15,7 +15,7 @@ use crate::error::{Error, Result};
 use crate::service::Signal;
 
 /// The signals that a driver hears of. Its descriptor is readable when one has come.
-pub struct Signals {
+pub(super) struct Signals {
     delivery: SignalDelivery<UnixStream, SignalOnly>,
     /// Set by the handler, and by the byte that it sends to wake the driver. That byte may be lost for want of memory;
     /// but where another thread runs the handler, it may also be here before the handler has set this.
@@ -24,9 +24,8 @@ pub struct Signals {
     stopping: bool,
 }
 
-/// What a signal means.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Heard {
+pub(super) enum Heard {
     /// The service is to be told.
     Tell(Signal),
     /// Standard input or output has something to say.
@@ -43,7 +42,7 @@ impl Signals {
     /// # Errors
     ///
     /// `EMFILE` and `ENFILE` from `socketpair`, `EMFILE` from `fcntl`; none from `ioctl` on a socket of ours.
-    pub fn catch(asked: &[Signal]) -> Result<Self> {
+    pub(super) fn catch(asked: &[Signal]) -> Result<Self> {
         let (read, write) = UnixStream::pair().map_err(failed("socketpair"))?;
         write.set_nonblocking(true).map_err(failed("ioctl"))?;
         let copy = write.try_clone().map_err(failed("fcntl"))?;
@@ -55,17 +54,17 @@ impl Signals {
     }
 
     /// Catches what a terminal sends, too: nothing may end us before its settings are as they were.
-    pub fn catch_terminal(&self) -> Result<()> {
+    pub(super) fn catch_terminal(&self) -> Result<()> {
         self.add([SIGHUP, SIGQUIT, SIGWINCH, SIGCONT].iter())
     }
 
     /// Catches SIGIO, by which a thread of standard input or output wakes the driver where it cannot otherwise.
-    pub fn catch_streams(&self) -> Result<()> {
+    pub(super) fn catch_streams(&self) -> Result<()> {
         self.add([SIGIO].iter())
     }
 
     /// Wakes the driver when a child process has ended, too; there is nothing to hear then.
-    pub fn wake_for_children(&self) -> Result<()> {
+    pub(super) fn wake_for_children(&self) -> Result<()> {
         self.add([SIGCHLD].iter())
     }
 
@@ -82,18 +81,18 @@ impl Signals {
     /// # Errors
     ///
     /// `EMFILE` from `fcntl`.
-    pub fn waker(&self) -> Result<Waker> {
+    pub(super) fn waker(&self) -> Result<Waker> {
         let write = self.write.try_clone().map_err(failed("fcntl"))?;
         Ok(Waker { came: Arc::clone(&self.came), write })
     }
 
     /// The handler's byte has come.
-    pub fn note(&self) {
+    pub(super) fn note(&self) {
         self.came.store(true, Ordering::Release);
     }
 
     /// What arrived since the last call.
-    pub fn heard(&mut self) -> Vec<Heard> {
+    pub(super) fn heard(&mut self) -> Vec<Heard> {
         // Costs nothing, so that every turn of the loop can ask.
         if !self.came.swap(false, Ordering::Acquire) {
             return Vec::new();
@@ -120,13 +119,13 @@ impl AsFd for Signals {
 }
 
 /// Wakes a driver from another thread.
-pub struct Waker {
+pub(super) struct Waker {
     came: Arc<AtomicBool>,
     write: UnixStream,
 }
 
 impl Waker {
-    pub fn wake(&self) {
+    pub(super) fn wake(&self) {
         self.came.store(true, Ordering::Release);
         // Full means that enough bytes wait there already.
         let _ = (&self.write).write(&[0]);

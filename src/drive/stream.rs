@@ -10,16 +10,12 @@ use rustix::net::{RecvFlags, SendFlags, recv, send};
 use socket2::{SockRef, Socket};
 
 /// What connections need of a socket.
-pub trait Stream: Source + Sized {
+pub(super) trait Stream: Source + Sized {
     /// `socket`, non-blocking, as what an event loop can watch.
     fn watched(socket: Socket) -> Self;
-    /// recv(2).
     fn receive(&mut self, buffer: &mut [u8]) -> io::Result<usize>;
-    /// send(2).
     fn send(&mut self, bytes: &[u8]) -> io::Result<usize>;
-    /// getsockname(2).
     fn local(&self) -> io::Result<SocketAddr>;
-    /// getpeername(2).
     fn remote(&self) -> io::Result<SocketAddr>;
     /// shutdown(2) with SHUT_WR: sends FIN after all that was written.
     fn finish(&mut self) -> io::Result<()>;

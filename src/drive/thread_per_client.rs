@@ -15,7 +15,7 @@ use crate::service::Reply;
 /// # Errors
 ///
 /// `ENOMEM` from `ppoll`; `EMFILE` from `fcntl`.
-pub fn thread_per_client<R: Reply + Send + Sync + 'static>(
+pub(crate) fn thread_per_client<R: Reply + Send + Sync + 'static>(
     front: Front,
     reply: R,
 ) -> Result<(Ended, Totals)> {

@@ -27,7 +27,7 @@ use crate::service::{Closed, Reply};
 const INTERRUPT: Signal = Signal::SIGURG;
 
 /// All clients that have not ended, and the sums over those that have; `S` gives the thread that serves one.
-pub struct Threads<R, S> {
+pub(super) struct Threads<R, S> {
     start: S,
     /// How many are served at once.
     most: usize,
@@ -56,7 +56,7 @@ struct ThreadContext<R> {
 }
 
 /// A client's way through the thread that serves it.
-pub struct Turn<R> {
+pub(super) struct Turn<R> {
     id: u64,
     client: Arc<AcceptedClient>,
     shared: Arc<ThreadContext<R>>,
@@ -72,7 +72,7 @@ where
     /// # Errors
     ///
     /// `EMFILE` from `fcntl`.
-    pub fn new(front: &Front, reply: R, most: usize, start: S) -> Result<Self> {
+    pub(super) fn new(front: &Front, reply: R, most: usize, start: S) -> Result<Self> {
         flag::register(INTERRUPT as i32, Arc::default())
             .map_err(|error| Error::new("sigaction", INTERRUPT, error))?;
         let (sender, ended) = channel();
@@ -94,7 +94,7 @@ where
     /// # Errors
     ///
     /// `ENOMEM` from `ppoll`.
-    pub fn run(mut self, front: Front) -> Result<(Ended, Totals)> {
+    pub(super) fn run(mut self, front: Front) -> Result<(Ended, Totals)> {
         let ended = front.run(&mut self)?;
         Ok((ended, self.totals))
     }
@@ -148,7 +148,7 @@ where
 
 impl<R: Reply> Turn<R> {
     /// Serves the client to its end on this thread.
-    pub fn run(self) {
+    pub(super) fn run(self) {
         // Every other signal is for the thread that waits.
         let mut others = SigSet::all();
         others.remove(INTERRUPT);

@@ -14,19 +14,19 @@ const FEW: usize = 1024;
 
 /// Entries of a due time and a key.
 #[derive(Debug)]
-pub struct Timers<K> {
+pub(super) struct Timers<K> {
     heap: BinaryHeap<Reverse<(Time, K)>>,
     /// The number of entries at which the dead ones are thrown out.
     sweep_at: usize,
 }
 
 impl<K: Ord> Timers<K> {
-    pub fn new() -> Self {
+    pub(super) fn new() -> Self {
         Self { heap: BinaryHeap::with_capacity(FEW), sweep_at: FEW }
     }
 
     /// Adds an entry. Entries that no longer `hold` never outnumber the others by more than a thousand or so.
-    pub fn push(&mut self, due: Time, key: K, hold: impl Fn(Time, &K) -> bool) {
+    pub(super) fn push(&mut self, due: Time, key: K, hold: impl Fn(Time, &K) -> bool) {
         if self.heap.len() >= self.sweep_at {
             self.sweep(hold);
         }
@@ -34,7 +34,7 @@ impl<K: Ord> Timers<K> {
     }
 
     /// Throws out the entries that no longer `hold`, and gives back their memory.
-    pub fn sweep(&mut self, hold: impl Fn(Time, &K) -> bool) {
+    pub(super) fn sweep(&mut self, hold: impl Fn(Time, &K) -> bool) {
         self.heap.retain(|Reverse((due, key))| hold(*due, key));
         self.sweep_at = FEW.max(2 * self.heap.len());
         self.heap.shrink_to_fit();
@@ -42,12 +42,12 @@ impl<K: Ord> Timers<K> {
     }
 
     /// When the earliest entry is due.
-    pub fn earliest(&self) -> Option<Time> {
+    pub(super) fn earliest(&self) -> Option<Time> {
         self.heap.peek().map(|Reverse((due, _))| *due)
     }
 
     /// Takes out the earliest entry if it is due.
-    pub fn pop_due(&mut self, now: Time) -> Option<(Time, K)> {
+    pub(super) fn pop_due(&mut self, now: Time) -> Option<(Time, K)> {
         if self.earliest()? > now {
             return None;
         }

@@ -11,7 +11,7 @@ use socket2::{Domain, Socket, Type};
 use crate::error::{Error, Result};
 
 /// A process that lends its sockets.
-pub struct Lender {
+pub(crate) struct Lender {
     pid: i32,
     process: OwnedFd,
 }
@@ -22,7 +22,7 @@ impl Lender {
     /// # Errors
     ///
     /// `ESRCH` where there is no such process; `ENOSYS` before Linux 5.3.
-    pub fn open(pid: i32) -> Result<Self> {
+    pub(crate) fn open(pid: i32) -> Result<Self> {
         let process = descriptor(libc::SYS_pidfd_open, [pid, 0, 0])
             .map_err(|error| Error::new("pidfd_open", format_args!("of process {pid}"), error))?;
         Ok(Self { pid, process })
@@ -34,7 +34,7 @@ impl Lender {
     ///
     /// `EBADF` where it has no such descriptor; `EPERM` without the right to trace it (ptrace(2)); `ENOSYS` before
     /// Linux 5.6.
-    pub fn socket(&self, number: i32) -> Result<Socket> {
+    pub(crate) fn socket(&self, number: i32) -> Result<Socket> {
         let borrowed = descriptor(libc::SYS_pidfd_getfd, [self.process.as_raw_fd(), number, 0]);
         borrowed.map(Socket::from).map_err(|error| self.failed("pidfd_getfd", error))
     }
@@ -49,7 +49,7 @@ impl Lender {
 /// # Errors
 ///
 /// As [`Lender`]; `ENOENT` where there is no such process, `EACCES` where it may not be looked into.
-pub fn tcp_sockets(pid: i32) -> Result<Vec<Socket>> {
+pub(crate) fn tcp_sockets(pid: i32) -> Result<Vec<Socket>> {
     let lender = Lender::open(pid)?;
     let entries = fs::read_dir(format!("/proc/{pid}/fd")).map_err(|error| lender.failed("open", error))?;
     let numbers = entries.filter_map(|entry| {

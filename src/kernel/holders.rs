@@ -17,6 +17,17 @@ use crate::text::Escaped;
 ///
 /// Displays as `LISTEN 127.0.0.1:3001 pid=4711 (listener)`, as
 /// `TIME-WAIT 127.0.0.1:3001 -> 127.0.0.1:50000 for another 58.2s`, or with `pid unknown (uid 1000)`.
+///
+/// ```
+/// use fourtuple::{Holder, SocketOptions, bind, sockets};
+///
+/// let listening = bind("127.0.0.1:0".parse().unwrap(), &SocketOptions::default())?.listen(1)?;
+/// let local = listening.local_addr().unwrap().as_socket().unwrap();
+/// let rows = sockets()?.into_iter().filter(|row| row.local == local).collect();
+/// let [holder] = &Holder::of(rows)[..] else { panic!() };
+/// assert_eq!(holder.processes[0].pid, std::process::id());
+/// # Ok::<(), fourtuple::Error>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Holder {
     /// The socket.

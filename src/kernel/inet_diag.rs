@@ -20,13 +20,14 @@ pub use row::{SocketRow, SocketTimer, TimerKind};
 /// may show twice or not at all. Before Linux 6.8 the table has no row for a socket in BOUND.
 ///
 /// ```
-/// # fn main() -> fourtuple::Result<()> {
-/// let listening = fourtuple::bind("127.0.0.1:0".parse().unwrap(), &Default::default())?;
-/// let local = listening.local();
-/// let _listening = listening.listen(1)?;
-/// assert!(fourtuple::sockets()?.iter().any(|row| row.local == local && row.state == fourtuple::TcpState::Listen));
-/// # Ok(())
-/// # }
+/// use fourtuple::{SocketOptions, SocketRow, TcpState, bind, sockets};
+///
+/// let bound = bind("127.0.0.1:0".parse().unwrap(), &SocketOptions::default())?;
+/// let local = bound.local();
+/// let _listening = bound.listen(1)?;
+/// let listens = |row: &SocketRow| row.local == local && row.state == TcpState::Listen;
+/// assert_eq!(sockets()?.into_iter().filter(listens).count(), 1);
+/// # Ok::<(), fourtuple::Error>(())
 /// ```
 ///
 /// # Errors

@@ -8,7 +8,7 @@ use crate::error::{Error, Result};
 
 /// Memory that the kernel itself uses, in bytes, of the whole system.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct KernelMemory {
+pub(crate) struct KernelMemory {
     /// Its own objects, sockets and open files among them: `Slab` in proc_meminfo(5).
     pub slab: u64,
     /// Bytes in TCP's buffers, in whole pages: `mem` in /proc/net/sockstat.
@@ -21,7 +21,7 @@ impl KernelMemory {
     /// # Errors
     ///
     /// `ENOENT` from `open` where /proc is not there.
-    pub fn now() -> Result<Self> {
+    pub(crate) fn now() -> Result<Self> {
         let sockstat = read("/proc/net/sockstat")?;
         let pages = sockstat.lines().find(|line| line.starts_with("TCP:")).and_then(|line| {
             let (_, rest) = line.split_once(" mem ")?;
@@ -37,7 +37,7 @@ impl KernelMemory {
 /// # Errors
 ///
 /// `ENOENT` from `open` where /proc is not there.
-pub fn available() -> Result<u64> {
+pub(crate) fn available() -> Result<u64> {
     meminfo("MemAvailable")
 }
 
@@ -46,7 +46,7 @@ pub fn available() -> Result<u64> {
 /// # Errors
 ///
 /// `ENOENT` from `open` where there is no such process.
-pub fn of_process(pid: u32) -> Result<u64> {
+pub(crate) fn of_process(pid: u32) -> Result<u64> {
     let path = format!("/proc/{pid}/status");
     Ok(kilobytes(&read(&path)?, "RssAnon"))
 }

@@ -17,7 +17,6 @@ const REPLY: usize = 8192;
 pub(crate) struct NetlinkReply {
     /// The type of the message; `NLMSG_ERROR` where all went well and there is nothing else to say.
     pub(crate) kind: u16,
-    /// What follows `struct nlmsghdr`.
     pub(crate) payload: Vec<u8>,
 }
 

@@ -23,16 +23,14 @@ pub struct Process {
 }
 
 /// The processes that have each of the sockets of an inode.
-pub type Owners = BTreeMap<u32, Vec<Process>>;
+pub(crate) type Owners = BTreeMap<u32, Vec<Process>>;
 
 /// A socket in a process's table of open files.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Descriptor {
+pub(crate) struct Descriptor {
     /// The socket, as the socket table and /proc/PID/fd number it.
     pub inode: u32,
-    /// Whose table it is.
     pub process: Process,
-    /// Its number there.
     pub number: i32,
 }
 
@@ -62,7 +60,7 @@ impl Serialize for Process {
 /// The processes that have a socket of `inodes` open, sorted by pid.
 ///
 /// Which are known and which are not is said at [`descriptors`].
-pub fn owners(inodes: &BTreeSet<u32>) -> Owners {
+pub(crate) fn owners(inodes: &BTreeSet<u32>) -> Owners {
     let mut owners = Owners::new();
     for Descriptor { inode, process, .. } in descriptors(inodes) {
         owners.entry(inode).or_default().push(process);
@@ -75,7 +73,7 @@ pub fn owners(inodes: &BTreeSet<u32>) -> Owners {
 /// Descriptors are only named, never opened. A process that we may not look into (another user's,
 /// without CAP_SYS_PTRACE) and one that ends meanwhile are passed over, so a socket may have more
 /// owners than are known, or none. Every process is looked at, since many may share one socket.
-pub fn descriptors(inodes: &BTreeSet<u32>) -> Vec<Descriptor> {
+pub(crate) fn descriptors(inodes: &BTreeSet<u32>) -> Vec<Descriptor> {
     let mut found = Vec::new();
     if inodes.iter().all(|&inode| inode == 0) {
         return found;

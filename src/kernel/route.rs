@@ -18,7 +18,7 @@ const TYPE: usize = 7;
 
 /// The way to an address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Route {
+pub(crate) struct Route {
     /// Whether the address is one of this host's.
     pub local: bool,
     /// Whether it is one host's; TCP can do nothing with a broadcast or multicast address.
@@ -33,7 +33,7 @@ pub struct Route {
 ///
 /// What connect(2) would answer: `ENETUNREACH` without a route; `EHOSTUNREACH`, `EACCES` and `EINVAL` where the routing
 /// table says so, and `EINVAL` for the way from loopback to another host.
-pub fn route(remote: SocketAddr, local: Option<IpAddr>) -> io::Result<Route> {
+pub(crate) fn route(remote: SocketAddr, local: Option<IpAddr>) -> io::Result<Route> {
     let reply = netlink::ask(NETLINK_ROUTE, RTM_GETROUTE, 0, &request(remote, local))?;
     read(&reply)
 }

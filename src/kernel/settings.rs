@@ -13,7 +13,7 @@ use crate::net::sharing_rule::Newcomer;
 
 /// What sysctl(8) shows of them; a setting that cannot be read has the kernel's default.
 #[derive(Clone, Debug)]
-pub struct Settings {
+pub(crate) struct Settings {
     /// The ports that the kernel may pick from.
     pub ephemeral: PortRange,
     /// `net.ipv4.ip_unprivileged_port_start`: lower ones take CAP_NET_BIND_SERVICE.
@@ -31,8 +31,7 @@ pub struct Settings {
 }
 
 impl Settings {
-    /// Reads them.
-    pub fn read() -> Self {
+    pub(crate) fn read() -> Self {
         let setting = |name: &str| setting(&format!("net.{name}")).unwrap_or_default();
         let on = |name| !["", "0"].contains(&setting(name).as_str());
         Self {
@@ -47,7 +46,7 @@ impl Settings {
     }
 
     /// What a socket of this user with these options asks for at this address.
-    pub fn newcomer(&self, ip: IpAddr, options: &SocketOptions) -> Newcomer {
+    pub(crate) fn newcomer(&self, ip: IpAddr, options: &SocketOptions) -> Newcomer {
         Newcomer {
             ip,
             reuse_address: options.reuse_address,

@@ -11,7 +11,7 @@ use crate::net::sharing_rule::Sharing;
 /// Reads the options of sockets of other processes, through pidfd_getfd(2): by inode, those that we may trace.
 ///
 /// Takes some microseconds a socket. The holder keeps its socket as it is.
-pub fn read(descriptors: &[Descriptor]) -> BTreeMap<u32, Sharing> {
+pub(crate) fn read(descriptors: &[Descriptor]) -> BTreeMap<u32, Sharing> {
     let mut found = BTreeMap::new();
     for of_one_process in descriptors.chunk_by(|one, other| one.process.pid == other.process.pid) {
         let Some(first) = of_one_process.first() else { continue };

@@ -7,7 +7,7 @@ use std::io::{self, Read};
 const LONGEST: usize = 256 * 1024;
 
 /// The value that a sysctl has now, for a setting under `net.` in this network; several numbers are apart by a blank.
-pub fn setting(key: &str) -> Option<String> {
+pub(crate) fn setting(key: &str) -> Option<String> {
     let text = read_once(&format!("/proc/sys/{}", key.replace('.', "/"))).ok()?;
     Some(text.split_whitespace().collect::<Vec<_>>().join(" "))
 }

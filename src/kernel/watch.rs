@@ -33,6 +33,18 @@ pub struct Transition {
 }
 
 /// Watches all TCP sockets of this network namespace.
+///
+/// ```
+/// use fourtuple::{SocketOptions, TcpState, Watch, bind};
+///
+/// let mut watch = Watch::default();
+/// watch.sample(&|_| true)?;
+/// let listening = bind("127.0.0.1:0".parse().unwrap(), &SocketOptions::default())?.listen(1)?;
+/// let local = listening.local_addr().unwrap().as_socket().unwrap();
+/// let changes = watch.sample(&|row| row.local == local)?;
+/// assert_eq!(changes[0].to, Some(TcpState::Listen));
+/// # Ok::<(), fourtuple::Error>(())
+/// ```
 #[derive(Default)]
 pub struct Watch(BTreeMap<u64, Seen>);
 

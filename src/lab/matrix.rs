@@ -21,11 +21,12 @@ use crate::net::{self, SocketOptions};
 use crate::sandbox::namespace::{PINNED, Sysctl};
 use crate::sandbox::scratch::{self, Question};
 
-pub use calls::MadeCall;
+pub(crate) use calls::MadeCall;
 pub use cell::{Cell, Options, State, User};
 pub use outcome::{Failing, Missing, Outcome};
 pub use pair::{BindAddress, Pair};
-pub use rule::{expected, expected_by};
+pub use rule::expected;
+pub(crate) use rule::expected_by;
 
 /// What else decides which sockets may share a port.
 const RELEVANT: [&str; 3] =
@@ -74,7 +75,6 @@ pub fn prove(cell: Cell, sysctls: &[Sysctl]) -> Result<Proof> {
     scratch::ask(&ProveCell { cell }, sysctls)
 }
 
-/// The question of [`measure`].
 #[derive(Serialize, Deserialize)]
 pub(super) struct MeasureMatrix {
     cells: Vec<Cell>,
@@ -92,7 +92,6 @@ impl Question for MeasureMatrix {
     }
 }
 
-/// The question of [`prove`].
 #[derive(Serialize, Deserialize)]
 pub(super) struct ProveCell {
     cell: Cell,

@@ -9,8 +9,8 @@ mod situation;
 mod time_wait;
 mod usage;
 
-pub use measure::{Compared, Measure};
+pub(crate) use measure::{Compared, Measure};
 pub use method::{Failure, Method};
 pub use plan::{Asked, AtRate, Destination, Forecast, plan};
 pub use situation::Situation;
-pub use usage::{Usage, usage};
+pub(crate) use usage::{Usage, usage};

@@ -3,8 +3,8 @@
 use super::{matrix, ports, why};
 use crate::sandbox::scratch::{Known, known};
 
-/// What a program that starts with [`attend`](crate::sandbox::scratch::attend) answers.
-pub const ALL: &[Known] = &[
+/// What a program answers that begins with [`attend`](crate::attend) of these; the instruments ask nothing else.
+pub const QUESTIONS: &[Known] = &[
     known::<matrix::MeasureMatrix>(),
     known::<matrix::ProveCell>(),
     known::<ports::Measure>(),

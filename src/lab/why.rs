@@ -28,7 +28,8 @@ use crate::error::Result;
 use crate::kernel::settings::Settings;
 
 pub use answer::{Advice, Answer, InTheWay, Reason, TrialOutcome, Verdict};
-pub use claim::{claim, on_port, stage};
+pub(crate) use claim::stage;
+pub use claim::{claim, on_port};
 pub use network_namespace::NetworkNamespace;
 pub use planned_call::{Goal, PlannedCall};
 pub(super) use probe::Probes;

@@ -4,6 +4,12 @@ use std::fmt;
 use std::net::SocketAddr;
 
 /// Local and remote address and port: what identifies a connection (RFC 9293 §4, "connection").
+///
+/// ```
+/// let local = "127.0.0.1:3001".parse().unwrap();
+/// let remote = "127.0.0.1:3000".parse().unwrap();
+/// assert_eq!(fourtuple::FourTuple { local, remote }.to_string(), "127.0.0.1:3001 -> 127.0.0.1:3000");
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct FourTuple {
     /// Our end: getsockname(2).

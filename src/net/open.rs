@@ -12,6 +12,23 @@ use super::{FourTuple, SocketOptions};
 use crate::error::{Error, Result};
 
 /// A non-blocking socket that has its local address and is neither listening nor connected.
+///
+/// One source port, two connections, for their four-tuples differ:
+///
+/// ```
+/// use fourtuple::{SocketOptions, bind};
+///
+/// let here = "127.0.0.1:0".parse().unwrap();
+/// let (one, other) = (bind(here, &SocketOptions::default())?, bind(here, &SocketOptions::default())?);
+/// let (to_one, to_other) = (one.local(), other.local());
+/// let _listening = (one.listen(1)?, other.listen(1)?);
+///
+/// let shared = SocketOptions { reuse_port: true, ..SocketOptions::default() };
+/// let red = bind(here, &shared)?;
+/// let blue = bind(red.local(), &shared)?;
+/// let _connecting = (red.connect(to_one)?, blue.connect(to_other)?);
+/// # Ok::<(), fourtuple::Error>(())
+/// ```
 #[derive(Debug)]
 pub struct BoundSocket {
     socket: Socket,
@@ -19,6 +36,15 @@ pub struct BoundSocket {
 }
 
 /// Opens a socket with `options` and binds it to `local`; port 0 and the wildcard address leave the choice to the kernel.
+///
+/// ```
+/// use fourtuple::{BoundSocket, SocketOptions, bind};
+///
+/// let bound: BoundSocket = bind("127.0.0.1:0".parse().unwrap(), &SocketOptions::default())?;
+/// let refused = bind(bound.local(), &SocketOptions::default()).unwrap_err();
+/// assert!(refused.to_string().contains("EADDRINUSE"));
+/// # Ok::<(), fourtuple::Error>(())
+/// ```
 ///
 /// # Errors
 ///
@@ -121,7 +147,7 @@ impl BoundSocket {
 /// # Errors
 ///
 /// `ENOBUFS`, and nothing else on a socket of ours.
-pub fn local_address(socket: &Socket) -> Result<SocketAddr> {
+pub(crate) fn local_address(socket: &Socket) -> Result<SocketAddr> {
     let failed = |error| Error::new("getsockname", "", error);
     let address = socket.local_addr().map_err(failed)?;
     address.as_socket().ok_or_else(|| failed(Errno::EAFNOSUPPORT.into()))

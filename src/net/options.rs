@@ -9,6 +9,14 @@ use socket2::{Socket, TcpKeepalive};
 use crate::error::{Error, Result};
 
 /// The options set on a socket before bind(2). An accepted socket inherits them all from its listener.
+///
+/// ```
+/// // No option is set but these.
+/// let options = fourtuple::SocketOptions { reuse_address: true, no_delay: true, ..Default::default() };
+/// let listening = fourtuple::bind(([127, 0, 0, 1], 0).into(), &options)?.listen(128)?;
+/// assert!(listening.reuse_address().unwrap() && !listening.reuse_port().unwrap());
+/// # Ok::<(), fourtuple::Error>(())
+/// ```
 #[derive(Clone, Debug, Default)]
 pub struct SocketOptions {
     /// SO_REUSEADDR, socket(7).

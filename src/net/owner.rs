@@ -13,7 +13,7 @@ use nix::unistd::{Uid, setfsuid};
 /// # Errors
 ///
 /// `EPERM` without CAP_SETUID, and for a user that the user namespace does not have.
-pub fn set_owner(user: Uid) -> io::Result<Uid> {
+pub(crate) fn set_owner(user: Uid) -> io::Result<Uid> {
     const NOBODY: Uid = Uid::from_raw(u32::MAX);
     let before = setfsuid(user);
     // It returns the same whether or not it did; asked for nobody, it changes nothing and tells who it is.

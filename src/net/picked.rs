@@ -32,7 +32,7 @@ sockopt_impl!(
 ///
 /// `ENOPROTOOPT` before Linux 6.3; `EOPNOTSUPP` where `net.ipv4.tcp_fastopen` has no bit 0; `EADDRNOTAVAIL` for an
 /// address that is not this host's; `ERANGE` for a port that is not in `net.ipv4.ip_local_port_range`.
-pub fn may_be_picked(local: SocketAddr) -> Result<bool> {
+pub(crate) fn may_be_picked(local: SocketAddr) -> Result<bool> {
     ask(local).map_err(|error| Error::new("connect", format_args!("from {local}"), error))
 }
 

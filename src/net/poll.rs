@@ -31,7 +31,7 @@ pub fn poll(socket: &Socket, events: i16, time: Duration) -> io::Result<(i32, i1
 /// # Errors
 ///
 /// That of connect(2); `ETIMEDOUT` where there is none within `limit`.
-pub fn connected_within(socket: &Socket, limit: Duration) -> io::Result<()> {
+pub(crate) fn connected_within(socket: &Socket, limit: Duration) -> io::Result<()> {
     match poll(socket, POLLOUT, limit)? {
         (0, _) => Err(Errno::ETIMEDOUT.into()),
         _ => socket.take_error()?.map_or(Ok(()), Err),
@@ -43,7 +43,7 @@ pub fn connected_within(socket: &Socket, limit: Duration) -> io::Result<()> {
 /// # Errors
 ///
 /// That of accept(2); `EAGAIN` where none comes within `limit`.
-pub fn accept_within(listening: &Socket, limit: Duration) -> io::Result<Socket> {
+pub(crate) fn accept_within(listening: &Socket, limit: Duration) -> io::Result<Socket> {
     poll(listening, POLLIN, limit)?;
     listening.accept().map(|(socket, _)| socket)
 }

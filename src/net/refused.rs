@@ -17,7 +17,7 @@ use crate::error::Result;
 /// # Errors
 ///
 /// What the calls before bind(2) answer: `EMFILE` and `ENFILE` from `socket`, `EINVAL` from `setsockopt`.
-pub fn refused(local: SocketAddr, options: &SocketOptions, privileged: u16) -> Result<Option<Errno>> {
+pub(crate) fn refused(local: SocketAddr, options: &SocketOptions, privileged: u16) -> Result<Option<Errno>> {
     let address =
         SocketOptions { v6_only: options.v6_only, bind_address_no_port: true, ..SocketOptions::default() };
     let mut any_port = local;

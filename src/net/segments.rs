@@ -13,7 +13,7 @@ use socket2::{SockFilter, Socket};
 /// # Errors
 ///
 /// `ENOMEM`, and what a security policy answers.
-pub fn hide_segments(socket: &Socket, flags: Option<u8>) -> io::Result<()> {
+pub(crate) fn hide_segments(socket: &Socket, flags: Option<u8>) -> io::Result<()> {
     // Classic BPF, linux/filter.h: a program returns how many bytes to keep.
     const LOAD_BYTE: u16 = 0x30;
     const AND: u16 = 0x54;
@@ -37,6 +37,6 @@ pub fn hide_segments(socket: &Socket, flags: Option<u8>) -> io::Result<()> {
 /// # Errors
 ///
 /// `ENOENT` where no filter is attached.
-pub fn show_segments(socket: &Socket) -> io::Result<()> {
+pub(crate) fn show_segments(socket: &Socket) -> io::Result<()> {
     socket.detach_filter()
 }

@@ -17,7 +17,7 @@ use crate::error::{Error, Result};
 ///
 /// `ENETUNREACH` without a route; `EINVAL` from loopback to elsewhere; `EADDRNOTAVAIL` from `bind` for an address that
 /// is not this host's; `EMFILE` and `ENFILE` from `socket`.
-pub fn source_address(local: IpAddr, remote: SocketAddr) -> Result<IpAddr> {
+pub(crate) fn source_address(local: IpAddr, remote: SocketAddr) -> Result<IpAddr> {
     let local = SocketAddr::new(local, 0);
     let failed = |call| move |error| Error::new(call, FourTuple { local, remote }, error);
     let socket = Socket::new(Domain::for_address(remote), Type::DGRAM, Some(Protocol::UDP))

@@ -9,18 +9,14 @@ use nix::net::if_::if_nametoindex;
 
 /// Which parts of an address are given.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Form {
-    /// `127.0.0.1:3000`.
+pub(crate) enum Form {
     AddressPort,
-    /// `127.0.0.1`.
     Address,
-    /// `3000`, `:3000` or `*:3000`.
     Port,
 }
 
-/// What a caller takes.
 #[derive(Clone, Copy, Debug)]
-pub struct Grammar {
+pub(crate) struct Grammar {
     /// The parts that may be given together.
     pub forms: &'static [Form],
     /// Whether a host name may stand for the address.
@@ -31,22 +27,20 @@ pub struct Grammar {
     pub lowest_port: u16,
 }
 
-/// What was given.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Spelled {
+pub(crate) struct Spelled {
     /// The address, unless it is a name or not given.
     pub ip: Option<IpAddr>,
     /// The index of the interface that the zone names, or 0.
     pub scope: u32,
     /// The host as it was given, without brackets: an address or a name.
     pub host: Option<String>,
-    /// The port.
     pub port: Option<u16>,
 }
 
 impl Spelled {
     /// The socket address; `ip` stands for an address that is not given, and 0 for such a port.
-    pub fn socket_address(&self, ip: IpAddr) -> SocketAddr {
+    pub(crate) fn socket_address(&self, ip: IpAddr) -> SocketAddr {
         let port = self.port.unwrap_or_default();
         match self.ip.unwrap_or(ip) {
             IpAddr::V6(ip) => SocketAddrV6::new(ip, port, 0, self.scope).into(),
@@ -61,7 +55,7 @@ impl Grammar {
     /// # Errors
     ///
     /// Words for the user: what is wrong, and the parts that are taken.
-    pub fn read(&self, text: &str) -> Result<Spelled, String> {
+    pub(crate) fn read(&self, text: &str) -> Result<Spelled, String> {
         let (host, port) = split(text).ok_or_else(|| self.expected())?;
         let form = match (host, port) {
             (Some(_), Some(_)) => Form::AddressPort,

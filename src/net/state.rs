@@ -4,6 +4,13 @@ use std::fmt;
 use std::str::FromStr;
 
 /// A connection's state (RFC 9293 §3.3.2), and the two that only Linux has.
+///
+/// ```
+/// use fourtuple::TcpState;
+///
+/// assert_eq!("TIME-WAIT".parse(), Ok(TcpState::TimeWait));
+/// assert_eq!(TcpState::SynReceived.to_string(), "SYN-RECEIVED");
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[repr(u8)]
 #[expect(missing_docs, reason = "the names are those of RFC 9293")]

@@ -37,7 +37,7 @@ sockopt_impl!(
 /// # Errors
 ///
 /// `EIO` for a state that RFC 9293 does not have.
-pub fn state_of(socket: &Socket) -> io::Result<TcpState> {
+pub(crate) fn state_of(socket: &Socket) -> io::Result<TcpState> {
     let number = getsockopt(socket, State)?;
     TcpState::from_number(number).ok_or_else(|| Errno::EIO.into())
 }
@@ -49,7 +49,7 @@ pub fn state_of(socket: &Socket) -> io::Result<TcpState> {
 /// # Errors
 ///
 /// None on a TCP socket.
-pub fn accept_queue(listener: &impl AsFd) -> io::Result<usize> {
+pub(crate) fn accept_queue(listener: &impl AsFd) -> io::Result<usize> {
     let [.., waiting] = getsockopt(listener, Begin)?;
     Ok(waiting as usize)
 }

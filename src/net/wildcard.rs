@@ -3,7 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 /// The wildcard address of the family of `ip`.
-pub const fn wildcard(ip: IpAddr) -> IpAddr {
+pub(crate) const fn wildcard(ip: IpAddr) -> IpAddr {
     match ip {
         IpAddr::V4(_) => IpAddr::V4(Ipv4Addr::UNSPECIFIED),
         IpAddr::V6(_) => IpAddr::V6(Ipv6Addr::UNSPECIFIED),
@@ -11,7 +11,7 @@ pub const fn wildcard(ip: IpAddr) -> IpAddr {
 }
 
 /// What a socket is bound to that may connect to `remote` from any address and any port.
-pub const fn any_local(remote: SocketAddr) -> SocketAddr {
+pub(crate) const fn any_local(remote: SocketAddr) -> SocketAddr {
     SocketAddr::new(wildcard(remote.ip()), 0)
 }
 

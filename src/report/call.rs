@@ -16,11 +16,9 @@ use crate::text::{Escaped, Line, cut};
 pub struct CallEvent<'a> {
     /// The name of the socket, where it has one.
     pub socket: Option<&'a str>,
-    /// The call.
     pub name: &'a str,
     /// Its arguments as they were given; empty where it takes none.
     pub arguments: &'a str,
-    /// What it returned.
     pub returned: Returned<'a>,
     /// The socket's own address afterwards, where it has one.
     pub local: Option<SocketAddr>,
@@ -28,12 +26,10 @@ pub struct CallEvent<'a> {
     pub remote: Option<SocketAddr>,
 }
 
-/// What a call returned.
 #[derive(Debug)]
 pub enum Returned<'a> {
     /// A number, and what it gave besides.
     Number(i64, Shown<'a>),
-    /// -1 and this errno.
     Errno(Errno),
     /// -1 for a reason that is no errno.
     Failed(&'a str),
@@ -44,11 +40,9 @@ pub enum Returned<'a> {
 /// What a call gave besides its result.
 #[derive(Debug)]
 pub enum Shown<'a> {
-    /// Nothing.
     Nothing,
     /// Words of ours: an address, a value, flags.
     Words(&'a str),
-    /// Foreign bytes.
     Bytes(&'a [u8]),
 }
 
@@ -97,13 +91,13 @@ impl Shown<'_> {
 }
 
 /// Bytes as an argument: quoted, escaped and cut as foreign ones are.
-pub fn quoted(bytes: &[u8]) -> String {
+pub(crate) fn quoted(bytes: &[u8]) -> String {
     format!("\"{}\"", cut(bytes))
 }
 
 /// Text for a line of an error message: every character that a terminal would obey or hide is one `·`, so that
 /// columns stay what they are.
-pub fn visible(text: &str) -> String {
+pub(crate) fn visible(text: &str) -> String {
     let shown = |character: char| match character {
         '"' | '\\' => character,
         _ if Escaped(character.encode_utf8(&mut [0; 4]).as_bytes()).to_string().starts_with('\\') => '·',

@@ -15,6 +15,13 @@ use crate::error::{Error, errno_name};
 use crate::text::{Commas, Format, Line};
 
 /// Something that happened, printed as one line.
+///
+/// ```
+/// use fourtuple::{Event, Format, Reporter, Verbosity};
+///
+/// assert_eq!(Event::AcceptResumed.text(), "accept-resumed");
+/// Reporter::stdout(Format::Json, Verbosity::Normal).report(&Event::Connections { open: 2 });
+/// ```
 #[derive(Debug)]
 #[expect(missing_docs, reason = "a variant's name and fields are the word and the keys it prints")]
 pub enum Event<'a> {
@@ -224,7 +231,7 @@ impl Event<'_> {
 
 impl Totals {
     /// The event that ends a program with them.
-    pub fn event(self) -> Event<'static> {
+    pub(crate) fn event(self) -> Event<'static> {
         Event::Stopped { accepted: self.accepted, bytes: Some((self.received, self.sent)) }
     }
 }

@@ -7,29 +7,20 @@ use crate::text::Line;
 /// A line of a heartbeat.
 #[derive(Clone, Copy, Debug)]
 pub enum HeartbeatEvent<'a> {
-    /// A message was sent.
     Sent {
         /// Which one, counted from 1.
         sequence: u64,
-        /// Its length.
         bytes: usize,
     },
-    /// Its answer has come.
     Answer {
-        /// To which one.
         sequence: u64,
-        /// Its length.
         bytes: usize,
         /// From the send to the last byte.
         rtt: Duration,
-        /// What it says.
         text: &'a [u8],
     },
-    /// All of them together.
     Summary {
-        /// Messages.
         sent: u64,
-        /// Those that were answered.
         answered: u64,
         /// How long that took, where there was an answer.
         rtt: Option<RoundTrips>,
@@ -39,11 +30,8 @@ pub enum HeartbeatEvent<'a> {
 /// The spread of the round-trip times measured.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RoundTrips {
-    /// The shortest.
     pub min: Duration,
-    /// The arithmetic mean.
     pub mean: Duration,
-    /// The longest.
     pub max: Duration,
 }
 

@@ -14,91 +14,67 @@ pub enum LoadEvent {
     Running {
         /// What is measured: `rr`, `bulk`, `connect`.
         mode: &'static str,
-        /// The server.
         remote: SocketAddr,
         /// How many connections are asked for.
         connections: usize,
-        /// Bytes of a request.
         size: usize,
         /// Requests under way on each connection.
         depth: usize,
         /// Requests that come to be due a second, of all threads.
         rate: Option<usize>,
-        /// Threads that send them.
         threads: usize,
     },
     /// What was answered in the measured time.
     Result {
-        /// Requests.
         requests: u64,
         /// Requests that were due, where they came at a rate.
         due: Option<u64>,
         /// Connections that were answered, where they are to stay: the others waited all the time.
         served: Option<usize>,
-        /// Bytes of their answers.
         bytes: u64,
-        /// The measured time.
         elapsed: Duration,
     },
     /// How long the answers took.
     Latency {
         /// Half of them took no longer; the next ones say so of 90, 99 and 99.9 of a hundred.
         p50: Duration,
-        /// 90 of a hundred.
         p90: Duration,
-        /// 99 of a hundred.
         p99: Duration,
-        /// 999 of a thousand.
         p999: Duration,
-        /// The longest.
         max: Duration,
     },
     /// What a process spent of the processor's time.
     Cpu {
-        /// Who: `self`, `server`.
         of: &'static str,
-        /// Its number.
         pid: u32,
-        /// In user mode.
         user: Duration,
-        /// In the kernel.
         system: Duration,
         /// Requests it was spent on.
         requests: u64,
-        /// Bytes of them.
         bytes: u64,
     },
     /// How connections that are to be held are spread.
     Spread {
-        /// How many.
         connections: usize,
-        /// Their source address.
         source: IpAddr,
-        /// Their source ports.
         ports: usize,
-        /// Their destinations.
         destinations: usize,
         /// The most connections that share a source port.
         owners: usize,
-        /// Processes that hold them.
         processes: usize,
     },
     /// The connections that are held.
     Held {
-        /// How many stand.
         connections: usize,
         /// How many of them have answered as they should, where that was asked for.
         verified: Option<usize>,
-        /// How long it took.
         elapsed: Duration,
     },
     /// Memory that held connections have added.
     Memory {
         /// Whose: `kernel`, `kernel-buffers`, `listeners`, `holders`.
         of: &'static str,
-        /// How much.
         bytes: u64,
-        /// How many connections.
         connections: usize,
     },
     /// Connections that came to nothing.
@@ -108,7 +84,6 @@ pub enum LoadEvent {
 /// Connections that came to nothing, by what became of them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Failures {
-    /// RST answered the SYN.
     pub refused: u64,
     /// The remote side sent RST.
     pub reset: u64,
@@ -123,7 +98,6 @@ pub struct Failures {
 }
 
 impl Failures {
-    /// How many in all.
     pub fn sum(&self) -> u64 {
         self.refused + self.reset + self.closed + self.timed_out + self.wrong + self.other
     }

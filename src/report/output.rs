@@ -263,12 +263,12 @@ fn write_batch(mut file: &File, bytes: &[u8]) -> (usize, Option<Errno>) {
 }
 
 /// Writes `text` and a newline to standard error; where that fails there is nobody left to tell.
-pub fn say(text: &str) {
+pub(crate) fn say(text: &str) {
     let _ = writeln!(io::stderr().lock(), "{text}");
 }
 
 /// Whether `stream` is a terminal that is to be coloured (`NO_COLOR` is not set).
-pub fn coloured(stream: &impl IsTerminal) -> bool {
+pub(crate) fn coloured(stream: &impl IsTerminal) -> bool {
     stream.is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|v| v.is_empty())
 }
 

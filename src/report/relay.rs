@@ -9,22 +9,15 @@ use crate::text::Line;
 /// A line of a relay.
 #[derive(Clone, Copy, Debug)]
 pub enum RelayEvent<'a> {
-    /// How full it is.
     Status {
-        /// Connections.
         clients: usize,
-        /// Pairs.
         rooms: usize,
-        /// Clients without a partner.
         waiting: usize,
     },
     /// Where a client is now.
     Client {
-        /// Its name.
         name: &'a str,
-        /// Its address.
         remote: SocketAddr,
-        /// Where it is.
         state: ClientState,
     },
     /// A pair was made or parted.
@@ -33,9 +26,7 @@ pub enum RelayEvent<'a> {
         number: u64,
         /// The one who had waited.
         first: SocketAddr,
-        /// The other.
         second: SocketAddr,
-        /// Lines passed.
         messages: u64,
         /// How it ended, once it has.
         closed: Option<Parting>,
@@ -49,22 +40,18 @@ pub enum ClientState {
     Waiting,
     /// It is in a room.
     Connected,
-    /// Its connection has ended.
     Disconnected(CloseReason),
 }
 
 /// How a room came to its end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Parting {
-    /// One said `exit`.
     Exit,
-    /// One sent FIN.
     Fin,
     /// One sent a line longer than `--max-line` allows.
     LineTooLong,
     /// The connection of one ended otherwise, as `client … state=disconnected` tells.
     Lost,
-    /// The relay ended.
     Stop,
 }
 

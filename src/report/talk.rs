@@ -8,45 +8,26 @@ use crate::text::Line;
 /// A line of a conversation.
 #[derive(Clone, Copy, Debug)]
 pub enum TalkEvent<'a> {
-    /// Somebody said something.
     Said {
         /// Who: a name, `remote` where none is known, `*` for a relay itself.
         by: &'a [u8],
-        /// What, without its newline.
         text: &'a [u8],
         /// No newline stood behind it, so far.
         unfinished: bool,
     },
     /// A word of ours to the one who sits here.
-    Notice {
-        /// What it says.
-        words: &'a str,
-    },
+    Notice { words: &'a str },
     /// What the replies to a test should be, learned from the first one.
-    Expect {
-        /// Their rule.
-        reply: &'a str,
-    },
+    Expect { reply: &'a str },
     /// A case of a test is over.
-    Test {
-        /// Which one.
-        name: &'a str,
-        /// Bytes.
-        sent: usize,
-        /// What came of it.
-        outcome: TestOutcome<'a>,
-    },
-    /// How the conversation stands.
+    Test { name: &'a str, sent: usize, outcome: TestOutcome<'a> },
     Conversation {
-        /// A word for it.
         state: &'a str,
         /// The address that is called from, or listened at.
         local: SocketAddr,
         /// The other side's, where there is one.
         remote: Option<SocketAddr>,
-        /// Bytes.
         received: u64,
-        /// Bytes.
         sent: u64,
         /// Bytes that the kernel has not taken yet.
         unsent: usize,
@@ -60,7 +41,6 @@ pub enum TestOutcome<'a> {
     Passed(Duration),
     /// It was not, as these words tell.
     Failed(&'a [u8]),
-    /// An earlier one failed.
     NotRun,
 }
 

@@ -8,8 +8,7 @@ use crate::error::errno_name;
 
 /// What a program did, summed over its connections.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Totals {
-    /// Connections taken on.
+pub(crate) struct Totals {
     pub accepted: u64,
     /// Bytes read from all of them.
     pub received: u64,
@@ -61,7 +60,6 @@ impl Display for CloseReason {
 /// Why an accepted connection was closed before it was served.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RefuseReason {
-    /// `--max-connections` were open already.
     MaxConnections,
     /// The conversation has its one caller.
     Busy,

@@ -23,10 +23,10 @@ use nix::unistd::ForkResult;
 use crate::error::{Error, Result};
 use crate::sandbox::parent::die_with_parent;
 
-pub use command::{CommandEnd, IsolatedCommand, Namespaces};
-pub use enter::{enter_user_namespace, identity};
-pub use loopback::add_address;
-pub use sysctl::{PINNED, Sysctl};
+pub(crate) use command::{CommandEnd, IsolatedCommand, Namespaces};
+pub(crate) use enter::{enter_user_namespace, identity};
+pub(crate) use loopback::add_address;
+pub(crate) use sysctl::{PINNED, Sysctl};
 
 /// Moves this process, which has one thread, into a network of its own: lo up, the pinned sysctls, then these written.
 ///
@@ -35,7 +35,7 @@ pub use sysctl::{PINNED, Sysctl};
 /// # Errors
 ///
 /// As [`run`], for a place of its own.
-pub fn enter_network(sysctls: &[Sysctl]) -> Result<()> {
+pub(crate) fn enter_network(sysctls: &[Sysctl]) -> Result<()> {
     die_with_parent()?;
     enter::enter_network()?;
     furnish::furnish_network(sysctls)
@@ -53,7 +53,7 @@ pub fn enter_network(sysctls: &[Sysctl]) -> Result<()> {
 ///
 /// `EINVAL` from `unshare` where another thread runs. `EPERM`, `EACCES` and `ENOSPC` where the system refuses
 /// namespaces; the error then says what stands in the way and which command allows it (namespaces(7)).
-pub fn run(place: &Namespaces, command: &IsolatedCommand) -> Result<CommandEnd> {
+pub(crate) fn run(place: &Namespaces, command: &IsolatedCommand) -> Result<CommandEnd> {
     let ground = enter::enter(place)?;
     let signals = signals::BlockedSignals::block()?;
     let (outside, inside) = UnixStream::pair().map_err(|error| Error::new("socketpair", "AF_UNIX", error))?;

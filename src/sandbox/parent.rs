@@ -13,7 +13,7 @@ use crate::error::{Error, Result};
 /// # Errors
 ///
 /// What a security policy answers.
-pub fn die_with_parent() -> Result<()> {
+pub(crate) fn die_with_parent() -> Result<()> {
     set_pdeathsig(Signal::SIGKILL).map_err(|errno| Error::new("prctl", "PR_SET_PDEATHSIG", errno))
 }
 
@@ -26,7 +26,7 @@ pub fn die_with_parent() -> Result<()> {
 /// # Errors
 ///
 /// `ENOMEM` from `poll`.
-pub fn has_gone(pipe: impl AsFd) -> Result<bool> {
+pub(crate) fn has_gone(pipe: impl AsFd) -> Result<bool> {
     let mut descriptors = [PollFd::new(pipe.as_fd(), PollFlags::empty())];
     poll(&mut descriptors, PollTimeout::ZERO).map_err(|errno| Error::new("poll", "", errno))?;
     let [descriptor] = descriptors;

@@ -24,6 +24,33 @@ const MARK: &str = "--scratch";
 const PROGRAM: &str = "/proc/self/exe";
 
 /// What may be asked. It and its answer pass from one process to the other as JSON.
+///
+/// ```standalone_crate
+/// use fourtuple::{Known, Question, SocketOptions, TcpState, ask, attend, bind, known, sockets};
+/// use serde::{Deserialize, Serialize};
+///
+/// /// How many sockets are there where nobody else is?
+/// #[derive(Serialize, Deserialize)]
+/// struct HowMany;
+///
+/// impl Question for HowMany {
+///     type Answer = usize;
+///     const NAME: &str = "how-many";
+///
+///     fn answer(self) -> fourtuple::Result<usize> {
+///         let _one = bind("127.0.0.1:3000".parse().unwrap(), &SocketOptions::default())?.listen(1)?;
+///         Ok(sockets()?.iter().filter(|row| row.state == TcpState::Listen).count())
+///     }
+/// }
+///
+/// fn main() {
+///     attend(&[known::<HowMany>()]);
+///     match ask(&HowMany, &[]) {
+///         Ok(count) => assert_eq!(count, 1),
+///         Err(refused) => println!("no namespaces here: {refused}"),
+///     }
+/// }
+/// ```
 pub trait Question: Serialize + DeserializeOwned {
     /// What comes back.
     type Answer: Serialize + DeserializeOwned;

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 /// As long as what arrives is the echo of what was sent, an answer is complete when its last byte is
 /// here. Once a byte differs the remote side is no echo server, and every read answers the oldest.
 #[derive(Debug)]
-pub struct Answers {
+pub(super) struct Answers {
     message: Vec<u8>,
     waiting: VecDeque<Instant>,
     answered: u64,
@@ -19,36 +19,35 @@ pub struct Answers {
 
 /// The bytes that answer one heartbeat.
 #[derive(Debug, PartialEq, Eq)]
-pub struct HeartbeatAnswer {
+pub(super) struct HeartbeatAnswer {
     /// The heartbeat's number, from 1.
     pub sequence: u64,
     /// From its send to the arrival of the answer's last byte.
     pub rtt: Duration,
-    /// The bytes.
     pub text: Vec<u8>,
 }
 
 impl Answers {
-    pub fn to(message: &[u8]) -> Self {
+    pub(super) fn to(message: &[u8]) -> Self {
         Self { message: message.to_vec(), waiting: VecDeque::new(), answered: 0, echoed: 0, echoing: true }
     }
 
     /// The message was sent once more.
-    pub fn expect(&mut self, now: Instant) {
+    pub(super) fn expect(&mut self, now: Instant) {
         self.waiting.push_back(now);
     }
 
     /// When the oldest one still unanswered was sent.
-    pub fn oldest(&self) -> Option<Instant> {
+    pub(super) fn oldest(&self) -> Option<Instant> {
         self.waiting.front().copied()
     }
 
-    pub fn answered(&self) -> u64 {
+    pub(super) fn answered(&self) -> u64 {
         self.answered
     }
 
     /// The answers that `bytes` complete.
-    pub fn receive(&mut self, mut bytes: &[u8], now: Instant) -> Vec<HeartbeatAnswer> {
+    pub(super) fn receive(&mut self, mut bytes: &[u8], now: Instant) -> Vec<HeartbeatAnswer> {
         let mut complete = Vec::new();
         while self.echoing && !bytes.is_empty() {
             let expected = self.message.get(self.echoed..).unwrap_or_default();

@@ -15,8 +15,7 @@ use crate::text::Short;
 
 /// What to connect, and what to send over it.
 #[derive(Clone, Debug)]
-pub struct HeartbeatPlan {
-    /// The address to bind.
+pub(crate) struct HeartbeatPlan {
     pub local: SocketAddr,
     /// The addresses to connect to, tried in order until one accepts.
     pub remotes: Vec<SocketAddr>,
@@ -32,7 +31,7 @@ pub struct HeartbeatPlan {
 
 /// Sends the plan's message at once and every interval, whatever the remote side answers or does not.
 #[derive(Debug)]
-pub struct Heartbeat {
+pub(crate) struct Heartbeat {
     plan: HeartbeatPlan,
     /// How many of the plan's remotes have been tried.
     tried: usize,
@@ -66,7 +65,7 @@ impl Rtts {
 
 impl Heartbeat {
     /// A heartbeat that has not begun.
-    pub fn new(plan: HeartbeatPlan) -> Self {
+    pub(crate) fn new(plan: HeartbeatPlan) -> Self {
         let answers = Answers::to(&plan.message);
         Self {
             plan,
@@ -81,7 +80,7 @@ impl Heartbeat {
     }
 
     /// What was sent and answered so far, once it is connected.
-    pub fn summary(&self) -> Option<Event<'static>> {
+    pub(crate) fn summary(&self) -> Option<Event<'static>> {
         if self.sent == 0 {
             return None;
         }
@@ -90,8 +89,7 @@ impl Heartbeat {
         Some(Event::Heartbeat(report::HeartbeatEvent::Summary { sent: self.sent, answered, rtt }))
     }
 
-    /// The address tried last.
-    pub fn remote(&self) -> Option<SocketAddr> {
+    pub(crate) fn remote(&self) -> Option<SocketAddr> {
         self.plan.remotes.get(self.tried.checked_sub(1)?).copied()
     }
 
@@ -101,7 +99,7 @@ impl Heartbeat {
     ///
     /// Where it ended otherwise than by [`Signal::Stop`], by the count asked for, all answered, or,
     /// without a count, by the remote side's FIN.
-    pub fn outcome(self) -> Result<()> {
+    pub(crate) fn outcome(self) -> Result<()> {
         self.failure.map_or(Ok(()), Err)
     }
 

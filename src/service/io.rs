@@ -9,6 +9,17 @@ use crate::net::FourTuple;
 use crate::report::{CloseReason, Event};
 
 /// Names a connection to its driver. Not used again while anything may still name it.
+///
+/// Only a driver makes one up; a service uses it to look up what it keeps of the connection:
+///
+/// ```
+/// use std::collections::HashMap;
+/// use fourtuple::ConnectionId;
+///
+/// let mut received: HashMap<ConnectionId, usize> = HashMap::new();
+/// *received.entry(ConnectionId::new(7)).or_default() += 5;
+/// assert_eq!(received[&ConnectionId::new(7)], 5);
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ConnectionId(u64);
 
@@ -101,6 +112,46 @@ impl Closed {
 }
 
 /// What a driver tells of its connections. Every call may act through `io`, on any connection.
+///
+/// A server that answers after a while, and counts how its connections ended:
+///
+/// ```
+/// use std::time::Duration;
+/// use fourtuple::{CloseReason, Closed, ConnectionId, FourTuple, Input, Io, Service, Signal, Timer};
+///
+/// #[derive(Default)]
+/// struct Slow {
+///     ended_well: usize,
+/// }
+///
+/// impl Service for Slow {
+///     fn opened(&mut self, io: &mut dyn Io, id: ConnectionId, _: FourTuple) {
+///         io.after(id, Timer::Answer, Duration::from_millis(200));
+///     }
+///
+///     fn received(&mut self, _: &mut dyn Io, _: ConnectionId, _: &[u8]) {}
+///
+///     fn timer(&mut self, io: &mut dyn Io, id: ConnectionId, _: Timer) {
+///         io.send(id, b"at last\n");
+///         io.finish(id);
+///     }
+///
+///     fn input(&mut self, io: &mut dyn Io, input: Input<'_>) {
+///         if let Input::End = input {
+///             io.stop();
+///         }
+///     }
+///
+///     fn signal(&mut self, io: &mut dyn Io, signal: Signal) {
+///         assert_ne!(signal, Signal::Status, "not asked for");
+///         io.stop();
+///     }
+///
+///     fn closed(&mut self, _: &mut dyn Io, _: ConnectionId, account: Closed) {
+///         self.ended_well += usize::from(account.reason == CloseReason::Fin);
+///     }
+/// }
+/// ```
 pub trait Service {
     /// The driver is ready: open what is to be opened.
     ///

@@ -13,15 +13,15 @@ mod ports;
 mod spread;
 mod tally;
 
-pub use arrivals::Rate;
-pub use connect::Connects;
-pub use course::Course;
-pub use exchange::Exchange;
-pub use hold::{Hold, HoldPlan, Holding};
-pub use plan::LoadPlan;
-pub use ports::SourcePorts;
-pub use spread::{MOST_OWNERS, Spread};
-pub use tally::Tally;
+pub(crate) use arrivals::Rate;
+pub(crate) use connect::Connects;
+pub(crate) use course::Course;
+pub(crate) use exchange::Exchange;
+pub(crate) use hold::{Hold, HoldPlan, Holding};
+pub(crate) use plan::LoadPlan;
+pub(crate) use ports::SourcePorts;
+pub(crate) use spread::{MOST_OWNERS, Spread};
+pub(crate) use tally::Tally;
 
 #[cfg(test)]
 fn any_plan() -> LoadPlan {

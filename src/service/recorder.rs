@@ -10,14 +10,12 @@ use crate::report::{CloseReason, Event};
 use crate::text::Escaped;
 
 /// The one connection of a test.
-pub const ID: ConnectionId = ConnectionId::new(7);
+pub(super) const ID: ConnectionId = ConnectionId::new(7);
 
 #[derive(Default)]
-pub struct Recorder {
+pub(super) struct Recorder {
     pub calls: Vec<String>,
-    /// What `send` answers.
     pub unsent: usize,
-    /// What `write` answers.
     pub unwritten: usize,
     /// How the next opens end; none left: well.
     pub open_errors: Vec<Error>,
@@ -29,13 +27,13 @@ impl Recorder {
     }
 
     /// The calls since the last time, events left out.
-    pub fn take(&mut self) -> Vec<String> {
+    pub(super) fn take(&mut self) -> Vec<String> {
         std::mem::take(&mut self.calls)
     }
 }
 
 /// The account of a connection that received and sent that many bytes.
-pub fn account(bytes: u64) -> Closed {
+pub(super) fn account(bytes: u64) -> Closed {
     Closed {
         tuple: FourTuple { local: ([127, 0, 0, 1], 3001).into(), remote: ([127, 0, 0, 1], 3000).into() },
         reason: CloseReason::Fin,

@@ -27,7 +27,7 @@ use client::{RelayClient, Standing};
 use hall::{Hall, Room};
 use lines::{Added, LineBuffer};
 
-pub use name::{Name, RULE};
+pub(crate) use name::{Name, RULE};
 
 /// How long a newcomer has to say its name before it is introduced without one.
 ///
@@ -36,7 +36,7 @@ const INTRODUCTION: Duration = Duration::from_millis(100);
 
 /// How a relay passes messages.
 #[derive(Clone, Copy, Debug)]
-pub struct RelayPlan {
+pub(crate) struct RelayPlan {
     /// Whether the two of a pair write in turns.
     pub turns: bool,
     /// The longest line in bytes, and how much is kept of a client before it is read from no more.
@@ -47,7 +47,7 @@ pub struct RelayPlan {
 
 /// Passes lines between the clients of a pair.
 #[derive(Debug)]
-pub struct Relay {
+pub(crate) struct Relay {
     plan: RelayPlan,
     hall: Hall,
     clients: HashMap<ConnectionId, RelayClient>,
@@ -58,8 +58,7 @@ pub struct Relay {
 }
 
 impl Relay {
-    /// A relay without clients.
-    pub fn new(plan: RelayPlan) -> Self {
+    pub(crate) fn new(plan: RelayPlan) -> Self {
         Self {
             plan,
             hall: Hall::new(plan.turns),
@@ -71,7 +70,7 @@ impl Relay {
     }
 
     /// The sums over all connections that have ended.
-    pub fn totals(&self) -> Totals {
+    pub(crate) fn totals(&self) -> Totals {
         self.totals
     }
 

@@ -11,7 +11,7 @@ const ACK: &[u8] = b"Ack!\n";
 const LARGE: usize = 4096;
 
 /// Answers what one connection receives. No line is buffered: a line ends with its newline, wherever it is cut by reads.
-pub trait Reply: Clone {
+pub(crate) trait Reply: Clone {
     /// Answers `bytes`, which arrived behind those of the call before.
     fn reply(&mut self, bytes: &[u8], send: &mut dyn FnMut(&[u8]));
 
@@ -27,24 +27,24 @@ pub trait Reply: Clone {
 
 /// The same bytes (RFC 862).
 #[derive(Clone, Debug)]
-pub struct Echo;
+pub(crate) struct Echo;
 
 /// `Ack!` and a newline when a line ends, the last one without a newline included.
 #[derive(Clone, Debug, Default)]
-pub struct Ack {
+pub(crate) struct Ack {
     in_line: bool,
 }
 
 /// A text when a line begins, and the line's own bytes behind it.
 #[derive(Clone, Debug)]
-pub struct Prefix {
+pub(crate) struct Prefix {
     text: Arc<[u8]>,
     in_line: bool,
 }
 
 impl Prefix {
     /// Begins each line with `text`.
-    pub fn new(text: &str) -> Self {
+    pub(crate) fn new(text: &str) -> Self {
         Self { text: text.as_bytes().into(), in_line: false }
     }
 }
@@ -115,11 +115,11 @@ fn lines(bytes: &[u8]) -> impl Iterator<Item = &[u8]> {
 
 /// Puts the small pieces of an answer together: a system call each would cost more than the copy.
 #[derive(Debug, Default)]
-pub struct Pieces(Buffer);
+pub(crate) struct Pieces(Buffer);
 
 impl Pieces {
     /// Answers `bytes` by `reply`, in few calls of `send`.
-    pub fn answer(&mut self, reply: &mut impl Reply, bytes: &[u8], send: &mut dyn FnMut(&[u8])) {
+    pub(crate) fn answer(&mut self, reply: &mut impl Reply, bytes: &[u8], send: &mut dyn FnMut(&[u8])) {
         let small = &mut self.0;
         reply.reply(bytes, &mut |piece| match small.is_empty() && piece.len() >= LARGE {
             true => send(piece),

@@ -9,7 +9,7 @@ use crate::report::{Event, Totals};
 
 /// Answers every connection by a reply of its own, and half-closes when the remote side does.
 #[derive(Debug)]
-pub struct Replying<R> {
+pub(crate) struct Replying<R> {
     fresh: R,
     /// The replies that have something to remember: an idle connection costs nothing here.
     begun: HashMap<ConnectionId, R>,
@@ -19,12 +19,12 @@ pub struct Replying<R> {
 
 impl<R: Reply> Replying<R> {
     /// Answers each connection by a copy of `reply`.
-    pub fn new(reply: R) -> Self {
+    pub(crate) fn new(reply: R) -> Self {
         Self { fresh: reply, begun: HashMap::new(), pieces: Pieces::default(), totals: Totals::default() }
     }
 
     /// The sums over all connections that have ended.
-    pub fn totals(&self) -> Totals {
+    pub(crate) fn totals(&self) -> Totals {
         self.totals
     }
 

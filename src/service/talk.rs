@@ -29,9 +29,9 @@ use plan::LEAVE;
 use turns::Turns;
 use view::View;
 
-pub use plan::{Speaker, TalkPlan};
-pub use script::{Expect, Script};
-pub use view::Show;
+pub(crate) use plan::{Speaker, TalkPlan};
+pub(crate) use script::{Expect, Script};
+pub(crate) use view::Show;
 
 /// With so many bytes unwritten on standard output, nothing more is read from the other side.
 const MUCH_UNWRITTEN: usize = 256 * 1024;
@@ -66,9 +66,8 @@ impl State {
     }
 }
 
-/// A conversation.
 #[derive(Debug)]
-pub struct Talk {
+pub(crate) struct Talk {
     plan: TalkPlan,
     calls: CallAttempts,
     state: State,
@@ -87,7 +86,7 @@ pub struct Talk {
 
 impl Talk {
     /// A conversation that has not begun.
-    pub fn new(plan: TalkPlan) -> Self {
+    pub(crate) fn new(plan: TalkPlan) -> Self {
         let turns = plan.turns.then(|| Turns::new(plan.listening.is_none()));
         Self {
             calls: CallAttempts::to(plan.remotes.clone()),
@@ -105,8 +104,7 @@ impl Talk {
         }
     }
 
-    /// The address called last.
-    pub fn remote(&self) -> Option<SocketAddr> {
+    pub(crate) fn remote(&self) -> Option<SocketAddr> {
         self.calls.remote()
     }
 
@@ -115,7 +113,7 @@ impl Talk {
     /// # Errors
     ///
     /// Where nobody could be reached, the other side sent RST, or standard input or output failed.
-    pub fn outcome(self) -> Result<()> {
+    pub(crate) fn outcome(self) -> Result<()> {
         self.failure.map_or(Ok(()), Err)
     }
 

@@ -9,7 +9,7 @@ const REMEMBERED: usize = 100;
 
 /// A line, cut in two where the cursor stands.
 #[derive(Debug, Default)]
-pub struct Edit {
+pub(crate) struct Edit {
     pub before: String,
     pub after: String,
     earlier: Vec<String>,
@@ -20,16 +20,15 @@ pub struct Edit {
 
 /// What a key has brought to an end.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Typed {
+pub(crate) enum Typed {
     /// A line, without a newline.
     Line(String),
-    /// The input.
     End,
 }
 
 impl Edit {
     /// Does what `key` stands for.
-    pub fn press(&mut self, key: Key) -> Option<Typed> {
+    pub(crate) fn press(&mut self, key: Key) -> Option<Typed> {
         match key {
             Key::Character(character) if !self.is_full() => self.before.push(character),
             Key::Character(_) | Key::Clear => {}
@@ -59,7 +58,7 @@ impl Edit {
     }
 
     /// Whether no character has a place any more.
-    pub fn is_full(&self) -> bool {
+    pub(crate) fn is_full(&self) -> bool {
         self.before.len() + self.after.len() >= LONGEST
     }
 

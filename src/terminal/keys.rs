@@ -4,9 +4,8 @@ const ESCAPE: u8 = 0x1b;
 /// A sequence that is longer is none that we know.
 const LONGEST_SEQUENCE: usize = 16;
 
-/// What was pressed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Key {
+pub(crate) enum Key {
     Character(char),
     Enter,
     Backspace,
@@ -25,20 +24,19 @@ pub enum Key {
     KillWord,
     /// Ctrl-D: the end of input, or what [`Delete`](Self::Delete) does.
     EndOfInput,
-    /// Ctrl-L.
     Clear,
 }
 
 /// Reads keys, however the bytes are cut.
 #[derive(Debug, Default)]
-pub struct Keys {
+pub(crate) struct Keys {
     /// The beginning of a character or of a sequence.
     pending: Vec<u8>,
 }
 
 impl Keys {
     /// The keys that `bytes` complete.
-    pub fn take(&mut self, bytes: &[u8]) -> Vec<Key> {
+    pub(crate) fn take(&mut self, bytes: &[u8]) -> Vec<Key> {
         let mut keys = Vec::new();
         for &byte in bytes {
             self.pending.push(byte);

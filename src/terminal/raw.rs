@@ -14,7 +14,7 @@ const ATTEMPTS: usize = 100;
 const COLUMNS: usize = 80;
 
 /// The terminal at standard input, without line editing and echo. It is as before once this is dropped.
-pub struct RawTerminal {
+pub(crate) struct RawTerminal {
     before: Termios,
 }
 
@@ -24,7 +24,7 @@ impl RawTerminal {
     /// # Errors
     ///
     /// `ENOTTY` where standard input is no terminal, `EIO` where it has gone.
-    pub fn take() -> Result<Self> {
+    pub(crate) fn take() -> Result<Self> {
         let failed = |errno| Error::new("tcgetattr", "standard input", errno);
         let terminal = Self { before: tcgetattr(io::stdin()).map_err(failed)? };
         terminal.set_again();
@@ -32,7 +32,7 @@ impl RawTerminal {
     }
 
     /// The same again: whoever had the terminal while we were stopped has its own mind.
-    pub fn set_again(&self) {
+    pub(crate) fn set_again(&self) {
         let mut raw = self.before.clone();
         raw.local_flags.remove(LocalFlags::ICANON | LocalFlags::ECHO | LocalFlags::IEXTEN);
         for (index, value) in [
@@ -48,8 +48,7 @@ impl RawTerminal {
         set(&raw);
     }
 
-    /// How wide it is.
-    pub fn columns(&self) -> usize {
+    pub(crate) fn columns(&self) -> usize {
         let size = terminal_size::terminal_size_of(io::stdout().as_fd());
         size.map_or(COLUMNS, |(width, _)| usize::from(width.0)).max(1)
     }

@@ -16,7 +16,7 @@ const ERASE: &str = "\r\x1b[K";
 
 /// What stands on the terminal's last line.
 #[derive(Debug)]
-pub struct Screen {
+pub(crate) struct Screen {
     columns: usize,
     /// The prompt stands there.
     open: bool,
@@ -25,31 +25,31 @@ pub struct Screen {
 }
 
 impl Screen {
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self { columns: 80, open: false, keys: Keys::default(), edit: Edit::default() }
     }
 
     /// Shows the prompt from now on.
-    pub fn open(&mut self) -> String {
+    pub(crate) fn open(&mut self) -> String {
         self.open = true;
         self.line()
     }
 
     /// Shows no prompt any more; the line that was being typed is gone.
-    pub fn close(&mut self) -> String {
+    pub(crate) fn close(&mut self) -> String {
         let erase = if self.open { ERASE } else { "" };
         self.open = false;
         erase.to_owned()
     }
 
     /// The terminal is so many columns wide, or shows something else than it did.
-    pub fn resize(&mut self, columns: usize) -> String {
+    pub(crate) fn resize(&mut self, columns: usize) -> String {
         self.columns = columns;
         self.line()
     }
 
     /// What to write so that `lines`, each with a newline, stand above the line being typed.
-    pub fn above(&self, lines: &[u8]) -> Vec<u8> {
+    pub(crate) fn above(&self, lines: &[u8]) -> Vec<u8> {
         match self.open {
             true => [ERASE.as_bytes(), lines, self.line().as_bytes()].concat(),
             false => lines.to_vec(),
@@ -57,7 +57,7 @@ impl Screen {
     }
 
     /// What these bytes from the keyboard have brought to an end, and what to write.
-    pub fn type_in(&mut self, bytes: &[u8]) -> (Vec<Typed>, Vec<u8>) {
+    pub(crate) fn type_in(&mut self, bytes: &[u8]) -> (Vec<Typed>, Vec<u8>) {
         let (mut typed, mut entered, mut lost) = (Vec::new(), String::new(), false);
         for key in self.keys.take(bytes) {
             lost |= matches!(key, Key::Character(_)) && self.edit.is_full();

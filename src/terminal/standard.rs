@@ -30,7 +30,7 @@ const AHEAD: usize = 4;
 type Chunk = Result<Buffer>;
 
 /// Both streams, as a loop keeps them.
-pub struct Standard {
+pub(crate) struct Standard {
     waker: Arc<Waker>,
     output: Output,
     /// Bytes were written that the service has not been told of as gone.
@@ -49,7 +49,7 @@ pub struct Standard {
 
 impl Standard {
     /// Wakes its loop by `waker`.
-    pub fn new(waker: Waker, output: Output) -> Self {
+    pub(crate) fn new(waker: Waker, output: Output) -> Self {
         let waker = Arc::new(waker);
         let wake = Arc::clone(&waker);
         output.wake_with(move || wake_by(&wake));
@@ -68,13 +68,13 @@ impl Standard {
     }
 
     /// Reads keys from a terminal, until this is dropped.
-    pub fn read_keys(&mut self, terminal: RawTerminal) {
+    pub(crate) fn read_keys(&mut self, terminal: RawTerminal) {
         self.terminal = Some(terminal);
         self.width_due = true;
     }
 
     /// The terminal may have another width, or other settings than ours.
-    pub fn note_terminal(&mut self) {
+    pub(crate) fn note_terminal(&mut self) {
         if let Some(terminal) = &self.terminal {
             terminal.set_again();
             self.width_due = true;
@@ -82,27 +82,26 @@ impl Standard {
     }
 
     /// How wide the terminal is, where that is to be told.
-    pub fn columns(&mut self) -> Option<usize> {
+    pub(crate) fn columns(&mut self) -> Option<usize> {
         let due = std::mem::take(&mut self.width_due);
         self.terminal.as_ref().filter(|_| due).map(RawTerminal::columns)
     }
 
-    /// The waker was heard.
-    pub fn note(&mut self) {
+    pub(crate) fn note(&mut self) {
         self.ready = true;
     }
 
     /// Whether there is something to pass on without waiting for the waker.
-    pub fn ready(&self) -> bool {
+    pub(crate) fn ready(&self) -> bool {
         self.ready && !self.paused
     }
 
-    pub fn pause(&mut self) {
+    pub(crate) fn pause(&mut self) {
         self.paused = true;
     }
 
     /// Reads, from the first time on in a thread.
-    pub fn resume(&mut self) {
+    pub(crate) fn resume(&mut self) {
         self.paused = false;
         self.ready = true;
         if self.chunks.is_none() {
@@ -118,7 +117,7 @@ impl Standard {
     }
 
     /// The next bytes of standard input, empty at its end; `None` where none are there or wanted.
-    pub fn chunk(&mut self) -> Option<Chunk> {
+    pub(crate) fn chunk(&mut self) -> Option<Chunk> {
         if self.paused || self.ended {
             return None;
         }
@@ -130,7 +129,7 @@ impl Standard {
     }
 
     /// Queues bytes for standard output, and returns how many wait there.
-    pub fn write(&mut self, bytes: &[u8]) -> usize {
+    pub(crate) fn write(&mut self, bytes: &[u8]) -> usize {
         if self.failure_told {
             return 0;
         }
@@ -140,7 +139,7 @@ impl Standard {
     }
 
     /// Whether all that was queued has been written, to be told once; or why it cannot be.
-    pub fn written(&mut self) -> Option<Result<()>> {
+    pub(crate) fn written(&mut self) -> Option<Result<()>> {
         // In this order: a write that fails in between is no longer waiting, and must not be taken for well written.
         let gone = self.owed && self.output.waiting() == 0;
         if let Some((call, errno)) = self.output.failed().filter(|_| !self.failure_told) {
@@ -153,7 +152,7 @@ impl Standard {
     }
 
     /// Whether bytes wait to be written that somebody may still read.
-    pub fn writes(&self) -> bool {
+    pub(crate) fn writes(&self) -> bool {
         self.owed
     }
 }

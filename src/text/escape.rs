@@ -24,7 +24,7 @@ impl fmt::Display for Escaped<'_> {
 /// Text in which no control character, invisible character or line break is left; all else stays as it is.
 ///
 /// For text that no quotes enclose, such as a page's. Bytes that are not UTF-8 show as `\xff`.
-pub struct Harmless<'a, T: ?Sized>(pub &'a T);
+pub(crate) struct Harmless<'a, T: ?Sized>(pub &'a T);
 
 impl<T: AsRef<[u8]> + ?Sized> fmt::Display for Harmless<'_, T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -3,14 +3,14 @@
 use std::fmt::{self, Write};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use clap::ValueEnum;
 use serde::Serialize;
 use serde_json::{Map, Value};
 
 use super::escape::Escaped;
 
 /// How lines are written.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "cli", derive(clap::ValueEnum))]
 pub enum Format {
     /// `word key=value …`
     #[default]
@@ -185,7 +185,7 @@ fn insert(object: &mut Map<String, Value>, key: &str, value: impl Into<Value>) {
 }
 
 /// Values as one word: `a,b`, or `-` where there is none.
-pub struct Commas<'a, T>(pub &'a [T]);
+pub(crate) struct Commas<'a, T>(pub &'a [T]);
 
 impl<T: fmt::Display> fmt::Display for Commas<'_, T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -196,7 +196,7 @@ impl<T: fmt::Display> fmt::Display for Commas<'_, T> {
 }
 
 /// A duration in the largest unit that keeps it at or above one, to at most three decimals: `85us`, `1.204s`.
-pub struct Short(pub Duration);
+pub(crate) struct Short(pub Duration);
 
 impl fmt::Display for Short {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -24,6 +24,16 @@ const PATIENCE: Duration = Duration::from_secs(20);
 /// What is captured from [`open`](Self::open) on: TCP over IPv4 and IPv6 on every interface, each packet of lo once.
 ///
 /// IPv4 fragments other than the first and whatever follows IPv6 extension headers pass too.
+///
+/// ```
+/// let mut capture = match fourtuple::Capture::open(1 << 20) {
+///     Ok(capture) => capture,
+///     Err(error) => return assert!(error.to_string().starts_with("socket"), "without CAP_NET_RAW: {error}"),
+/// };
+/// let mut bytes = 0;
+/// let dropped = capture.finish(&mut |packet| Ok(bytes += packet.wire_length)).unwrap();
+/// assert_eq!(dropped, 0);
+/// ```
 pub struct Capture {
     ring: Ring,
     taken: u64,

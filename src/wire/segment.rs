@@ -7,6 +7,20 @@ use std::time::Duration;
 use etherparse::{LaxNetSlice, LaxSlicedPacket, TcpSlice, TransportSlice};
 
 /// One segment.
+///
+/// ```
+/// use std::time::Duration;
+/// use fourtuple::Segment;
+/// use fourtuple::wire::segment::Link;
+///
+/// let packet = [
+///     0x45, 0, 0, 40, 0, 0, 0x40, 0, 64, 6, 0, 0, 127, 0, 0, 1, 127, 0, 0, 1, // IPv4
+///     0x0b, 0xb9, 0x0b, 0xb8, 0, 0, 0, 1, 0, 0, 0, 0, 0x50, 0x02, 0xff, 0xff, 0, 0, 0, 0, // TCP
+/// ];
+/// let segment = Segment::parse(Duration::ZERO, Link::None, &packet, packet.len()).unwrap();
+/// assert_eq!(segment.to.to_string(), "127.0.0.1:3000");
+/// assert_eq!(segment.flags.to_string(), "S");
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Segment {
     /// When the kernel saw it, since the Unix epoch, to the nanosecond.

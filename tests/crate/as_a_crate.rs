@@ -1,5 +1,6 @@
 //! The crate in somebody else's program: its examples run, and it changes nothing there.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::process::Command;
 use std::sync::Arc;
@@ -7,9 +8,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::program::{Program, field, path};
 use fourtuple::lab::matrix;
-use fourtuple::report::{Reporter, Verbosity};
-use fourtuple::text::Format;
-use fourtuple::{EventLoop, Goal, LoopSettings, PlannedCall, SocketOptions, bind, sockets, why};
+use fourtuple::{
+    EventLoop, Format, Goal, LoopSettings, PlannedCall, Reporter, SocketOptions, Verbosity, bind, sockets,
+    why,
+};
 use nix::sys::signal::Signal::{SIGINT, SIGTERM};
 use nix::sys::signal::raise;
 
@@ -62,4 +64,64 @@ fn a_program_that_uses_it_keeps_its_signal_handlers_and_is_not_started_again() {
     assert!(refused.contains("call `attend` first"), "{refused}");
     raise(SIGINT).unwrap();
     assert!(caught.load(Ordering::Relaxed));
+}
+
+/// The names that `src/lib.rs` exports.
+fn face() -> Vec<String> {
+    let library = include_str!("../../src/lib.rs");
+    let exported = library.lines().filter_map(|line| line.strip_prefix("pub use ")).map(|path| {
+        let names = path.trim_end_matches(';').rsplit_once("::").unwrap().1;
+        names.trim_matches(['{', '}']).split(", ").map(str::to_owned).collect::<Vec<_>>()
+    });
+    exported.flatten().collect()
+}
+
+/// All that doctests say, but for lines that are left out of the docs.
+fn examples() -> String {
+    let found =
+        Command::new("find").args([concat!(env!("CARGO_MANIFEST_DIR"), "/src"), "-name", "*.rs"]).output();
+    let sources = String::from_utf8(found.unwrap().stdout).unwrap();
+    let mut said = String::new();
+    for source in sources.lines() {
+        let text = std::fs::read_to_string(source).unwrap();
+        let docs = text.lines().filter_map(|line| {
+            let line = line.trim_start();
+            line.strip_prefix("///").or_else(|| line.strip_prefix("//!"))
+        });
+        let mut inside = false;
+        for line in docs {
+            if line.trim_start().starts_with("```") {
+                inside = !inside;
+            } else if inside {
+                said.push_str(line);
+                said.push('\n');
+            }
+        }
+    }
+    said
+}
+
+#[test]
+fn every_name_of_the_face_stands_in_an_example() {
+    let examples = examples();
+    let words: Vec<&str> = examples.split(|c: char| !c.is_alphanumeric() && c != '_').collect();
+    let missing: Vec<String> = face().into_iter().filter(|name| !words.contains(&name.as_str())).collect();
+    assert!(missing.is_empty(), "no example says {missing:?}");
+}
+
+#[test]
+fn it_needs_few_crates_and_fewer_without_our_programs() {
+    let crates = |more: &[&str]| {
+        let tree = Command::new(env!("CARGO"))
+            .args(["tree", "--offline", "--edges", "normal", "--prefix", "none", "--format", "{p}"])
+            .args(more)
+            .current_dir(env!("CARGO_MANIFEST_DIR"))
+            .output()
+            .unwrap();
+        assert!(tree.status.success(), "{}", String::from_utf8_lossy(&tree.stderr));
+        let text = String::from_utf8(tree.stdout).unwrap();
+        text.lines().map(|line| line.trim_end_matches(" (*)").to_owned()).collect::<BTreeSet<_>>().len()
+    };
+    let (library, all) = (crates(&["--no-default-features"]), crates(&[]));
+    assert!(library <= 45 && all <= 115, "{library} and {all}");
 }

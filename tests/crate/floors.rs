@@ -87,10 +87,10 @@ fn rooms_of_one_floor_may_not_know_each_other() {
     assert_says(&in_code, "kernel may not use terminal: planted of src/terminal/keys.rs");
     let instruments = faults(&[("lab/matrix/cell.rs", "fn planted() { super::super::why::planted() }")]);
     assert_says(&instruments, "lab/matrix may not use lab/why: planted of src/lab/why.rs");
-    let subcommands = faults(&[("bin/fourtuple/hide.rs", "use super::sockets::planted;")]);
+    let subcommands = faults(&[("commands/hide.rs", "use super::sockets::planted;")]);
     assert_says(
         &subcommands,
-        "bin/fourtuple/hide may not use bin/fourtuple/sockets: planted of src/bin/fourtuple/sockets.rs",
+        "commands/hide may not use commands/sockets: planted of src/commands/sockets.rs",
     );
 }
 
@@ -110,8 +110,9 @@ fn an_arrow_upward_is_a_fault_however_it_is_written() {
 #[test]
 fn a_type_is_named_once() {
     let faults =
-        faults(&[("wire/segment.rs", "struct Planted;"), ("bin/relay.rs", "fn f() { enum Planted {} }")]);
-    let fault = "Planted: a type's name is said once, not in each of src/wire/segment.rs src/bin/relay.rs";
+        faults(&[("wire/segment.rs", "struct Planted;"), ("commands/hide.rs", "fn f() { enum Planted {} }")]);
+    let fault =
+        "Planted: a type's name is said once, not in each of src/wire/segment.rs src/commands/hide.rs";
     assert_says(&faults, fault);
 }
 

@@ -13,7 +13,7 @@ use crate::program::namespace::isolated;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use socket2::{Domain, SockFilter, Socket, Type};
 
-const DEADLINE: Duration = Duration::from_secs(100);
+const DEADLINE: Duration = Duration::from_secs(600);
 const BACKLOG: i32 = 77;
 /// SO_RCVBUF in bytes, which accepted sockets inherit.
 const ROOM: usize = 4096;

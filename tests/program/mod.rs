@@ -21,13 +21,14 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use socket2::{Domain, Socket, Type};
 
 /// How long anything may take before a test gives up. It is for what hangs: a busy machine takes ten times as long as usual,
 /// and more. Whoever limits a program that must not take its own limit for the end gives it an hour.
-pub const PATIENCE: Duration = Duration::from_secs(100);
+pub const PATIENCE: Duration = Duration::from_secs(600);
 
 const FOURTUPLE: &str = env!("CARGO_BIN_EXE_fourtuple");
 
@@ -103,6 +104,12 @@ pub fn processor_time(command: &Command) -> (End, Duration) {
     let times = std::fs::read_to_string(times.path()).unwrap();
     let seconds = times.split_whitespace().map(|seconds| seconds.parse::<f64>().unwrap()).sum();
     (end, Duration::from_secs_f64(seconds))
+}
+
+/// As many descriptors as the hard limit allows.
+pub fn raise_descriptor_limit() {
+    let (_, hard) = getrlimit(Resource::RLIMIT_NOFILE).unwrap();
+    setrlimit(Resource::RLIMIT_NOFILE, hard, hard).unwrap();
 }
 
 /// Asks again and again until there is an answer.

@@ -36,7 +36,7 @@ fn the_ipv6_wildcard_serves_both_families_unless_v6_only() {
 
 #[test]
 fn more_clients_than_1024_are_served_together() {
-    fourtuple::cli::raise_descriptor_limit();
+    crate::program::raise_descriptor_limit();
     let listener = Listener::start(&["--quiet"]);
     // All wait in the accept queue when the listener comes to it.
     listener.signal(SIGSTOP);

@@ -224,18 +224,19 @@ fn in_json_everything_is_an_event_on_standard_output_and_no_line_is_dropped() {
         end.stdout.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     assert_eq!(events.first().unwrap()["event"], "established");
     assert_eq!(events.last().unwrap()["event"], "closed");
-    let said: Vec<&serde_json::Value> = events.iter().filter(|event| event["event"] == "said").collect();
-    assert_eq!(said.len(), 100_001);
-    for (number, said) in said[..100_000].iter().enumerate() {
-        assert_eq!(
-            (said["text"].as_str(), &said["unfinished"]),
-            (Some(&*format!("line {number}")), &false.into())
-        );
+    // On a busy machine the rest of a line may be late, and what has come of it is said before.
+    let mut lines = vec![String::new()];
+    for said in events.iter().filter(|event| event["event"] == "said") {
+        lines.last_mut().unwrap().push_str(said["text"].as_str().unwrap());
+        if said["unfinished"] == false {
+            lines.push(String::new());
+        }
     }
-    assert_eq!(
-        (said[100_000]["text"].as_str(), &said[100_000]["unfinished"]),
-        (Some("\\xff\\x1b\\\""), &true.into())
-    );
+    assert_eq!(lines.len(), 100_001);
+    assert_eq!(lines.pop().unwrap(), "\\xff\\x1b\\\"", "without its end");
+    for (number, line) in lines.iter().enumerate() {
+        assert_eq!(*line, format!("line {number}"));
+    }
 }
 
 #[test]

@@ -9,10 +9,8 @@ use crate::bundle::timeline::{ConnectionHistory, Owner, Timeline, What};
 
 /// A segment or call, by its connection's and its entry's index in the timeline.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Beside {
-    /// The connection.
+pub(super) struct Beside {
     pub connection: usize,
-    /// The entry.
     pub entry: usize,
     /// Which check it stands beside.
     pub check: u64,
@@ -21,7 +19,7 @@ pub struct Beside {
 }
 
 /// Finds it, where the check names a connection or a program that has one.
-pub fn beside(check: &Check, timeline: &Timeline) -> Option<Beside> {
+pub(super) fn beside(check: &Check, timeline: &Timeline) -> Option<Beside> {
     let texts = [check.text.as_str(), &check.expected, &check.seen];
     let words: Vec<&str> = texts.iter().flat_map(|text| text.split_whitespace()).map(trimmed).collect();
     let addresses: Vec<SocketAddr> = words.iter().filter_map(|word| word.parse().ok()).collect();

@@ -28,7 +28,7 @@ const LONGEST_NAME: usize = 28;
 const LONGEST_CALL: usize = 32;
 
 /// What is the same for all diagrams of a page.
-pub struct Context<'a> {
+pub(super) struct Context<'a> {
     /// When the page's time begins.
     pub zero: Duration,
     /// Whether packets were captured, so that their absence tells something.
@@ -38,7 +38,7 @@ pub struct Context<'a> {
 }
 
 /// Draws a connection, the `index`th of its timeline.
-pub fn diagram(index: usize, connection: &ConnectionHistory, context: &Context) -> Markup {
+pub(super) fn diagram(index: usize, connection: &ConnectionHistory, context: &Context) -> Markup {
     let rows = rows(connection);
     let whole = HEAD + rows.iter().map(height).sum::<i32>() + FOOT;
     let lifelines = lifelines(connection);

@@ -48,7 +48,7 @@ pub fn page(bundle: &Bundle) -> String {
 }
 
 /// An HTML document with our style.
-pub fn document(title: &str, body: Markup) -> String {
+pub(super) fn document(title: &str, body: Markup) -> String {
     let page = html! {
         (DOCTYPE)
         html lang="en" {

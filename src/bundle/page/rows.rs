@@ -16,7 +16,7 @@ const FIRST_ROWS: usize = 48;
 const LAST_ROWS: usize = 12;
 
 /// One row, from top to bottom.
-pub struct Row<'a> {
+pub(super) struct Row<'a> {
     /// What it shows between the lifelines.
     pub body: Body<'a>,
     /// The states that begin here, at each end.
@@ -27,13 +27,14 @@ pub struct Row<'a> {
     pub entry: usize,
 }
 
-/// What a row shows.
-pub enum Body<'a> {
-    /// An arrow.
+pub(super) enum Body<'a> {
     Segment(Passed),
     /// A call, at one end.
-    Call { end: usize, program: &'a str, call: &'a ProgramCall },
-    /// Nothing but states.
+    Call {
+        end: usize,
+        program: &'a str,
+        call: &'a ProgramCall,
+    },
     States,
     /// So much time in which nothing happened.
     Pause(Duration),
@@ -42,7 +43,7 @@ pub enum Body<'a> {
 }
 
 /// The rows of a connection: at most 61.
-pub fn rows(connection: &ConnectionHistory) -> Vec<Row<'_>> {
+pub(super) fn rows(connection: &ConnectionHistory) -> Vec<Row<'_>> {
     let mut rows: Vec<Row> = Vec::new();
     for (index, entry) in connection.entries.iter().enumerate() {
         if let What::State(change) = entry.what
@@ -114,7 +115,7 @@ fn bounded(mut rows: Vec<Row>) -> Vec<Row> {
 }
 
 /// The flags' names, such as `SYN, ACK`.
-pub fn flag_names(passed: &Passed) -> String {
+pub(super) fn flag_names(passed: &Passed) -> String {
     let flags = passed.flags;
     let all = [
         (flags.syn, "SYN"),
@@ -129,7 +130,7 @@ pub fn flag_names(passed: &Passed) -> String {
 }
 
 /// Sequence and acknowledgement number as a segment's label has them.
-pub fn numbers(passed: &Passed) -> String {
+pub(super) fn numbers(passed: &Passed) -> String {
     match passed.acknowledgement {
         Some(acknowledgement) => format!("seq={} ack={acknowledgement}", passed.sequence),
         None => format!("seq={}", passed.sequence),
@@ -137,7 +138,7 @@ pub fn numbers(passed: &Passed) -> String {
 }
 
 /// A call as its label: `connect: EADDRNOTAVAIL`, or as strace(1) has it, `shutdown WR = 0`.
-pub fn call_words(call: &ProgramCall) -> String {
+pub(super) fn call_words(call: &ProgramCall) -> String {
     let ProgramCall { name, subject, result, failure } = call;
     let space = if subject.is_empty() { "" } else { " " };
     match (failure, result) {
@@ -148,7 +149,7 @@ pub fn call_words(call: &ProgramCall) -> String {
 }
 
 /// The name that an end goes by, where a program has said that it is its own.
-pub fn end_name(connection: &ConnectionHistory, end: usize) -> Option<&str> {
+pub(super) fn end_name(connection: &ConnectionHistory, end: usize) -> Option<&str> {
     let owners = connection.owners.get(end).map(Vec::as_slice).unwrap_or_default();
     owners.iter().find_map(|owner| match owner {
         Owner::Program(name) => Some(name.as_str()),
@@ -159,7 +160,7 @@ pub fn end_name(connection: &ConnectionHistory, end: usize) -> Option<&str> {
 /// A call in at most so many characters, with its program, where that is not the one that the end goes by.
 ///
 /// A long name of a program is cut first: what came of the call matters more.
-pub fn told_call(
+pub(super) fn told_call(
     connection: &ConnectionHistory,
     end: usize,
     program: &str,
@@ -175,7 +176,7 @@ pub fn told_call(
 }
 
 /// Whether the kernel refused the call before any segment left.
-pub fn sent_nothing(call: &ProgramCall) -> bool {
+pub(super) fn sent_nothing(call: &ProgramCall) -> bool {
     match call.name.as_str() {
         _ if call.failure.is_none() => false,
         "bind" | "listen" | "socket" | "setsockopt" => true,

@@ -14,7 +14,7 @@ use crate::net::TcpState;
 const MOST_LISTED: usize = 200;
 
 /// Every check, expected beside seen.
-pub fn checks(verdict: &ExperimentVerdict, besides: &[Beside]) -> Markup {
+pub(super) fn checks(verdict: &ExperimentVerdict, besides: &[Beside]) -> Markup {
     html! {
         section #checks {
             h2 { "Checks" }
@@ -51,7 +51,7 @@ fn check(check: &Check, beside: Option<&Beside>) -> Markup {
 }
 
 /// The four-tuples and who owns each end.
-pub fn connections(bundle: &Bundle, drawn: usize) -> Markup {
+pub(super) fn connections(bundle: &Bundle, drawn: usize) -> Markup {
     let all: Vec<(usize, &ConnectionHistory)> = bundle.timeline.connections.iter().enumerate().collect();
     let listed: Vec<_> = all.iter().filter(|(_, connection)| !connection.unopened).collect();
     let more = listed.len().saturating_sub(MOST_LISTED);
@@ -127,7 +127,7 @@ fn last_states(connection: &ConnectionHistory) -> Markup {
 }
 
 /// What the reader had answered, and the score.
-pub fn predictions(predictions: &[Prediction]) -> Markup {
+pub(super) fn predictions(predictions: &[Prediction]) -> Markup {
     let made = predictions.iter().filter(|prediction| prediction.predicted.is_some());
     let right = made.clone().filter(|prediction| prediction.right).count();
     html! {
@@ -161,7 +161,7 @@ fn prediction(prediction: &Prediction) -> Markup {
 }
 
 /// Where and how it ran.
-pub fn environment(manifest: &Manifest) -> Markup {
+pub(super) fn environment(manifest: &Manifest) -> Markup {
     let namespace = match manifest.namespace.as_str() {
         "own" => "a network namespace of its own",
         "host" => "the caller's own network",

@@ -3,10 +3,10 @@
 use std::fmt;
 use std::time::Duration;
 
-pub use crate::text::{Harmless, Short};
+pub(super) use crate::text::{Harmless, Short};
 
 /// A time since the beginning, to the microsecond.
-pub struct Since(pub Duration);
+pub(super) struct Since(pub Duration);
 
 impl fmt::Display for Since {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -14,8 +14,7 @@ impl fmt::Display for Since {
     }
 }
 
-/// `1 segment`, `2 segments`.
-pub struct Count(pub usize, pub &'static str);
+pub(super) struct Count(pub usize, pub &'static str);
 
 impl fmt::Display for Count {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -24,7 +23,7 @@ impl fmt::Display for Count {
 }
 
 /// Harmless text of at most so many characters, the last of them `…` where some are left out.
-pub fn cut(text: &str, most: usize) -> String {
+pub(super) fn cut(text: &str, most: usize) -> String {
     let text = Harmless(text).to_string();
     if text.chars().count() <= most {
         return text;
@@ -33,13 +32,13 @@ pub fn cut(text: &str, most: usize) -> String {
 }
 
 /// Text of several lines, each harmless.
-pub fn harmless_lines(text: &str) -> String {
+pub(super) fn harmless_lines(text: &str) -> String {
     let lines: Vec<String> = text.lines().map(|line| Harmless(line).to_string()).collect();
     lines.join("\n")
 }
 
 /// A moment of Unix time as UTC, to the second.
-pub fn moment(time_us: u64) -> String {
+pub(super) fn moment(time_us: u64) -> String {
     let time = std::time::UNIX_EPOCH + Duration::from_micros(time_us);
     humantime::format_rfc3339_seconds(time).to_string()
 }

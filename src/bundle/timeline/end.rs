@@ -12,7 +12,7 @@ use crate::wire::segment::Segment;
 
 /// What one end has sent and received, and the state that follows from it.
 #[derive(Debug)]
-pub struct End {
+pub(super) struct End {
     state: TcpState,
     /// The sequence number after all that this end has sent (RFC 9293 SND.NXT).
     sent: Option<u32>,
@@ -41,29 +41,29 @@ impl Default for End {
 
 impl End {
     /// The state this end is in.
-    pub fn state(&self) -> TcpState {
+    pub(super) fn state(&self) -> TcpState {
         self.state
     }
 
     /// Puts this end in a state, whatever its segments say.
-    pub fn enter(&mut self, state: TcpState) {
+    pub(super) fn enter(&mut self, state: TcpState) {
         self.state = state;
     }
 
     /// The remote FIN did not arrive after all.
-    pub fn forget_remote_fin(&mut self) {
+    pub(super) fn forget_remote_fin(&mut self) {
         self.after_remote_fin = None;
     }
 
     /// Whether this end, closed as it seems, sends what continues its connection.
-    pub fn goes_on(&self, segment: &Segment) -> bool {
+    pub(super) fn goes_on(&self, segment: &Segment) -> bool {
         let begin =
             if segment.flags.syn { self.after_syn.map(|after| after.wrapping_sub(1)) } else { self.sent };
         self.state == Closed && !segment.flags.rst && begin == Some(segment.sequence)
     }
 
     /// The states that follow one another when this end sends `segment`; none where it changes nothing.
-    pub fn sends(&mut self, segment: &Segment) -> Vec<TcpState> {
+    pub(super) fn sends(&mut self, segment: &Segment) -> Vec<TcpState> {
         let mut steps = Steps::from(self.state);
         let after = after(segment);
         if segment.flags.syn && matches!(self.state, Closed | Listen | TimeWait) {
@@ -99,7 +99,7 @@ impl End {
     }
 
     /// The states that follow one another when this end receives `segment`; none where it changes nothing.
-    pub fn receives(&mut self, segment: &Segment) -> Vec<TcpState> {
+    pub(super) fn receives(&mut self, segment: &Segment) -> Vec<TcpState> {
         let mut steps = Steps::from(self.state);
         if segment.flags.rst {
             steps.to(self.after_receiving_reset(segment));

@@ -7,7 +7,7 @@ use super::connection::{ConnectionHistory, Owner};
 use super::observed::{ProgramEvent, Sample};
 
 /// Fills in the owners of all connections.
-pub fn find(connections: &mut [ConnectionHistory], events: &[ProgramEvent], samples: &[Sample]) {
+pub(super) fn find(connections: &mut [ConnectionHistory], events: &[ProgramEvent], samples: &[Sample]) {
     let said = events.iter().filter(|event| event.call.as_ref().is_none_or(|call| call.failure.is_none()));
     let said =
         said.filter_map(|event| Some((event.local?, event.remote?, Owner::Program(event.program.clone()))));

@@ -8,7 +8,7 @@ use crate::wire::segment::Segment;
 
 /// A segment's number in the capture and an end that has surely taken it in.
 #[derive(Debug, Default)]
-pub struct Proofs(HashSet<(usize, usize)>);
+pub(super) struct Proofs(HashSet<(usize, usize)>);
 
 /// How far an end goes later in the capture.
 #[derive(Clone, Copy, Default)]
@@ -22,7 +22,7 @@ struct Later {
 impl Proofs {
     /// A segment is known to who sent it, and to who later acknowledges it. One that occupies no sequence number is known to
     /// who later acknowledges what follows it, or sends beyond what it acknowledges, as only an established end does.
-    pub fn of(ends: [SocketAddr; 2], segments: &[(usize, &Segment)]) -> Self {
+    pub(super) fn of(ends: [SocketAddr; 2], segments: &[(usize, &Segment)]) -> Self {
         let (mut proofs, mut later) = (HashSet::new(), [Later::default(); 2]);
         for (number, segment) in segments.iter().rev() {
             let (from, to) = (index(ends, segment.from), index(ends, segment.to));
@@ -41,7 +41,7 @@ impl Proofs {
     }
 
     /// Whether this end has taken in the segment of this number.
-    pub fn has(&self, number: usize, end: usize) -> bool {
+    pub(super) fn has(&self, number: usize, end: usize) -> bool {
         self.0.contains(&(number, end))
     }
 }

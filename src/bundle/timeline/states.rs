@@ -30,7 +30,7 @@ type Inference = (usize, usize, TcpState);
 
 /// Segments and states of a connection in one order. `watched` is when the first and the last sample of any socket
 /// were taken.
-pub fn merge(
+pub(super) fn merge(
     ends: [SocketAddr; 2],
     segments: &[(usize, &Segment)],
     samples: &[&Sample],

@@ -11,7 +11,7 @@ use crate::error::{Error, Result};
 /// The lines of every `pieces/NAME.jsonl`, each object with its program's name added.
 ///
 /// Events of one program stay in its order where their times are the same.
-pub fn merged(pieces: &Path, programs: &[String]) -> Result<String> {
+pub(super) fn merged(pieces: &Path, programs: &[String]) -> Result<String> {
     let mut events = Vec::new();
     for program in programs {
         let path = pieces.join(format!("{program}.jsonl"));
@@ -22,7 +22,7 @@ pub fn merged(pieces: &Path, programs: &[String]) -> Result<String> {
 }
 
 /// The transitions in `pieces/watch.jsonl`, without what the watch tells of itself and without a line that is cut.
-pub fn transitions(pieces: &Path) -> Result<String> {
+pub(super) fn transitions(pieces: &Path) -> Result<String> {
     let bytes = read(&pieces.join("watch.jsonl"))?;
     let is_transition = |line: &&[u8]| {
         serde_json::from_slice::<Value>(line)

@@ -26,7 +26,7 @@ const RELEVANT: [&str; 13] = [
 ];
 
 #[derive(Serialize)]
-pub struct WrittenManifest<'a> {
+pub(super) struct WrittenManifest<'a> {
     schema: u32,
     experiment: &'a str,
     title: &'a str,
@@ -42,7 +42,7 @@ pub struct WrittenManifest<'a> {
 
 impl<'a> WrittenManifest<'a> {
     /// What was noted, and what this network's settings are now.
-    pub fn of(notes: &'a Notes) -> Self {
+    pub(super) fn of(notes: &'a Notes) -> Self {
         let version = |(program, version): &(String, String)| (program.clone(), version.as_str().into());
         Self {
             schema: SCHEMA,

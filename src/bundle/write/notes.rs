@@ -10,7 +10,7 @@ use crate::error::{Error, Result};
 
 /// All that a script noted, record by record.
 #[derive(Debug, Default)]
-pub struct Notes {
+pub(super) struct Notes {
     pub experiment: String,
     pub title: String,
     pub command: String,
@@ -32,7 +32,7 @@ pub struct Notes {
 
 /// One line of the verdict.
 #[derive(Debug)]
-pub struct CheckNote {
+pub(super) struct CheckNote {
     pub text: String,
     pub expected: String,
     pub seen: String,
@@ -40,9 +40,8 @@ pub struct CheckNote {
     pub time_us: u64,
 }
 
-/// How a check ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum CheckOutcome {
+pub(super) enum CheckOutcome {
     Held,
     Failed,
     Skipped,
@@ -50,7 +49,7 @@ pub enum CheckOutcome {
 
 /// A question put before a step, and what the step answered.
 #[derive(Debug)]
-pub struct PredictionNote {
+pub(super) struct PredictionNote {
     pub question: String,
     pub choices: Vec<String>,
     /// None where nobody was asked.
@@ -61,7 +60,7 @@ pub struct PredictionNote {
 
 impl Notes {
     /// Reads the notes at `path`.
-    pub fn read(path: &Path) -> Result<Self> {
+    pub(super) fn read(path: &Path) -> Result<Self> {
         let bytes = fs::read(path).map_err(|error| Error::new("open", path.display(), error))?;
         Self::parse(&bytes).map_err(|reason| {
             Error::new("read", path.display(), io::Error::new(io::ErrorKind::InvalidData, reason))

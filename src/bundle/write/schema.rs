@@ -1,4 +1,4 @@
 //! What all files of a bundle have in common.
 
 /// The version of everything that stands in a bundle.
-pub const SCHEMA: u32 = 1;
+pub(super) const SCHEMA: u32 = 1;

@@ -6,7 +6,7 @@ use super::notes::{CheckOutcome, Notes};
 use super::schema::SCHEMA;
 
 #[derive(Serialize)]
-pub struct WrittenVerdict<'a> {
+pub(super) struct WrittenVerdict<'a> {
     schema: u32,
     experiment: &'a str,
     question: &'a str,
@@ -40,7 +40,7 @@ struct WrittenPrediction<'a> {
 
 impl<'a> WrittenVerdict<'a> {
     /// It holds when no check failed and at least one was made.
-    pub fn of(notes: &'a Notes) -> Self {
+    pub(super) fn of(notes: &'a Notes) -> Self {
         let outcomes = || notes.checks.iter().map(|check| check.outcome);
         Self {
             schema: SCHEMA,

@@ -6,7 +6,7 @@ use crate::net::FourTuple;
 
 /// A four-tuple in 16 bytes for IPv4; a `SocketAddr` alone takes 32.
 #[derive(Debug)]
-pub enum Addresses {
+pub(super) enum Addresses {
     V4 { local: (Ipv4Addr, u16), remote: (Ipv4Addr, u16) },
     Other(Box<FourTuple>),
 }
@@ -23,7 +23,7 @@ impl From<FourTuple> for Addresses {
 }
 
 impl Addresses {
-    pub fn tuple(&self) -> FourTuple {
+    pub(super) fn tuple(&self) -> FourTuple {
         match self {
             Self::V4 { local, remote } => FourTuple {
                 local: SocketAddrV4::new(local.0, local.1).into(),

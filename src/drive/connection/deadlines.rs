@@ -7,7 +7,7 @@ use crate::drive::stream::Stream;
 
 impl<S: Stream> Connection<S> {
     /// When this deadline ends, if it runs.
-    pub fn due(&self, deadline: Deadline, limits: &Limits) -> Option<Time> {
+    pub(crate) fn due(&self, deadline: Deadline, limits: &Limits) -> Option<Time> {
         let (runs, since, limit) = match deadline {
             Deadline::Connect => (self.connecting, self.opened, limits.connect),
             Deadline::Receive => (self.awaits_bytes(), self.last_received, limits.receive),
@@ -20,7 +20,7 @@ impl<S: Stream> Connection<S> {
     }
 
     /// The deadlines that run and have no entry among the timers yet; they are taken to have one now.
-    pub fn arm(&mut self, limits: &Limits) -> impl Iterator<Item = (Time, Deadline)> + use<S> {
+    pub(crate) fn arm(&mut self, limits: &Limits) -> impl Iterator<Item = (Time, Deadline)> + use<S> {
         let mut due = [None; 3];
         for deadline in Deadline::ALL {
             let index = deadline as usize;
@@ -36,7 +36,7 @@ impl<S: Stream> Connection<S> {
     }
 
     /// The deadline's entry among the timers is gone.
-    pub fn disarm(&mut self, deadline: Deadline) {
+    pub(crate) fn disarm(&mut self, deadline: Deadline) {
         self.set_armed(deadline, false);
     }
 

@@ -7,22 +7,22 @@ use crate::drive::clock::Time;
 ///
 /// However few they are, they have a mapping of their own, which is given back with them.
 #[derive(Debug)]
-pub struct Unsent {
+pub(super) struct Unsent {
     bytes: Buffer,
     taken: usize,
     pub last_sent: Time,
 }
 
 impl Unsent {
-    pub fn new(rest: &[u8], now: Time) -> Self {
+    pub(super) fn new(rest: &[u8], now: Time) -> Self {
         Self { bytes: rest.into(), taken: 0, last_sent: now }
     }
 
-    pub fn rest(&self) -> &[u8] {
+    pub(super) fn rest(&self) -> &[u8] {
         self.bytes.get(self.taken..).unwrap_or_default()
     }
 
-    pub fn append(&mut self, bytes: &[u8]) {
+    pub(super) fn append(&mut self, bytes: &[u8]) {
         // Moves each byte at most once: the rest is no longer than what has been taken.
         if self.taken > self.rest().len() {
             self.bytes.remove_front(self.taken);
@@ -32,7 +32,7 @@ impl Unsent {
     }
 
     /// The kernel has taken so many more of them.
-    pub fn take(&mut self, written: usize, now: Time) {
+    pub(super) fn take(&mut self, written: usize, now: Time) {
         self.taken += written;
         self.last_sent = now;
     }

@@ -35,7 +35,7 @@ impl<S: Stream> Connections<S> {
     }
 
     /// Fires every timer that is due by `until`: up to then all that has arrived is known and read.
-    pub fn fire_timers(&mut self, service: &mut dyn Service, until: Time) {
+    pub(crate) fn fire_timers(&mut self, service: &mut dyn Service, until: Time) {
         while let Some((due, (id, alarm))) = self.timers.pop_due(until) {
             match alarm {
                 Alarm::Deadline(deadline) => self.check_deadline(service, id, deadline, until),
@@ -51,7 +51,7 @@ impl<S: Stream> Connections<S> {
     }
 
     /// Wakes the service if it is due by `until`.
-    pub fn wake(&mut self, service: &mut dyn Service, until: Time) {
+    pub(crate) fn wake(&mut self, service: &mut dyn Service, until: Time) {
         if self.wake_at.is_some_and(|at| at <= until) {
             self.wake_at = None;
             service.woken(self);

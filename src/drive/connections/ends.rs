@@ -45,7 +45,7 @@ impl<S: Stream> Connections<S> {
     }
 
     /// Ends every connection now, with RST.
-    pub fn abort_all(&mut self, service: &mut dyn Service) {
+    pub(crate) fn abort_all(&mut self, service: &mut dyn Service) {
         for id in self.ids() {
             self.end(service, id, CloseReason::Abort);
         }
@@ -53,7 +53,7 @@ impl<S: Stream> Connections<S> {
 
     /// Finishes every connection, and throws away what they still send: closing with it unread would
     /// send RST, and the last of our bytes could be lost with it.
-    pub fn finish_all(&mut self) {
+    pub(crate) fn finish_all(&mut self) {
         let now = self.now;
         for id in self.ids() {
             if let Some(connection) = self.get(id) {

@@ -15,16 +15,15 @@ use crate::drive::connection::Readiness;
 use crate::drive::stream::Stream;
 use crate::report::CloseReason;
 
-/// Where connect(2) stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Open {
+pub(super) enum Open {
     SynSent,
     Done,
 }
 
 /// The kernel's side of a connection, its remote side, and what the service has asked for so far.
 #[derive(Debug)]
-pub struct Kernel {
+pub(super) struct Kernel {
     pub tuple: (SocketAddr, SocketAddr),
     pub now: Rc<Cell<Time>>,
     pub open: Open,
@@ -65,7 +64,7 @@ pub struct Kernel {
 }
 
 impl Kernel {
-    pub fn new(tuple: (SocketAddr, SocketAddr), now: Rc<Cell<Time>>, open: Open) -> Self {
+    pub(super) fn new(tuple: (SocketAddr, SocketAddr), now: Rc<Cell<Time>>, open: Open) -> Self {
         Self {
             tuple,
             now,
@@ -99,25 +98,25 @@ impl Kernel {
         }
     }
 
-    pub fn unread(&self) -> u64 {
+    pub(super) fn unread(&self) -> u64 {
         self.arrived - self.read
     }
 
-    pub fn space(&self) -> u64 {
+    pub(super) fn space(&self) -> u64 {
         self.room.saturating_sub(self.taken - self.acknowledged)
     }
 
-    pub fn unsent(&self) -> u64 {
+    pub(super) fn unsent(&self) -> u64 {
         self.offered - self.taken
     }
 
-    pub fn has_something_to_read(&self) -> bool {
+    pub(super) fn has_something_to_read(&self) -> bool {
         self.unread() > 0 || self.fin || self.dead
     }
 
     // The remote side.
 
-    pub fn arrive(&mut self, bytes: u64, urgent: bool) {
+    pub(super) fn arrive(&mut self, bytes: u64, urgent: bool) {
         if !self.fin && !self.dead && self.open == Open::Done && bytes > 0 {
             self.arrived += bytes;
             if urgent {
@@ -127,7 +126,7 @@ impl Kernel {
         }
     }
 
-    pub fn remote_finish(&mut self) {
+    pub(super) fn remote_finish(&mut self) {
         if !self.fin && !self.dead && self.open == Open::Done {
             self.fin = true;
             self.woken = true;
@@ -135,7 +134,7 @@ impl Kernel {
     }
 
     /// RST, or the end of the kernel's patience.
-    pub fn die(&mut self, errno: Errno) {
+    pub(super) fn die(&mut self, errno: Errno) {
         if !self.dead {
             // tcp_reset() says EPIPE in CLOSE-WAIT.
             let reset_after_fin = self.fin && errno == Errno::ECONNRESET;
@@ -145,7 +144,7 @@ impl Kernel {
     }
 
     /// Takes all that is unsent, and finishes too.
-    pub fn oblige(&mut self) {
+    pub(super) fn oblige(&mut self) {
         if self.open == Open::SynSent {
             (self.open, self.woken) = (Open::Done, true);
         }
@@ -154,12 +153,12 @@ impl Kernel {
         self.remote_finish();
     }
 
-    pub fn acknowledge(&mut self, bytes: u64) {
+    pub(super) fn acknowledge(&mut self, bytes: u64) {
         self.acknowledged = self.taken.min(self.acknowledged + bytes);
         self.wake_writer();
     }
 
-    pub fn set_room(&mut self, room: u64) {
+    pub(super) fn set_room(&mut self, room: u64) {
         self.room = room;
         self.wake_writer();
     }
@@ -171,12 +170,12 @@ impl Kernel {
         }
     }
 
-    pub fn is_writable(&self) -> bool {
+    pub(super) fn is_writable(&self) -> bool {
         self.space() > 0 && 3 * self.space() >= self.room
     }
 
     /// What epoll_wait(2) tells of a socket on its ready list: the levels as they are now.
-    pub fn event(&mut self) -> Readiness {
+    pub(super) fn event(&mut self) -> Readiness {
         self.woken = false;
         if self.open == Open::SynSent {
             return Readiness::default();
@@ -208,7 +207,7 @@ impl Kernel {
         Some(errno)
     }
 
-    pub fn fail(&mut self, reason: CloseReason) {
+    pub(super) fn fail(&mut self, reason: CloseReason) {
         self.failed.get_or_insert(reason);
     }
 
@@ -284,7 +283,7 @@ impl Kernel {
 const LONGEST: u64 = 1024 * 1024;
 
 /// What every stream carries: bytes that tell their place.
-pub fn pattern(from: u64, length: u64) -> &'static [u8] {
+pub(super) fn pattern(from: u64, length: u64) -> &'static [u8] {
     // Prime, so that no power of two that a buffer may have is a period of it.
     const PERIOD: u64 = 65_537;
     static BYTES: std::sync::LazyLock<Vec<u8>> = std::sync::LazyLock::new(|| {
@@ -295,9 +294,8 @@ pub fn pattern(from: u64, length: u64) -> &'static [u8] {
     &BYTES[from..from + length as usize]
 }
 
-/// Our descriptor of it.
 #[derive(Debug)]
-pub struct Fake(pub Rc<RefCell<Kernel>>);
+pub(super) struct Fake(pub Rc<RefCell<Kernel>>);
 
 impl Stream for Fake {
     fn watched(_: Socket) -> Self {

@@ -16,7 +16,13 @@ use crate::service::{ConnectionId, Service};
 
 impl<S: Stream> Connections<S> {
     /// Takes on an accepted stream, or refuses it.
-    pub fn adopt(&mut self, service: &mut dyn Service, stream: S, listening: SocketAddr, remote: SocketAddr) {
+    pub(crate) fn adopt(
+        &mut self,
+        service: &mut dyn Service,
+        stream: S,
+        listening: SocketAddr,
+        remote: SocketAddr,
+    ) {
         let refuse = |reporter: &Reporter, local, reason| {
             reporter.report(&Event::Refused { local, remote, reason });
         };

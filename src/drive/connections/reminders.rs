@@ -10,20 +10,20 @@ use crate::service::{ConnectionId, Timer};
 pub(super) struct Reminders(HashMap<ConnectionId, Vec<(Timer, Time)>>);
 
 impl Reminders {
-    pub fn due(&self, id: ConnectionId, timer: Timer) -> Option<Time> {
+    pub(super) fn due(&self, id: ConnectionId, timer: Timer) -> Option<Time> {
         let asked = self.0.get(&id)?;
         asked.iter().find(|(other, _)| *other == timer).map(|(_, due)| *due)
     }
 
     /// Sets the timer, and returns for when it was set before.
-    pub fn set(&mut self, id: ConnectionId, timer: Timer, due: Time) -> Option<Time> {
+    pub(super) fn set(&mut self, id: ConnectionId, timer: Timer, due: Time) -> Option<Time> {
         let before = self.due(id, timer);
         self.cancel(id, timer);
         self.0.entry(id).or_default().push((timer, due));
         before
     }
 
-    pub fn cancel(&mut self, id: ConnectionId, timer: Timer) {
+    pub(super) fn cancel(&mut self, id: ConnectionId, timer: Timer) {
         if let Some(asked) = self.0.get_mut(&id) {
             asked.retain(|(other, _)| *other != timer);
             if asked.is_empty() {
@@ -33,7 +33,7 @@ impl Reminders {
     }
 
     /// The connection is no more.
-    pub fn forget(&mut self, id: ConnectionId) {
+    pub(super) fn forget(&mut self, id: ConnectionId) {
         self.0.remove(&id);
     }
 }

@@ -7,36 +7,36 @@ use crate::terminal::standard::Standard;
 
 impl<S: Stream> Connections<S> {
     /// Reads and writes standard input and output too, as the service asks.
-    pub fn take_streams(&mut self, standard: Standard) {
+    pub(crate) fn take_streams(&mut self, standard: Standard) {
         self.standard = Some(Box::new(standard));
     }
 
     /// Standard input or output woke the loop.
-    pub fn note_streams(&mut self) {
+    pub(crate) fn note_streams(&mut self) {
         if let Some(standard) = &mut self.standard {
             standard.note();
         }
     }
 
     /// The terminal may have another width, or other settings than ours.
-    pub fn note_terminal(&mut self) {
+    pub(crate) fn note_terminal(&mut self) {
         if let Some(standard) = &mut self.standard {
             standard.note_terminal();
         }
     }
 
     /// Whether bytes wait for standard output.
-    pub fn writes(&self) -> bool {
+    pub(crate) fn writes(&self) -> bool {
         self.standard.as_ref().is_some_and(|standard| standard.writes())
     }
 
     /// Gives up standard input and output.
-    pub fn drop_streams(&mut self) {
+    pub(crate) fn drop_streams(&mut self) {
         self.standard = None;
     }
 
     /// Tells the service what came from standard input, a bounded piece, and what has gone to standard output.
-    pub fn serve_streams(&mut self, service: &mut dyn Service) {
+    pub(crate) fn serve_streams(&mut self, service: &mut dyn Service) {
         if self.standard.is_some() {
             self.tell_of_streams(service);
         }

@@ -9,7 +9,7 @@ use crate::service::{ConnectionId, Io, Service};
 
 impl<S: Stream> Connections<S> {
     /// Notes what epoll tells of a connection and gives it a turn.
-    pub fn note(&mut self, event: &mio::event::Event) {
+    pub(crate) fn note(&mut self, event: &mio::event::Event) {
         let readiness = Readiness {
             readable: event.is_readable(),
             more: event.is_read_closed() || event.is_priority(),
@@ -36,7 +36,7 @@ impl<S: Stream> Connections<S> {
     }
 
     /// Gives everyone waiting one turn.
-    pub fn take_turns(&mut self, service: &mut dyn Service) {
+    pub(crate) fn take_turns(&mut self, service: &mut dyn Service) {
         for _ in 0..self.turns.len() {
             if let Some(id) = self.turns.pop_front() {
                 self.turn(service, id);

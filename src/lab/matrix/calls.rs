@@ -13,9 +13,7 @@ use crate::net::{self, BoundSocket};
 /// A call that was made, as `fourtuple perform` spells it, and its errno if it failed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MadeCall {
-    /// `first: bind 127.0.0.1:3000`.
     pub call: String,
-    /// Such as `EADDRINUSE`.
     pub errno: Option<String>,
 }
 

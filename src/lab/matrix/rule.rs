@@ -25,7 +25,7 @@ pub fn expected(cell: Cell) -> Outcome {
 }
 
 /// What would be of `cell` if no other option than `option` were known to the kernel.
-pub fn expected_by(option: Options, cell: Cell) -> Outcome {
+pub(crate) fn expected_by(option: Options, cell: Cell) -> Outcome {
     expected(Cell { first: cell.first.and(option), second: cell.second.and(option), ..cell })
 }
 

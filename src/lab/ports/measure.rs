@@ -27,23 +27,19 @@ const FROM: Ipv4Addr = Ipv4Addr::LOCALHOST;
 
 /// How many connections every method reaches, from one address to several, with these ports.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
-pub struct Measure {
+pub(crate) struct Measure {
     /// The lowest ephemeral port, 1024 or higher.
     pub low: u16,
-    /// The highest.
     pub high: u16,
-    /// How many remote addresses.
     pub destinations: u8,
 }
 
 /// What a plan said and what came of it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Compared {
-    /// The method.
+pub(crate) struct Compared {
     pub method: Method,
     /// How many connections were to be open at once: at least and at most.
     pub planned: RangeInclusive<usize>,
-    /// How many were.
     pub measured: usize,
     /// What was to fail then.
     pub planned_end: Failure,
@@ -53,7 +49,7 @@ pub struct Compared {
 
 impl Compared {
     /// Whether it came as planned.
-    pub fn agrees(&self) -> bool {
+    pub(crate) fn agrees(&self) -> bool {
         self.planned.contains(&self.measured) && self.measured_end.as_ref() == Some(&self.planned_end)
     }
 }
@@ -64,7 +60,7 @@ impl Measure {
     /// # Errors
     ///
     /// As [`ask`]; `EMFILE` where this process may not open so many.
-    pub fn run(&self) -> Result<Vec<Compared>> {
+    pub(crate) fn run(&self) -> Result<Vec<Compared>> {
         self.check_descriptors()?;
         // The listeners never accept, so their queues hold every connection.
         let queue = u16::MAX;

@@ -31,7 +31,6 @@ pub(super) enum PortChoice {
     Connect,
     /// bind(2), which looks at the local address.
     Bind,
-    /// The program.
     Program,
 }
 

@@ -19,7 +19,6 @@ use crate::net::sharing_rule::{Claim, Newcomer, Sharing, conflict};
 /// Ports, by what stands in their way.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Pool {
-    /// Nothing.
     pub(super) free: usize,
     /// Perhaps a socket of which the socket table does not tell enough.
     pub(super) unknown: usize,

@@ -6,7 +6,7 @@ use super::pool::Pool;
 
 /// What is asked of a pool of ports: so many new connections a second, each keeping its port for so long.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Demand {
+pub(super) struct Demand {
     /// Connections a second, to all destinations that share the pool.
     pub rate: f64,
     /// How long a port is held after its connection is closed.
@@ -16,7 +16,7 @@ pub struct Demand {
 impl Demand {
     /// How many ports are held at every moment, once the first of them come back; one at least, by the connection
     /// that is open.
-    pub fn ports(&self) -> u64 {
+    pub(super) fn ports(&self) -> u64 {
         ((self.rate * self.hold.as_secs_f64()).ceil() as u64).max(1)
     }
 }

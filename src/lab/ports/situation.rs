@@ -44,7 +44,7 @@ impl Situation {
         Ok(Self { kept: kept(&rows, from), range, rows, v6_only, time_wait, lacking })
     }
 
-    /// What is used, as [`usage`] tells it.
+    /// What is used.
     pub fn usage(&self) -> Vec<Usage> {
         usage(&self.range, &self.rows)
     }

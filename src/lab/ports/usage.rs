@@ -11,9 +11,7 @@ use crate::net::TcpState;
 /// The connections from one address of this host to one remote address and port.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Usage {
-    /// Where they come from.
     pub source: IpAddr,
-    /// Where they go.
     pub remote: SocketAddr,
     /// The ports of the range that they have.
     pub ports: BTreeSet<u16>,
@@ -32,7 +30,7 @@ impl Usage {
 ///
 /// Which side opened a connection the socket table does not tell. What has the port of a listening socket of this
 /// host was accepted by it, and is left out.
-pub fn usage(range: &PortRange, rows: &[SocketRow]) -> Vec<Usage> {
+pub(crate) fn usage(range: &PortRange, rows: &[SocketRow]) -> Vec<Usage> {
     let listening: BTreeSet<u16> =
         rows.iter().filter(|row| row.state == TcpState::Listen).map(|row| row.local.port()).collect();
     let mut found: BTreeMap<(IpAddr, SocketAddr), Usage> = BTreeMap::new();

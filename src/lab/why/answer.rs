@@ -10,6 +10,16 @@ use crate::kernel::holders::Holder;
 use crate::net::sharing_rule::Conflict;
 
 /// What is known about the question.
+///
+/// ```
+/// use fourtuple::{Answer, Goal, PlannedCall, SocketOptions, bind, why};
+///
+/// let holder = bind("127.0.0.1:0".parse().unwrap(), &SocketOptions::default())?;
+/// let goal = Goal::Bind(holder.local());
+/// let answer: Answer = why(&PlannedCall { goal, options: SocketOptions::default() })?;
+/// assert_eq!(answer.in_the_way[0].holder.processes[0].pid, std::process::id());
+/// # Ok::<(), fourtuple::Error>(())
+/// ```
 #[derive(Debug)]
 pub struct Answer {
     /// Whether it would work.

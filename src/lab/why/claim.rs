@@ -35,7 +35,7 @@ pub fn claim(holder: &Holder) -> Claim {
 }
 
 /// What counts of a socket's state.
-pub fn stage(row: &SocketRow) -> Stage {
+pub(crate) fn stage(row: &SocketRow) -> Stage {
     match (row.state, row.timer) {
         (TcpState::Listen, _) => Stage::Listening,
         // FIN-WAIT-2 has this timer where no process has the socket, and is then kept as TIME-WAIT is.

@@ -36,7 +36,6 @@ pub(super) struct Probe {
     pub(super) addresses: Vec<IpAddr>,
 }
 
-/// How a probe ended.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum ProbeOutcome {
     Works,

@@ -14,7 +14,6 @@ use crate::kernel::settings::Settings;
 use crate::net::{TcpState, wildcard};
 use crate::text::Escaped;
 
-/// Sentences about the answer.
 pub(super) fn remarks(question: &PlannedCall, answer: &Answer, settings: &Settings) -> Vec<String> {
     let local = question.goal.local().filter(|local| local.port() != 0);
     let holders = || answer.in_the_way.iter().map(|found| &found.holder);

@@ -38,7 +38,6 @@ pub(super) struct SocketSetup {
 pub(super) enum SetupState {
     Bound,
     Listening,
-    /// Connected, whichever side began.
     Open,
     /// Connected, and its listener has not accepted it.
     Pending,

@@ -7,8 +7,8 @@ use std::sync::Arc;
 use crate::report::output::Output;
 
 /// The first byte of a message: which of the parent's outputs the line behind it is for.
-pub const OUTPUT: u8 = b'o';
-pub const RECORD: u8 = b'r';
+pub(super) const OUTPUT: u8 = b'o';
+pub(super) const RECORD: u8 = b'r';
 
 #[derive(Clone)]
 pub(super) enum Sink {
@@ -17,7 +17,7 @@ pub(super) enum Sink {
 }
 
 impl Sink {
-    pub fn line(&self, line: String) {
+    pub(super) fn line(&self, line: String) {
         match self {
             Self::Writer(output) => output.line(line),
             Self::Parent { socket, output } => {
@@ -28,7 +28,7 @@ impl Sink {
         }
     }
 
-    pub fn flush(&self) {
+    pub(super) fn flush(&self) {
         if let Self::Writer(output) = self {
             output.flush();
         }

@@ -10,15 +10,14 @@ use crate::error::Error;
 
 /// The namespaces a command runs in.
 #[derive(Debug)]
-pub enum Namespaces {
+pub(crate) enum Namespaces {
     /// New ones: lo up, the sysctls that decide what an experiment sees pinned, and then these written.
     Own(Vec<Sysctl>),
     /// Those of a process that runs.
     Of(Pid),
 }
 
-/// What runs there.
-pub struct IsolatedCommand {
+pub(crate) struct IsolatedCommand {
     /// The program, searched in `PATH`, and its arguments.
     pub words: Vec<OsString>,
     /// Tells of a failure and chooses the exit status it has; called in the child process that it befell.
@@ -27,11 +26,9 @@ pub struct IsolatedCommand {
     pub failed: fn(&Error) -> u8,
 }
 
-/// How a command ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum CommandEnd {
+pub(crate) enum CommandEnd {
     /// It exited with this status.
     Exited(u8),
-    /// This signal ended it.
     Signaled(Signal),
 }

@@ -65,7 +65,7 @@ fn administers_network() -> bool {
 /// # Errors
 ///
 /// `EPERM`, `EACCES` and `ENOSPC` where the system refuses them.
-pub fn enter_user_namespace() -> Result<()> {
+pub(crate) fn enter_user_namespace() -> Result<()> {
     let (user, group) = (geteuid(), getegid());
     leave(CloneFlags::CLONE_NEWUSER, "CLONE_NEWUSER")?;
     map_root(user, group)
@@ -126,7 +126,7 @@ fn open_own(name: &str) -> Result<File> {
 /// # Errors
 ///
 /// What fstat(2) answers.
-pub fn identity(namespace: &File) -> Result<(u64, u64)> {
+pub(crate) fn identity(namespace: &File) -> Result<(u64, u64)> {
     let found = namespace.metadata().map_err(|error| Error::new("fstat", "namespace", error))?;
     Ok((found.dev(), found.ino()))
 }

@@ -32,7 +32,7 @@ pub(super) fn bring_up() -> Result<()> {
 /// # Errors
 ///
 /// `EPERM` without CAP_NET_ADMIN; `EADDRNOTAVAIL` or `EINVAL` for what no interface can have.
-pub fn add_address(ip: IpAddr) -> Result<()> {
+pub(crate) fn add_address(ip: IpAddr) -> Result<()> {
     let (family, octets) = match ip {
         IpAddr::V4(ip) => (AF_INET, ip.octets().to_vec()),
         IpAddr::V6(ip) => (AF_INET6, ip.octets().to_vec()),

@@ -14,7 +14,7 @@ use crate::error::{Error, Result};
 use crate::text::Escaped;
 
 /// The settings pinned in a new network: what decides the outcome of an experiment, and differs between systems.
-pub const PINNED: [(&str, &str); 7] = [
+pub(crate) const PINNED: [(&str, &str); 7] = [
     ("net.ipv4.tcp_timestamps", "1"),
     ("net.ipv4.tcp_tw_reuse", "0"),
     // Without it TIME-WAIT may end at once: an ACK that the remote side's other processor sends behind its FIN is answered,

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 /// How often requests come, and which of them are one thread's.
 #[derive(Clone, Copy, Debug)]
-pub struct Rate {
+pub(crate) struct Rate {
     /// Of all threads together; above 0.
     pub per_second: f64,
     /// This thread's number, from 0.
@@ -15,7 +15,7 @@ pub struct Rate {
 
 /// The requests of one thread: evenly spaced, and between those of the others.
 #[derive(Debug)]
-pub struct Arrivals {
+pub(super) struct Arrivals {
     rate: Rate,
     begin: Instant,
     duration: Duration,
@@ -24,19 +24,19 @@ pub struct Arrivals {
 
 impl Arrivals {
     /// Those of the time from `begin` on that lasts so long.
-    pub fn new(rate: Rate, begin: Instant, duration: Duration) -> Self {
+    pub(super) fn new(rate: Rate, begin: Instant, duration: Duration) -> Self {
         Self { rate, begin, duration, come: 0 }
     }
 
     /// When the next one is due, if one is left.
-    pub fn due(&self) -> Option<Instant> {
+    pub(super) fn due(&self) -> Option<Instant> {
         let number = self.rate.thread + self.come * self.rate.threads;
         let after = Duration::from_secs_f64(number as f64 / self.rate.per_second);
         (after < self.duration).then(|| self.begin + after)
     }
 
     /// Takes the next one if it is due by `now`, and says when it was.
-    pub fn take(&mut self, now: Instant) -> Option<Instant> {
+    pub(super) fn take(&mut self, now: Instant) -> Option<Instant> {
         let due = self.due().filter(|&due| due <= now)?;
         self.come += 1;
         Some(due)

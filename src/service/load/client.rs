@@ -14,7 +14,7 @@ const APART: u64 = 1009;
 const PIECE: usize = if cfg!(miri) { 1024 } else { 64 * 1024 };
 
 #[derive(Debug)]
-pub struct LoadClient {
+pub(super) struct LoadClient {
     pub tuple: FourTuple,
     /// Where in the pattern its stream begins.
     offset: u64,
@@ -29,7 +29,7 @@ pub struct LoadClient {
 
 /// What is the same for every client.
 #[derive(Debug)]
-pub struct Requests {
+pub(super) struct Requests {
     size: usize,
     /// The most requests that are written at once.
     together: usize,
@@ -38,7 +38,7 @@ pub struct Requests {
 }
 
 impl Requests {
-    pub fn of(plan: &LoadPlan) -> Self {
+    pub(super) fn of(plan: &LoadPlan) -> Self {
         let together = plan.depth.max(PIECE / plan.size);
         let pattern = Pattern::with_pieces_of(together * plan.size);
         Self { size: plan.size, together, verify: plan.verify, pattern }
@@ -47,7 +47,7 @@ impl Requests {
 
 impl LoadClient {
     /// The client of this number.
-    pub fn new(number: usize, tuple: FourTuple) -> Self {
+    pub(super) fn new(number: usize, tuple: FourTuple) -> Self {
         Self {
             tuple,
             offset: number as u64 * APART,
@@ -60,7 +60,7 @@ impl LoadClient {
     }
 
     /// Sends so many requests more, which are due at this time.
-    pub fn ask(
+    pub(super) fn ask(
         &mut self,
         io: &mut dyn Io,
         id: ConnectionId,
@@ -74,7 +74,7 @@ impl LoadClient {
     }
 
     /// The kernel takes bytes again.
-    pub fn drained(&mut self, io: &mut dyn Io, id: ConnectionId, requests: &Requests) {
+    pub(super) fn drained(&mut self, io: &mut dyn Io, id: ConnectionId, requests: &Requests) {
         self.blocked = false;
         self.write(io, id, requests);
     }
@@ -91,7 +91,7 @@ impl LoadClient {
     }
 
     /// What is wrong with these bytes, if anything is.
-    pub fn fault(&self, requests: &Requests, bytes: &[u8]) -> Option<String> {
+    pub(super) fn fault(&self, requests: &Requests, bytes: &[u8]) -> Option<String> {
         if self.received + bytes.len() as u64 > self.sent {
             return Some(format!("{} bytes were sent, and more came back", self.sent));
         }
@@ -103,7 +103,11 @@ impl LoadClient {
     }
 
     /// Takes in so many bytes, and gives when the requests that they answer were due.
-    pub fn receive(&mut self, requests: &Requests, bytes: usize) -> impl ExactSizeIterator<Item = Instant> {
+    pub(super) fn receive(
+        &mut self,
+        requests: &Requests,
+        bytes: usize,
+    ) -> impl ExactSizeIterator<Item = Instant> {
         let size = requests.size as u64;
         let before = self.received / size;
         self.received += bytes as u64;
@@ -112,17 +116,17 @@ impl LoadClient {
     }
 
     /// Whether a whole answer has come.
-    pub fn is_served(&self, requests: &Requests) -> bool {
+    pub(super) fn is_served(&self, requests: &Requests) -> bool {
         self.received >= requests.size as u64
     }
 
     /// Whether an answer is under way.
-    pub fn is_waiting(&self) -> bool {
+    pub(super) fn is_waiting(&self) -> bool {
         !self.waiting.is_empty()
     }
 
     /// Whether the oldest answer has been under way for longer than this.
-    pub fn is_overdue(&self, now: Instant, limit: Duration) -> bool {
+    pub(super) fn is_overdue(&self, now: Instant, limit: Duration) -> bool {
         self.waiting.front().is_some_and(|&due| now.saturating_duration_since(due) > limit)
     }
 }

@@ -18,7 +18,7 @@ const TRIES: usize = 100;
 
 /// Keeps so many connections under way; each ends with its answer, and makes room for the next.
 #[derive(Debug)]
-pub struct Connects {
+pub(crate) struct Connects {
     plan: LoadPlan,
     ports: SourcePorts,
     pattern: Pattern,
@@ -36,7 +36,7 @@ struct ConnectAttempt {
 
 impl Connects {
     /// A load that has not begun.
-    pub fn new(plan: LoadPlan, ports: SourcePorts, course: Arc<Course>) -> Self {
+    pub(crate) fn new(plan: LoadPlan, ports: SourcePorts, course: Arc<Course>) -> Self {
         Self {
             ports,
             pattern: Pattern::with_pieces_of(plan.size),
@@ -47,7 +47,7 @@ impl Connects {
     }
 
     /// The account, complete once the driver has ended.
-    pub fn tally(self) -> Tally {
+    pub(crate) fn tally(self) -> Tally {
         self.measure.tally
     }
 

@@ -6,7 +6,7 @@ use std::time::Instant;
 
 /// When all begin, how far they have come, and when they may end.
 #[derive(Debug, Default)]
-pub struct Course {
+pub(crate) struct Course {
     ready: AtomicUsize,
     begin: OnceLock<Instant>,
     answered: AtomicU64,
@@ -15,23 +15,23 @@ pub struct Course {
 
 impl Course {
     /// How many threads have opened their connections, or as many as would open.
-    pub fn ready(&self) -> usize {
+    pub(crate) fn ready(&self) -> usize {
         self.ready.load(Ordering::Acquire)
     }
 
     /// Lets all begin now, and says when that is.
-    pub fn begin(&self) -> Instant {
+    pub(crate) fn begin(&self) -> Instant {
         *self.begin.get_or_init(Instant::now)
     }
 
     /// How many requests have been answered so far, of all threads; it lags behind a little.
-    pub fn answered(&self) -> u64 {
+    pub(crate) fn answered(&self) -> u64 {
         self.answered.load(Ordering::Relaxed)
     }
 
     /// Lets all end whose time is over. Until then they keep their connections: a server process that ends with its own
     /// would take out of sight what it has spent.
-    pub fn end(&self) {
+    pub(crate) fn end(&self) {
         self.over.store(true, Ordering::Release);
     }
 

@@ -21,7 +21,7 @@ const OPENING: usize = 64;
 /// a rate requests are due at fixed times, and their latency counts from then on, however late they could be sent: what
 /// a slow answer keeps waiting is not left out (coordinated omission). All that were due are waited for.
 #[derive(Debug)]
-pub struct Exchange {
+pub(crate) struct Exchange {
     plan: LoadPlan,
     requests: Requests,
     /// Opens begun so far, and how many of them have no outcome yet.
@@ -40,7 +40,7 @@ pub struct Exchange {
 
 impl Exchange {
     /// A load that has not begun.
-    pub fn new(plan: LoadPlan, course: Arc<Course>) -> Self {
+    pub(crate) fn new(plan: LoadPlan, course: Arc<Course>) -> Self {
         Self {
             requests: Requests::of(&plan),
             begun: 0,
@@ -57,7 +57,7 @@ impl Exchange {
     }
 
     /// The account, complete once the driver has ended.
-    pub fn tally(self) -> Tally {
+    pub(crate) fn tally(self) -> Tally {
         self.measure.tally
     }
 

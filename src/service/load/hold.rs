@@ -24,9 +24,8 @@ const REQUEST: usize = 16;
 /// How far apart in the pattern the requests of two connections begin.
 const APART: usize = 1009;
 
-/// What to hold.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct HoldPlan {
+pub(crate) struct HoldPlan {
     /// Where the four-tuples come from.
     pub spread: Spread,
     /// The numbers of those to open.
@@ -43,7 +42,7 @@ pub struct HoldPlan {
 
 /// How far it has come, for another thread to look at.
 #[derive(Debug, Default)]
-pub struct Holding {
+pub(crate) struct Holding {
     open: AtomicUsize,
     verified: AtomicUsize,
     settled: AtomicBool,
@@ -51,24 +50,24 @@ pub struct Holding {
 
 impl Holding {
     /// Connections that stand now, the verified ones where they are to be.
-    pub fn open(&self) -> usize {
+    pub(crate) fn open(&self) -> usize {
         self.open.load(Ordering::Relaxed)
     }
 
     /// Connections whose answer was right.
-    pub fn verified(&self) -> usize {
+    pub(crate) fn verified(&self) -> usize {
         self.verified.load(Ordering::Relaxed)
     }
 
     /// Whether every connection of the share has had its outcome.
-    pub fn is_settled(&self) -> bool {
+    pub(crate) fn is_settled(&self) -> bool {
         self.settled.load(Ordering::Acquire)
     }
 }
 
 /// Opens its share, and keeps it until it is told to stop.
 #[derive(Debug)]
-pub struct Hold {
+pub(crate) struct Hold {
     plan: HoldPlan,
     pattern: Pattern,
     /// Connections without their outcome yet.
@@ -89,7 +88,7 @@ struct Attempt {
 
 impl Hold {
     /// A share of which nothing is open yet.
-    pub fn new(plan: HoldPlan, holding: Arc<Holding>) -> Self {
+    pub(crate) fn new(plan: HoldPlan, holding: Arc<Holding>) -> Self {
         Self {
             plan,
             pattern: Pattern::with_pieces_of(REQUEST),
@@ -102,7 +101,7 @@ impl Hold {
     }
 
     /// The account of failures, complete once the driver has ended.
-    pub fn tally(self) -> Tally {
+    pub(crate) fn tally(self) -> Tally {
         self.tally
     }
 

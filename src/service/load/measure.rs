@@ -15,7 +15,7 @@ const LATE: Duration = Duration::from_millis(5);
 
 /// The clock of a thread, and its account.
 #[derive(Debug)]
-pub struct Measurement {
+pub(super) struct Measurement {
     course: Arc<Course>,
     duration: Duration,
     /// What is under way at the end is waited for, and counted.
@@ -38,7 +38,7 @@ enum MeasurePhase {
 
 /// What a thread is woken for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Moment {
+pub(super) enum Moment {
     /// Nothing, or for something of its own.
     Wait,
     /// The measured time has begun then.
@@ -47,18 +47,17 @@ pub enum Moment {
     Look,
     /// The measured time is over, and what is under way is to be waited for; what is overdue is not.
     Rest,
-    /// It is over.
     End,
 }
 
 impl Measurement {
-    pub fn new(course: Arc<Course>, duration: Duration, waits: bool) -> Self {
+    pub(super) fn new(course: Arc<Course>, duration: Duration, waits: bool) -> Self {
         let (last, tally) = (Instant::now(), Tally::default());
         Self { course, duration, waits, stage: MeasurePhase::Opening, untold: 0, last, tally }
     }
 
     /// All that is needed before the beginning is done.
-    pub fn ready(&mut self, io: &mut dyn Io) {
+    pub(super) fn ready(&mut self, io: &mut dyn Io) {
         if self.stage == MeasurePhase::Opening {
             self.stage = MeasurePhase::Ready;
             self.course.one_more_is_ready();
@@ -67,7 +66,7 @@ impl Measurement {
     }
 
     /// What it is time for.
-    pub fn woken(&mut self, now: Instant) -> Moment {
+    pub(super) fn woken(&mut self, now: Instant) -> Moment {
         match &mut self.stage {
             MeasurePhase::Opening | MeasurePhase::Over => Moment::Wait,
             MeasurePhase::Ready => match self.course.begun() {
@@ -93,7 +92,7 @@ impl Measurement {
     }
 
     /// Asks to be woken when that is next needed, or when something of the caller's own is due.
-    pub fn wake(&self, io: &mut dyn Io, due: Option<Instant>) {
+    pub(super) fn wake(&self, io: &mut dyn Io, due: Option<Instant>) {
         let next = match self.stage {
             MeasurePhase::Opening | MeasurePhase::Over => return,
             MeasurePhase::Ready => return io.wake_after(LOOK),
@@ -103,12 +102,12 @@ impl Measurement {
     }
 
     /// Whether the measured time has begun.
-    pub fn has_begun(&self) -> bool {
+    pub(super) fn has_begun(&self) -> bool {
         !matches!(self.stage, MeasurePhase::Opening | MeasurePhase::Ready)
     }
 
     /// Whether what happens `now` comes too late to be counted.
-    pub fn is_past(&self, now: Instant) -> bool {
+    pub(super) fn is_past(&self, now: Instant) -> bool {
         match self.stage {
             MeasurePhase::Opening | MeasurePhase::Ready => false,
             MeasurePhase::Counting { end, .. } => now >= end && !self.waits,
@@ -117,14 +116,14 @@ impl Measurement {
     }
 
     /// A request of so many bytes that was due then was answered now.
-    pub fn answered(&mut self, bytes: usize, due: Instant, now: Instant) {
+    pub(super) fn answered(&mut self, bytes: usize, due: Instant, now: Instant) {
         self.untold += 1;
         self.last = now;
         self.tally.answered(bytes, now.saturating_duration_since(due));
     }
 
     /// Ends the measured time, and the driver.
-    pub fn end(&mut self, io: &mut dyn Io) {
+    pub(super) fn end(&mut self, io: &mut dyn Io) {
         if let MeasurePhase::Counting { begin, end, .. } = self.stage {
             let end = Instant::now().min(if self.waits { end.max(self.last) } else { end });
             self.tally.elapsed = end.saturating_duration_since(begin);

@@ -10,11 +10,11 @@ const PERIOD: usize = if cfg!(miri) { 251 } else { 65_521 };
 
 /// A stream of bytes without end. A clone is the same.
 #[derive(Clone, Debug)]
-pub struct Pattern(Arc<Buffer>);
+pub(super) struct Pattern(Arc<Buffer>);
 
 impl Pattern {
     /// One of which a piece of so many bytes can be had.
-    pub fn with_pieces_of(bytes: usize) -> Self {
+    pub(super) fn with_pieces_of(bytes: usize) -> Self {
         let mut random = 0x9e37_79b9_7f4a_7c15_u64;
         let period: Vec<u8> = (0..PERIOD).map(|_| next(&mut random)).collect();
         let mut stream = Buffer::with_room_for(PERIOD + bytes);
@@ -26,12 +26,12 @@ impl Pattern {
     }
 
     /// The stream's bytes from `offset` on, as many as fit a piece at least.
-    pub fn from(&self, offset: u64) -> &[u8] {
+    pub(super) fn from(&self, offset: u64) -> &[u8] {
         self.0.get((offset % PERIOD as u64) as usize..).unwrap_or_default()
     }
 
     /// Where `bytes` first differ from the stream at `offset`.
-    pub fn difference(&self, offset: u64, bytes: &[u8]) -> Option<u64> {
+    pub(super) fn difference(&self, offset: u64, bytes: &[u8]) -> Option<u64> {
         let mut at = offset;
         let mut rest = bytes;
         while !rest.is_empty() {

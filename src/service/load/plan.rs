@@ -8,12 +8,10 @@ use crate::net::FourTuple;
 
 /// What the clients of one thread do.
 #[derive(Clone, Debug)]
-pub struct LoadPlan {
-    /// The address to bind.
+pub(crate) struct LoadPlan {
     pub local: SocketAddr,
     /// The address to connect to.
     pub remote: SocketAddr,
-    /// How many connections.
     pub connections: usize,
     /// Bytes of a request, and of its answer; at least one.
     pub size: usize,
@@ -34,7 +32,7 @@ pub struct LoadPlan {
 
 impl LoadPlan {
     /// What a connection is before its open has chosen the port.
-    pub fn tuple(&self) -> FourTuple {
+    pub(crate) fn tuple(&self) -> FourTuple {
         FourTuple { local: self.local, remote: self.remote }
     }
 }

@@ -8,35 +8,32 @@ use crate::net::FourTuple;
 
 /// The most connections that share one source port: bind(2) looks at each socket of a port, so the cost of sharing is
 /// quadratic in their number.
-pub const MOST_OWNERS: usize = 100;
+pub(crate) const MOST_OWNERS: usize = 100;
 
 /// Source ports and destinations, from which connections are made up: each four-tuple once.
 ///
 /// Connections take ports and destinations in turn, so all ports have the same number of owners and all destinations the
 /// same number of connections, give or take one.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct Spread {
-    /// The source address.
+pub(crate) struct Spread {
     pub source: IpAddr,
-    /// Source ports, each once.
     pub ports: Vec<u16>,
-    /// Destinations, each once.
     pub remotes: Vec<SocketAddr>,
 }
 
 impl Spread {
     /// How many connections it is good for.
-    pub fn capacity(&self) -> usize {
+    pub(crate) fn capacity(&self) -> usize {
         self.ports.len() * self.remotes.len().min(MOST_OWNERS)
     }
 
     /// How many connections share a source port, where there are so many.
-    pub fn owners(&self, connections: usize) -> usize {
+    pub(crate) fn owners(&self, connections: usize) -> usize {
         connections.div_ceil(self.ports.len().max(1))
     }
 
     /// The four-tuple of the connection of this number, from 0; `None` beyond the capacity.
-    pub fn tuple(&self, number: usize) -> Option<FourTuple> {
+    pub(crate) fn tuple(&self, number: usize) -> Option<FourTuple> {
         if number >= self.capacity() {
             return None;
         }

@@ -16,14 +16,12 @@ const LONGEST: u64 = 3_600_000_000_000;
 
 /// The account of one thread, or of all.
 #[derive(Debug)]
-pub struct Tally {
-    /// Requests that were answered.
+pub(crate) struct Tally {
     pub requests: u64,
     /// Requests that were due, where they came at a rate.
     pub due: u64,
     /// Connections that stood at the end and had been answered, where they are to stay.
     pub served: Option<usize>,
-    /// Bytes of their answers.
     pub bytes: u64,
     /// From send, or from when it was due, to the answer's last byte, in nanoseconds, to three digits.
     pub latency: Histogram<u64>,
@@ -53,7 +51,7 @@ impl Default for Tally {
 
 impl Tally {
     /// Takes in the account of another thread.
-    pub fn add(&mut self, other: Self) {
+    pub(crate) fn add(&mut self, other: Self) {
         self.requests += other.requests;
         self.due += other.due;
         if let Some(served) = other.served {

@@ -7,7 +7,7 @@ use super::name::Name;
 use crate::report::Parting;
 
 #[derive(Debug)]
-pub struct RelayClient {
+pub(super) struct RelayClient {
     pub remote: SocketAddr,
     pub name: Option<Name>,
     /// Its next line may say its name.
@@ -22,7 +22,7 @@ pub struct RelayClient {
 
 /// How far a client is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Standing {
+pub(super) enum Standing {
     /// It may be about to say its name.
     New,
     /// It waits, or is in a room.
@@ -37,18 +37,18 @@ pub enum Standing {
 
 impl Standing {
     /// Whether it says no more.
-    pub fn is_over(self) -> bool {
+    pub(super) fn is_over(self) -> bool {
         matches!(self, Self::SaidAll(_) | Self::Dismissed)
     }
 
     /// Whether what it said passes whosever turn it is, and nothing is passed to it.
-    pub fn is_leaving(self) -> bool {
+    pub(super) fn is_leaving(self) -> bool {
         self == Self::Leaving || self.is_over()
     }
 }
 
 impl RelayClient {
-    pub fn name(&self) -> &str {
+    pub(super) fn name(&self) -> &str {
         self.name.as_ref().map_or("client", Name::as_str)
     }
 }

@@ -6,7 +6,7 @@ use crate::service::ConnectionId;
 
 /// The waiting room and the rooms of two.
 #[derive(Debug)]
-pub struct Hall {
+pub(super) struct Hall {
     turns: bool,
     arrived: u64,
     opened: u64,
@@ -26,10 +26,9 @@ enum HallPlace {
 
 /// Two who talk to each other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Room {
+pub(super) struct Room {
     /// Counts from 1 and is not used again.
     pub number: u64,
-    /// In order of arrival.
     pub members: [ConnectionId; 2],
     /// Whose turn it is, where there are turns.
     pub writer: ConnectionId,
@@ -39,7 +38,7 @@ pub struct Room {
 
 impl Room {
     /// The one that `id` is with.
-    pub fn partner_of(&self, id: ConnectionId) -> ConnectionId {
+    pub(super) fn partner_of(&self, id: ConnectionId) -> ConnectionId {
         let [first, second] = self.members;
         if id == first { second } else { first }
     }
@@ -47,7 +46,7 @@ impl Room {
 
 impl Hall {
     /// An empty one; without `turns` everybody may write at any time.
-    pub fn new(turns: bool) -> Self {
+    pub(super) fn new(turns: bool) -> Self {
         Self {
             turns,
             arrived: 0,
@@ -59,24 +58,22 @@ impl Hall {
     }
 
     /// How many rooms there are.
-    pub fn rooms(&self) -> usize {
+    pub(super) fn rooms(&self) -> usize {
         self.rooms.len()
     }
 
-    /// How many wait.
-    pub fn waiting(&self) -> usize {
+    pub(super) fn waiting(&self) -> usize {
         self.waiting.len()
     }
 
     /// `id` waits behind all the others, and is not paired before it is ready.
-    pub fn arrive(&mut self, id: ConnectionId) {
+    pub(super) fn arrive(&mut self, id: ConnectionId) {
         self.arrived += 1;
         self.places.insert(id, HallPlace::Waiting(self.arrived));
         self.waiting.insert(self.arrived, (id, false));
     }
 
-    /// `id` may be paired.
-    pub fn make_ready(&mut self, id: ConnectionId) {
+    pub(super) fn make_ready(&mut self, id: ConnectionId) {
         if let Some(HallPlace::Waiting(arrival)) = self.places.get(&id)
             && let Some((_, ready)) = self.waiting.get_mut(arrival)
         {
@@ -85,7 +82,7 @@ impl Hall {
     }
 
     /// Gives the two who have waited longest a room, if both are ready; the first of them writes first.
-    pub fn pair(&mut self) -> Option<Room> {
+    pub(super) fn pair(&mut self) -> Option<Room> {
         let mut longest = self.waiting.iter();
         let (Some((&one, &(first, true))), Some((&two, &(second, true)))) = (longest.next(), longest.next())
         else {
@@ -103,13 +100,12 @@ impl Hall {
         Some(room)
     }
 
-    /// Whether `id` waits.
-    pub fn waits(&self, id: ConnectionId) -> bool {
+    pub(super) fn waits(&self, id: ConnectionId) -> bool {
         matches!(self.places.get(&id), Some(HallPlace::Waiting(_)))
     }
 
     /// The room `id` is in.
-    pub fn room(&self, id: ConnectionId) -> Option<&Room> {
+    pub(super) fn room(&self, id: ConnectionId) -> Option<&Room> {
         match self.places.get(&id)? {
             HallPlace::Room(number) => self.rooms.get(number),
             HallPlace::Waiting(_) => None,
@@ -117,12 +113,12 @@ impl Hall {
     }
 
     /// Whether `id` may send its partner a message now.
-    pub fn may_write(&self, id: ConnectionId) -> bool {
+    pub(super) fn may_write(&self, id: ConnectionId) -> bool {
         self.room(id).is_some_and(|room| !self.turns || room.writer == id)
     }
 
     /// So many messages of `id` have passed; if any, the turn has gone with them.
-    pub fn passed(&mut self, id: ConnectionId, messages: usize) {
+    pub(super) fn passed(&mut self, id: ConnectionId, messages: usize) {
         if let Some(HallPlace::Room(number)) = self.places.get(&id)
             && let Some(room) = self.rooms.get_mut(number)
             && messages > 0
@@ -133,7 +129,7 @@ impl Hall {
     }
 
     /// `id` is here no longer; the room that ends with it, whose other member is here no longer either.
-    pub fn leave(&mut self, id: ConnectionId) -> Option<Room> {
+    pub(super) fn leave(&mut self, id: ConnectionId) -> Option<Room> {
         match self.places.remove(&id)? {
             HallPlace::Waiting(arrival) => {
                 self.waiting.remove(&arrival);

@@ -2,7 +2,7 @@
 
 /// What a client has said and nobody has been told yet: whole lines, then the beginning of one.
 #[derive(Debug, Default)]
-pub struct LineBuffer {
+pub(super) struct LineBuffer {
     bytes: Vec<u8>,
     /// Up to here they have been taken.
     taken: usize,
@@ -12,8 +12,7 @@ pub struct LineBuffer {
 
 /// What came of bytes that were added.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Added {
-    /// All is kept.
+pub(super) enum Added {
     Kept,
     /// A line was exactly `exit`: it and what follows it are not kept.
     Exit,
@@ -23,7 +22,7 @@ pub enum Added {
 
 impl LineBuffer {
     /// Adds what arrived; a line may be `longest` bytes long, its end not counted.
-    pub fn add(&mut self, bytes: &[u8], longest: usize) -> Added {
+    pub(super) fn add(&mut self, bytes: &[u8], longest: usize) -> Added {
         self.bytes.reserve(bytes.len());
         for piece in bytes.split_inclusive(|&byte| byte == b'\n') {
             self.bytes.extend_from_slice(piece);
@@ -46,7 +45,7 @@ impl LineBuffer {
     }
 
     /// Takes what there is of a last line as a line: no more will come.
-    pub fn end(&mut self) {
+    pub(super) fn end(&mut self) {
         if content(self.partial()) == b"exit" {
             self.bytes.truncate(self.whole);
             self.forget_taken();
@@ -55,14 +54,14 @@ impl LineBuffer {
     }
 
     /// The oldest whole line, without its end: `\n` or `\r\n`.
-    pub fn first(&self) -> Option<&[u8]> {
+    pub(super) fn first(&self) -> Option<&[u8]> {
         let whole = self.bytes.get(self.taken..self.whole)?;
         let line = whole.split_inclusive(|&byte| byte == b'\n').next()?;
         Some(content(line))
     }
 
     /// Takes the oldest whole line into the hands of `with`.
-    pub fn take<T>(&mut self, with: impl FnOnce(&[u8]) -> T) -> Option<T> {
+    pub(super) fn take<T>(&mut self, with: impl FnOnce(&[u8]) -> T) -> Option<T> {
         let outcome = with(self.first()?);
         let whole = self.bytes.get(self.taken..self.whole).unwrap_or_default();
         self.taken += whole.iter().position(|&byte| byte == b'\n').map_or(whole.len(), |end| end + 1);
@@ -71,17 +70,16 @@ impl LineBuffer {
     }
 
     /// The beginning of a line whose end has not come.
-    pub fn partial(&self) -> &[u8] {
+    pub(super) fn partial(&self) -> &[u8] {
         self.bytes.get(self.whole..).unwrap_or_default()
     }
 
     /// How many bytes are kept.
-    pub fn len(&self) -> usize {
+    pub(super) fn len(&self) -> usize {
         self.bytes.len() - self.taken
     }
 
-    /// Whether there is nothing.
-    pub fn is_empty(&self) -> bool {
+    pub(super) fn is_empty(&self) -> bool {
         self.len() == 0
     }
 

@@ -6,7 +6,7 @@ use super::passing::MESSAGES;
 use crate::service::ConnectionId;
 
 /// People, who waits in which order, and the pairs with who may write.
-pub struct Model {
+pub(super) struct Model {
     turns: bool,
     longest: usize,
     pub people: BTreeMap<ConnectionId, Person>,
@@ -16,7 +16,7 @@ pub struct Model {
 }
 
 #[derive(Default)]
-pub struct Person {
+pub(super) struct Person {
     name: String,
     named: bool,
     introduced: bool,
@@ -39,13 +39,13 @@ impl Person {
         self.blocked |= self.stuck;
     }
 
-    pub fn kept(&self) -> usize {
+    pub(super) fn kept(&self) -> usize {
         self.lines.iter().map(|line| line.len() + 1).sum::<usize>() + self.partial.len()
     }
 }
 
 impl Model {
-    pub fn new(turns: bool, longest: usize) -> Self {
+    pub(super) fn new(turns: bool, longest: usize) -> Self {
         let (people, waiting, rooms) = Default::default();
         Self { turns, longest, people, waiting, rooms, stopped: false }
     }
@@ -54,13 +54,13 @@ impl Model {
         self.people.get_mut(&id).expect("somebody who is here")
     }
 
-    pub fn arrive(&mut self, id: ConnectionId, stuck: bool) {
+    pub(super) fn arrive(&mut self, id: ConnectionId, stuck: bool) {
         self.people.insert(id, Person { name: "client".to_owned(), stuck, ..Person::default() });
         self.waiting.push(id);
         self.of(id).tell("* welcome");
     }
 
-    pub fn hear(&mut self, id: ConnectionId, text: &str) {
+    pub(super) fn hear(&mut self, id: ConnectionId, text: &str) {
         let longest = self.longest;
         let person = self.of(id);
         if person.said_all || person.dismissed {
@@ -90,7 +90,7 @@ impl Model {
     }
 
     /// It has finished, and not all that it said has been heard.
-    pub fn learn_end(&mut self, id: ConnectionId) {
+    pub(super) fn learn_end(&mut self, id: ConnectionId) {
         match self.waiting.contains(&id) {
             true => self.part(id),
             false => self.of(id).leaving = true,
@@ -98,7 +98,7 @@ impl Model {
         self.go_on();
     }
 
-    pub fn end(&mut self, id: ConnectionId) {
+    pub(super) fn end(&mut self, id: ConnectionId) {
         let person = self.of(id);
         if !person.said_all && !person.dismissed && !person.partial.is_empty() {
             let last = std::mem::take(&mut person.partial);
@@ -107,8 +107,7 @@ impl Model {
         self.part(id);
     }
 
-    /// Says no more.
-    pub fn part(&mut self, id: ConnectionId) {
+    pub(super) fn part(&mut self, id: ConnectionId) {
         if self.waiting.contains(&id) {
             self.waiting.retain(|other| *other != id);
             self.of(id).dismissed = true;
@@ -117,7 +116,7 @@ impl Model {
         self.go_on();
     }
 
-    pub fn die(&mut self, id: ConnectionId) {
+    pub(super) fn die(&mut self, id: ConnectionId) {
         self.part(id);
         if self.rooms.iter().any(|room| room.0 == id || room.1 == id) {
             self.end_room(id);
@@ -127,7 +126,7 @@ impl Model {
     }
 
     /// It has been silent for long enough.
-    pub fn time_passes(&mut self, id: ConnectionId) {
+    pub(super) fn time_passes(&mut self, id: ConnectionId) {
         self.introduce(id);
         self.go_on();
     }
@@ -140,13 +139,13 @@ impl Model {
         }
     }
 
-    pub fn take_all(&mut self, id: ConnectionId) {
+    pub(super) fn take_all(&mut self, id: ConnectionId) {
         self.of(id).stuck = false;
         self.of(id).blocked = false;
         self.go_on();
     }
 
-    pub fn stop(&mut self) {
+    pub(super) fn stop(&mut self) {
         self.stopped = true;
         self.people.values_mut().for_each(|person| person.leaving = true);
         self.go_on();

@@ -7,14 +7,14 @@ const LONGEST: usize = 32;
 
 /// A name that cannot be taken for anything else: 1 to 32 letters, digits, `-`, `_` and `.`.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Name(Box<str>);
+pub(crate) struct Name(Box<str>);
 
 /// What is wrong with a name, in words.
-pub const RULE: &str = "a name has 1 to 32 letters, digits, '-', '_' or '.'";
+pub(crate) const RULE: &str = "a name has 1 to 32 letters, digits, '-', '_' or '.'";
 
 impl Name {
     /// Takes `bytes` for a name, if they are one.
-    pub fn parse(bytes: &[u8]) -> Option<Self> {
+    pub(crate) fn parse(bytes: &[u8]) -> Option<Self> {
         let name = std::str::from_utf8(bytes).ok()?;
         let allowed = |character: char| character.is_alphanumeric() || "-_.".contains(character);
         // Some letters show as nothing: the Hangul fillers.
@@ -23,8 +23,7 @@ impl Name {
         (named && visible && name.chars().all(allowed)).then(|| Self(name.into()))
     }
 
-    /// The name.
-    pub fn as_str(&self) -> &str {
+    pub(crate) fn as_str(&self) -> &str {
         &self.0
     }
 }

@@ -118,7 +118,7 @@ impl Io for Links {
 }
 
 /// Where a client calls from.
-pub fn address(id: ConnectionId) -> SocketAddr {
+pub(super) fn address(id: ConnectionId) -> SocketAddr {
     ([127, 0, 0, 1], id.number() as u16).into()
 }
 

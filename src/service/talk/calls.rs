@@ -8,7 +8,7 @@ use crate::service::{ConnectionId, Io};
 
 /// Whom to call, and how that went so far.
 #[derive(Debug)]
-pub struct CallAttempts {
+pub(super) struct CallAttempts {
     remotes: Vec<SocketAddr>,
     tried: usize,
     /// The call that has not been answered yet.
@@ -17,12 +17,11 @@ pub struct CallAttempts {
 }
 
 impl CallAttempts {
-    pub fn to(remotes: Vec<SocketAddr>) -> Self {
+    pub(super) fn to(remotes: Vec<SocketAddr>) -> Self {
         Self { remotes, tried: 0, open: None, failure: None }
     }
 
-    /// The address called last.
-    pub fn remote(&self) -> Option<SocketAddr> {
+    pub(super) fn remote(&self) -> Option<SocketAddr> {
         self.remotes.get(self.tried.checked_sub(1)?).copied()
     }
 
@@ -31,7 +30,7 @@ impl CallAttempts {
     /// # Errors
     ///
     /// The last failure where none is left, with those before it as notes.
-    pub fn next(&mut self, io: &mut dyn Io) -> Result<()> {
+    pub(super) fn next(&mut self, io: &mut dyn Io) -> Result<()> {
         while let Some(&remote) = self.remotes.get(self.tried) {
             self.tried += 1;
             match io.open(any_local(remote), remote) {
@@ -46,7 +45,7 @@ impl CallAttempts {
     }
 
     /// A call came to nothing.
-    pub fn failed(&mut self, error: Error) {
+    pub(super) fn failed(&mut self, error: Error) {
         self.failure = Some(match self.failure.take() {
             Some(before) => error.note(format_args!("before that: {before}")),
             None => error,
@@ -54,7 +53,7 @@ impl CallAttempts {
     }
 
     /// The call was answered, or is not wanted any more: its id, where it is open.
-    pub fn end(&mut self) -> Option<ConnectionId> {
+    pub(super) fn end(&mut self) -> Option<ConnectionId> {
         self.open.take()
     }
 }

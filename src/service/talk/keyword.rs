@@ -2,15 +2,14 @@
 
 /// Looks for keywords in one direction of a conversation.
 #[derive(Debug)]
-pub struct Keyword {
+pub(super) struct Keyword {
     words: Vec<Vec<u8>>,
     /// How the line began that is being read, as far as it may still be a keyword.
     line: Option<Vec<u8>>,
 }
 
 impl Keyword {
-    /// Looks for these words.
-    pub fn new(words: &[String]) -> Self {
+    pub(super) fn new(words: &[String]) -> Self {
         let words = words.iter().map(|word| word.clone().into_bytes()).collect();
         Self { words, line: Some(Vec::new()) }
     }
@@ -18,7 +17,7 @@ impl Keyword {
     /// How many of these bytes, which follow those given before, reach to the end of the first line that is a keyword.
     ///
     /// A line may end in CR LF too.
-    pub fn find(&mut self, bytes: &[u8]) -> Option<usize> {
+    pub(super) fn find(&mut self, bytes: &[u8]) -> Option<usize> {
         if self.words.is_empty() {
             return None;
         }

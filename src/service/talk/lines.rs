@@ -5,14 +5,14 @@ const LONGEST: usize = 64 * 1024;
 
 /// Bytes that arrive, cut into lines.
 #[derive(Debug, Default)]
-pub struct LineSplitter {
+pub(super) struct LineSplitter {
     /// The beginning of a line, or of a further piece of one, whose end has not come.
     held: Vec<u8>,
 }
 
 /// A line without its end, or a piece of one.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Piece {
+pub(super) struct Piece {
     /// The bytes, the newline left out.
     pub text: Vec<u8>,
     /// The newline stood behind it.
@@ -21,7 +21,7 @@ pub struct Piece {
 
 impl LineSplitter {
     /// The lines, and pieces of long lines, that `bytes` complete.
-    pub fn take(&mut self, bytes: &[u8]) -> Vec<Piece> {
+    pub(super) fn take(&mut self, bytes: &[u8]) -> Vec<Piece> {
         let mut pieces = Vec::new();
         for part in bytes.split_inclusive(|&byte| byte == b'\n') {
             let (text, ends) = match part.strip_suffix(b"\n") {
@@ -37,18 +37,18 @@ impl LineSplitter {
     }
 
     /// Whether the end of a line has not come yet.
-    pub fn unfinished(&self) -> bool {
+    pub(super) fn unfinished(&self) -> bool {
         !self.held.is_empty()
     }
 
     /// What has come of a line whose end has not, but for a character cut in two: its rest may still come.
-    pub fn so_far(&mut self) -> Option<Piece> {
+    pub(super) fn so_far(&mut self) -> Option<Piece> {
         let piece = self.piece(false);
         (!piece.text.is_empty()).then_some(piece)
     }
 
     /// All that is left when nothing more comes.
-    pub fn rest(&mut self) -> Option<Piece> {
+    pub(super) fn rest(&mut self) -> Option<Piece> {
         let text = std::mem::take(&mut self.held);
         (!text.is_empty()).then_some(Piece { text, ends: false })
     }

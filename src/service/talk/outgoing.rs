@@ -9,7 +9,7 @@ const MUCH_UNSENT: usize = 64 * 1024;
 
 /// One direction of a conversation: from standard input to the socket.
 #[derive(Debug)]
-pub struct Outgoing {
+pub(super) struct Outgoing {
     keyword: Keyword,
     pub turns: Option<Turns>,
     /// Bytes given to the driver, and how many of them the kernel has not taken.
@@ -19,22 +19,22 @@ pub struct Outgoing {
 }
 
 impl Outgoing {
-    pub fn new(keyword: Keyword, turns: Option<Turns>) -> Self {
+    pub(super) fn new(keyword: Keyword, turns: Option<Turns>) -> Self {
         Self { keyword, turns, given: 0, unsent: 0, ended: false }
     }
 
     /// How many bytes have gone, and how many are still to go.
-    pub fn counts(&self) -> (u64, usize) {
+    pub(super) fn counts(&self) -> (u64, usize) {
         (self.given - self.unsent as u64, self.unsent)
     }
 
     /// Whether all that may go has gone.
-    pub fn is_idle(&self) -> bool {
+    pub(super) fn is_idle(&self) -> bool {
         self.unsent == 0
     }
 
     /// Sends what standard input brought, each line in its turn; true where a keyword ends it.
-    pub fn say(&mut self, io: &mut dyn Io, id: ConnectionId, bytes: &[u8]) -> bool {
+    pub(super) fn say(&mut self, io: &mut dyn Io, id: ConnectionId, bytes: &[u8]) -> bool {
         let end = self.keyword.find(bytes);
         let bytes = bytes.get(..end.unwrap_or(bytes.len())).unwrap_or_default();
         match &mut self.turns {
@@ -49,7 +49,7 @@ impl Outgoing {
     }
 
     /// Standard input has ended: when all of it has gone, so have we.
-    pub fn end(&mut self, io: &mut dyn Io, id: ConnectionId) {
+    pub(super) fn end(&mut self, io: &mut dyn Io, id: ConnectionId) {
         self.ended = true;
         if let Some(turns) = &mut self.turns {
             turns.end();
@@ -58,7 +58,7 @@ impl Outgoing {
     }
 
     /// Sends what waits for its turn: it will not come.
-    pub fn send_all(&mut self, io: &mut dyn Io, id: ConnectionId) {
+    pub(super) fn send_all(&mut self, io: &mut dyn Io, id: ConnectionId) {
         if let Some(mut turns) = self.turns.take() {
             self.send(io, id, &turns.all());
         }
@@ -66,7 +66,7 @@ impl Outgoing {
     }
 
     /// Sends what may go, and takes more from standard input where it may follow.
-    pub fn send_in_turn(&mut self, io: &mut dyn Io, id: ConnectionId) {
+    pub(super) fn send_in_turn(&mut self, io: &mut dyn Io, id: ConnectionId) {
         while let Some(line) = self.turns.as_mut().and_then(Turns::next) {
             self.send(io, id, &line);
         }
@@ -83,18 +83,18 @@ impl Outgoing {
     }
 
     /// Sends a line of ours, whoever's turn it is.
-    pub fn send(&mut self, io: &mut dyn Io, id: ConnectionId, bytes: &[u8]) {
+    pub(super) fn send(&mut self, io: &mut dyn Io, id: ConnectionId, bytes: &[u8]) {
         self.given += bytes.len() as u64;
         self.unsent = io.send(id, bytes);
     }
 
     /// The kernel has taken all.
-    pub fn drained(&mut self) {
+    pub(super) fn drained(&mut self) {
         self.unsent = 0;
     }
 
     /// Whether standard input has ended.
-    pub fn has_ended(&self) -> bool {
+    pub(super) fn has_ended(&self) -> bool {
         self.ended
     }
 }

@@ -6,11 +6,11 @@ use std::time::Duration;
 use super::view::Show;
 
 /// How long the other side may take to end after we have.
-pub const LEAVE: Duration = Duration::from_secs(1);
+pub(super) const LEAVE: Duration = Duration::from_secs(1);
 
 /// With whom to talk, and how.
 #[derive(Clone, Debug)]
-pub struct TalkPlan {
+pub(crate) struct TalkPlan {
     /// The addresses to call, tried in order until one answers; none: wait for a caller.
     pub remotes: Vec<SocketAddr>,
     /// The address callers reach, where one is waited for.
@@ -21,15 +21,13 @@ pub struct TalkPlan {
     pub bye: Vec<String>,
     /// Each side says a line in turn, the caller first.
     pub turns: bool,
-    /// Who speaks for us.
     pub speaker: Speaker,
     /// How the other side's words are shown.
     pub show: Show,
 }
 
-/// What standard input is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Speaker {
+pub(crate) enum Speaker {
     /// A file, a pipe: what it brings is sent even after the other side has ended.
     Program,
     /// A terminal that edits lines by itself.

@@ -38,12 +38,9 @@ fn cases() -> Vec<Case> {
     .into()
 }
 
-/// What a server replies.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Expect {
-    /// The same bytes.
+pub(crate) enum Expect {
     Echo,
-    /// `Ack!` for each line.
     Ack,
     /// This text before each line.
     Prefix(String),
@@ -84,7 +81,7 @@ impl fmt::Display for Expect {
 
 /// Sends the built-in cases one by one, and checks each reply byte by byte.
 #[derive(Debug)]
-pub struct Script {
+pub(crate) struct Script {
     calls: CallAttempts,
     /// None until the first reply has told.
     expect: Option<Expect>,
@@ -110,7 +107,7 @@ struct Waiting {
 impl Script {
     /// A script that expects these replies, each within `reply_timeout`, from the first of `remotes` that takes the
     /// call. Without `expect` the reply to the first line tells what the others should be.
-    pub fn new(remotes: Vec<SocketAddr>, expect: Option<Expect>, reply_timeout: Duration) -> Self {
+    pub(crate) fn new(remotes: Vec<SocketAddr>, expect: Option<Expect>, reply_timeout: Duration) -> Self {
         let cases = cases();
         Self {
             calls: CallAttempts::to(remotes),
@@ -125,8 +122,7 @@ impl Script {
         }
     }
 
-    /// The address called last.
-    pub fn remote(&self) -> Option<SocketAddr> {
+    pub(crate) fn remote(&self) -> Option<SocketAddr> {
         self.calls.remote()
     }
 
@@ -135,7 +131,7 @@ impl Script {
     /// # Errors
     ///
     /// Where nobody could be reached, or a reply was not as expected.
-    pub fn outcome(self) -> Result<()> {
+    pub(crate) fn outcome(self) -> Result<()> {
         if let Some(error) = self.failure {
             return Err(error);
         }

@@ -5,7 +5,7 @@ const MUCH_HELD: usize = 64 * 1024;
 
 /// Whose turn it is, and what waits for ours.
 #[derive(Debug)]
-pub struct Turns {
+pub(super) struct Turns {
     ours: bool,
     /// What was said out of turn, or without the end of its line.
     held: Vec<u8>,
@@ -22,38 +22,36 @@ struct FirstLine {
 }
 
 impl Turns {
-    /// `ours`: we write first.
-    pub fn new(ours: bool) -> Self {
+    pub(super) fn new(ours: bool) -> Self {
         Self { ours, held: Vec::new(), ended: false, first: Some(FirstLine::default()) }
     }
 
-    /// Whether we may write.
-    pub fn ours(&self) -> bool {
+    pub(super) fn ours(&self) -> bool {
         self.ours
     }
 
     /// How many lines wait, the last one perhaps without its end.
-    pub fn waiting(&self) -> usize {
+    pub(super) fn waiting(&self) -> usize {
         self.held.split_inclusive(|&byte| byte == b'\n').count()
     }
 
     /// Whether so much waits that no more should be said.
-    pub fn is_full(&self) -> bool {
+    pub(super) fn is_full(&self) -> bool {
         self.held.len() >= MUCH_HELD
     }
 
     /// We say this; [`next`](Self::next) tells what of it may go.
-    pub fn say(&mut self, bytes: &[u8]) {
+    pub(super) fn say(&mut self, bytes: &[u8]) {
         self.held.extend_from_slice(bytes);
     }
 
     /// We say nothing more: a line without an end is one too.
-    pub fn end(&mut self) {
+    pub(super) fn end(&mut self) {
         self.ended = true;
     }
 
     /// What may go now: a line, or so much of one that more of it cannot be held.
-    pub fn next(&mut self) -> Option<Vec<u8>> {
+    pub(super) fn next(&mut self) -> Option<Vec<u8>> {
         if !self.ours || self.held.is_empty() {
             return None;
         }
@@ -75,12 +73,12 @@ impl Turns {
     }
 
     /// All that waits, whoever's turn it is.
-    pub fn all(&mut self) -> Vec<u8> {
+    pub(super) fn all(&mut self) -> Vec<u8> {
         std::mem::take(&mut self.held)
     }
 
     /// This arrived: the end of a line gives us the turn. True when our first line has come back as it was.
-    pub fn hear(&mut self, bytes: &[u8]) -> bool {
+    pub(super) fn hear(&mut self, bytes: &[u8]) -> bool {
         self.ours |= bytes.contains(&b'\n');
         let Some(echo) = &mut self.first else { return false };
         let expected = echo.said.get(echo.heard..).unwrap_or_default();

@@ -8,8 +8,7 @@ use crate::text::Harmless;
 
 /// What is made of the bytes that arrive.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Show {
-    /// Nothing: the same bytes.
+pub(crate) enum Show {
     Exact,
     /// Lines with the speaker's name, harmless to a terminal.
     Lines,
@@ -19,7 +18,7 @@ pub enum Show {
 
 /// The other side's words on their way to standard output.
 #[derive(Debug)]
-pub struct View {
+pub(super) struct View {
     show: Show,
     /// A relay's lines say by themselves who speaks.
     relay: bool,
@@ -27,12 +26,12 @@ pub struct View {
 }
 
 impl View {
-    pub fn new(show: Show, relay: bool) -> Self {
+    pub(super) fn new(show: Show, relay: bool) -> Self {
         Self { show, relay, lines: LineSplitter::default() }
     }
 
     /// What to write now that these bytes have arrived.
-    pub fn arrived<'a>(&mut self, bytes: &'a [u8]) -> Cow<'a, [u8]> {
+    pub(super) fn arrived<'a>(&mut self, bytes: &'a [u8]) -> Cow<'a, [u8]> {
         if self.show == Show::Exact {
             return bytes.into();
         }
@@ -41,17 +40,17 @@ impl View {
     }
 
     /// Whether a line is there whose end has not come, and nothing of which has been shown.
-    pub fn waits(&self) -> bool {
+    pub(super) fn waits(&self) -> bool {
         self.lines.unfinished()
     }
 
     /// What to write since the end of a line does not come.
-    pub fn so_far(&mut self) -> Vec<u8> {
+    pub(super) fn so_far(&mut self) -> Vec<u8> {
         self.lines.so_far().map(|piece| self.shown(&piece)).unwrap_or_default()
     }
 
     /// What to write since nothing more comes.
-    pub fn rest(&mut self) -> Vec<u8> {
+    pub(super) fn rest(&mut self) -> Vec<u8> {
         self.lines.rest().map(|piece| self.shown(&piece)).unwrap_or_default()
     }
 

@@ -20,7 +20,6 @@ const IPV4_PROTOCOL: u32 = 9;
 const IPV6_NEXT_HEADER: u32 = 6;
 const WHOLE: u32 = u32::MAX;
 
-/// Takes nothing.
 pub(super) const NOTHING: [SockFilter; 1] = [SockFilter::new(RETURN, 0, 0, 0)];
 
 /// Takes TCP over IPv4 and IPv6, behind extension headers too; of lo only what arrives, for there

@@ -111,7 +111,6 @@ impl Ring {
         Ok(Counts { received: received.into(), dropped: counts.tp_drops.into() })
     }
 
-    /// Replaces the filter.
     pub(super) fn attach(&self, filter: &[SockFilter]) -> Result<()> {
         attach(&self.socket, filter)
     }

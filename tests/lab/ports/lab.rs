@@ -6,7 +6,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
-use fourtuple::error::Result;
+use fourtuple::Result;
 use fourtuple::kernel::inet_diag::{SocketRow, sockets};
 use fourtuple::lab::ports::{Asked, Destination, Forecast, Method, Situation, plan};
 use fourtuple::net::{SocketOptions, TcpState, bind, connect_unbound, poll, socket};

@@ -6,7 +6,6 @@ use std::net::SocketAddr;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use fourtuple::cli::raise_descriptor_limit;
 use socket2::Socket;
 
 use super::scene::{self, Options, State};
@@ -53,7 +52,7 @@ fn an_answer_takes_less_than_50_ms() {
 #[ignore = "holds sockets for another test"]
 fn hold_sockets() {
     let Ok(port) = env::var(HOLD) else { return };
-    raise_descriptor_limit();
+    crate::program::raise_descriptor_limit();
     let port: u16 = port.parse().unwrap();
     // Half of them connections, with a listener to each process; half only bound.
     let local: SocketAddr = ([127, 0, 0, 1], port).into();

@@ -9,7 +9,7 @@ use std::net::{Shutdown, SocketAddr};
 use std::process::Command;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use fourtuple::error::Error;
+use fourtuple::Error;
 use fourtuple::kernel::inet_diag::sockets_on;
 use fourtuple::lab::explain::explain;
 use fourtuple::lab::ports::Situation;

@@ -1,0 +1,107 @@
+//! Which sockets are asked for, and how they are shown.
+
+use crate::kernel::inet_diag::SocketRow;
+use crate::kernel::watch::Transition;
+use crate::net::TcpState;
+use crate::text::Format;
+use clap::Args;
+
+use super::filter::{AddressFilter, parse_address, parse_state};
+
+const AFTER_HELP: &str = "\
+Examples:
+  fourtuple sockets --state listen       who listens
+  fourtuple sockets --port 3001          every socket with 3001 at either end
+  fourtuple sockets --local 127.0.0.1:3001 --remote 127.0.0.1:3000 --no-header
+  fourtuple sockets --watch --port 3000  every change of state, as it happens";
+
+const AFTER_LONG_HELP: &str = "\
+Columns:
+  STATE      as RFC 9293 names it; BOUND is a socket that is bound and neither
+             listens nor is connected (Linux 6.8 and newer show it)
+  LOCAL      its own address; an IPv4 connection of an IPv6 socket shows as
+             [::ffff:127.0.0.1]:3000
+  REMOTE     the other end's address
+  RECV-Q     bytes received and not read; of LISTEN, connections not accepted
+             yet
+  SEND-Q     bytes not acknowledged yet; of LISTEN, the backlog
+  TIMER      what runs / time left / how often it expired unanswered:
+             retransmit, keepalive, probe, time-wait (no count), or -
+  UID        who created it; 0 for TIME-WAIT
+  INODE      its number in /proc/PID/fd; 0 where no process has it: not accepted
+             yet, or closed
+  REUSE      which of SO_REUSEADDR and SO_REUSEPORT are set: address, port,
+             address+port or none; - where this user may not ask its process, or
+             there is none
+  PROCESSES  who has it open, as NAME(PID), those that this user may look into;
+             or -
+
+Filters of different kinds must all match; several values of one kind are
+alternatives. An IPv4 address matches the IPv6 address that it is mapped to.
+
+A terminal gets a table that fits its width, anything else plain columns
+separated by blanks, of which none is ever empty or has a blank in it. Nothing
+that matches is no failure.
+
+Exit status: 0 done, 1 the kernel does not list its sockets or the output cannot
+be written, 2 wrong usage.
+
+Examples:
+  fourtuple sockets --state listen       who listens
+  fourtuple sockets --port 3001          every socket with 3001 at either end
+  fourtuple sockets --local 127.0.0.1:3001 --remote 127.0.0.1:3000 --no-header
+  fourtuple sockets --watch --port 3000  every change of state, as it happens";
+
+/// List the kernel's TCP sockets: state, four-tuple, queues, timer, owner
+#[derive(Args)]
+#[command(after_help = AFTER_HELP, after_long_help = AFTER_LONG_HELP)]
+pub(crate) struct SocketsArgs {
+    /// Only sockets in these states: names of RFC 9293 in either case, or `bound`
+    #[arg(long, value_name = "STATE", value_delimiter = ',', value_parser = parse_state)]
+    pub state: Vec<TcpState>,
+    /// Only sockets with this local address, port, or both: 127.0.0.1:3001, ::1, :3001, [::1]:3001
+    #[arg(long, value_name = "ADDR[:PORT]", value_parser = parse_address)]
+    local: Option<AddressFilter>,
+    /// Only sockets with this remote address, port, or both
+    #[arg(long, value_name = "ADDR[:PORT]", value_parser = parse_address)]
+    remote: Option<AddressFilter>,
+    /// Only sockets with one of these ports at either end
+    #[arg(long, value_name = "PORT", value_delimiter = ',')]
+    port: Vec<u16>,
+    /// Print a line for every change of a socket's state, until SIGINT or SIGTERM
+    ///
+    /// Samples the table every 5 ms: from=- is a socket's first sight, to=gone the sample that has it
+    /// no more, and a state that is left within 5 ms may not show. The inode is the last that was
+    /// known. A socket whose addresses match at first sight is watched to its end, also one in BOUND
+    /// whose address then becomes another; --state chooses among the changes, those from and those to
+    /// a state.
+    #[arg(long, conflicts_with = "no_header")]
+    pub watch: bool,
+    /// Leave out the line of column names
+    #[arg(long)]
+    pub no_header: bool,
+    /// How sockets are written: text, or one JSON object a line
+    #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]
+    pub format: Format,
+}
+
+impl SocketsArgs {
+    pub(crate) fn matches(&self, row: &SocketRow) -> bool {
+        self.matches_state(Some(row.state)) && self.matches_address(row)
+    }
+
+    pub(crate) fn matches_change(&self, change: &Transition) -> bool {
+        self.matches_state(change.from) || self.matches_state(change.to)
+    }
+
+    fn matches_state(&self, state: Option<TcpState>) -> bool {
+        self.state.is_empty() || state.is_some_and(|state| self.state.contains(&state))
+    }
+
+    pub(crate) fn matches_address(&self, row: &SocketRow) -> bool {
+        let (local, remote) = (row.local.port(), row.remote.port());
+        self.local.is_none_or(|filter| filter.matches(row.local))
+            && self.remote.is_none_or(|filter| filter.matches(row.remote))
+            && (self.port.is_empty() || self.port.iter().any(|port| [local, remote].contains(port)))
+    }
+}

@@ -1,0 +1,165 @@
+//! `fourtuple why`: whether a call would succeed, who is in the way, and what helps.
+
+mod json;
+mod parse;
+mod show;
+
+use std::net::SocketAddr;
+use std::process::ExitCode;
+
+use crate::cli::{self, Switch};
+use crate::error::Result;
+use crate::lab::why::{Goal, PlannedCall, Verdict, why};
+use crate::net::SocketOptions;
+use crate::report::say;
+use crate::text::Format;
+use clap::{Args, Subcommand};
+
+use parse::{parse_local, parse_remote};
+
+const EXAMPLES: &str = "\
+Examples:
+  fourtuple why 3000                                   may I listen there?
+  fourtuple why listen [::]:3000 --reuse-address on    with this option?
+  fourtuple why connect 127.0.0.1:3001 127.0.0.1:3000  from a fixed port?
+  fourtuple why connect 192.0.2.7:443                  nothing is sent";
+
+const RULES: &str = "\
+It disturbs nobody, and no later call is answered otherwise because it was
+asked: nothing listens, connects or is sent. The sockets of the port, their
+options and the kernel's rules say whether bind(2) and listen(2) would succeed;
+routes and settings say whether connect(2) would. Of an address of another host
+it therefore says what this host decides: address, port, route and four-tuple.
+
+What helps comes cheapest first. A step that was tried out was taken in a
+scratch network with sockets in the same states, and the call made there worked;
+one that did not help is not shown.
+
+The options of another process's socket are asked of that socket
+(pidfd_getfd(2), getsockopt(2)). Where no process has it any more, they are
+inferred from what bind(2) answers beside it, if that can be asked without a
+trace: the kernel remembers how a port was bound for as long as it is in use.
+Where they stay unknown and matter, the answer is that the call may fail.
+
+Exit status: 0 the call would work, 1 it would not, or it cannot be told, 2
+wrong usage.
+";
+
+/// Say why a bind, listen or connect fails here: who is in the way, by which rule, and what helps
+#[derive(Args)]
+#[command(
+    args_conflicts_with_subcommands = true,
+    arg_required_else_help = true,
+    override_usage = "fourtuple why [OPTIONS] LOCAL\n       \
+                      fourtuple why bind|listen [OPTIONS] LOCAL\n       \
+                      fourtuple why connect [OPTIONS] [LOCAL] REMOTE",
+    disable_help_subcommand = true,
+    after_help = EXAMPLES,
+    after_long_help = format!("{RULES}\n{EXAMPLES}"),
+)]
+pub(super) struct WhyArgs {
+    #[command(subcommand)]
+    call: Option<WhyCommand>,
+    /// Where the new socket listens: 3000, 127.0.0.1:3000, [::1]:3000; a port alone is 0.0.0.0's
+    #[arg(required = true, value_parser = parse_local)]
+    local: Option<SocketAddr>,
+    #[command(flatten)]
+    options: NewSocketArgs,
+}
+
+#[derive(Subcommand)]
+enum WhyCommand {
+    /// Would bind(2) succeed?
+    Bind(Listen),
+    /// Would bind(2) and then listen(2)?
+    Listen(Listen),
+    /// Would connect(2), after bind(2) where there is a local address?
+    Connect(Connect),
+}
+
+#[derive(Args)]
+struct Listen {
+    /// Where the new socket is bound: 3000, 127.0.0.1:3000, [::1]:3000; a port alone is 0.0.0.0's
+    #[arg(value_parser = parse_local)]
+    local: SocketAddr,
+    #[command(flatten)]
+    options: NewSocketArgs,
+}
+
+#[derive(Args)]
+#[command(allow_missing_positional = true)]
+struct Connect {
+    /// Where the new socket is bound before, if it is
+    #[arg(value_parser = parse_local)]
+    local: Option<SocketAddr>,
+    /// Where it connects to
+    #[arg(value_parser = parse_remote)]
+    remote: SocketAddr,
+    #[command(flatten)]
+    options: NewSocketArgs,
+}
+
+/// What the new socket sets.
+#[derive(Args)]
+struct NewSocketArgs {
+    /// SO_REUSEADDR of the new socket
+    #[arg(long, value_enum, default_value = "off", hide_possible_values = true, value_name = "on|off")]
+    reuse_address: Switch,
+    /// SO_REUSEPORT of the new socket
+    #[arg(long, value_enum, default_value = "off", hide_possible_values = true, value_name = "on|off")]
+    reuse_port: Switch,
+    /// IPV6_V6ONLY of the new socket [default: as net.ipv6.bindv6only says]
+    #[arg(long, value_enum, hide_possible_values = true, value_name = "on|off")]
+    v6_only: Option<Switch>,
+    /// How the answer is written: text, or one JSON object a line
+    #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]
+    format: Format,
+}
+
+impl WhyArgs {
+    /// What is asked; nothing where clap has printed the help.
+    fn goal(&self) -> Option<(Goal, &NewSocketArgs)> {
+        match &self.call {
+            Some(WhyCommand::Bind(args)) => Some((Goal::Bind(args.local), &args.options)),
+            Some(WhyCommand::Listen(args)) => Some((Goal::Listen(args.local), &args.options)),
+            Some(WhyCommand::Connect(args)) => {
+                Some((Goal::Connect { local: args.local, remote: args.remote }, &args.options))
+            }
+            None => self.local.map(|local| (Goal::Listen(local), &self.options)),
+        }
+    }
+}
+
+/// Why a socket of one family does not reach an address of the other.
+fn families(local: SocketAddr, remote: SocketAddr) -> String {
+    let family = |address: SocketAddr| if address.is_ipv4() { "IPv4" } else { "IPv6" };
+    format!("{local} is {} and {remote} is {}: a connection has one family", family(local), family(remote))
+}
+
+/// Answers, and says by the exit status whether the call would succeed.
+pub(super) fn run(args: &WhyArgs) -> Result<ExitCode> {
+    let Some((goal, options)) = args.goal() else { return Ok(ExitCode::from(2)) };
+    if let Goal::Connect { local: Some(local), remote } = goal
+        && local.is_ipv4() != remote.is_ipv4()
+    {
+        say(&format!("fourtuple: {}", families(local, remote)));
+        return Ok(ExitCode::from(2));
+    }
+    let question = PlannedCall {
+        goal,
+        options: SocketOptions {
+            reuse_address: options.reuse_address.is_on(),
+            reuse_port: options.reuse_port.is_on(),
+            v6_only: options.v6_only.map(Switch::is_on),
+            ..SocketOptions::default()
+        },
+    };
+    let mut answer = why(&question)?;
+    answer.look_elsewhere(&question);
+    answer.try_out(&question);
+    cli::print(&match options.format {
+        Format::Text => show::text(&question, &answer),
+        Format::Json => json::json(&question, &answer),
+    })?;
+    Ok(if answer.verdict == Verdict::Works { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}

@@ -1,0 +1,149 @@
+//! The answer as text for a person.
+
+use std::io::stdout;
+
+use crate::error::errno_name;
+use crate::kernel::holders::{Holder, Source};
+use crate::lab::why::{Advice, Answer, Goal, InTheWay, NetworkNamespace, PlannedCall, TrialOutcome, Verdict};
+use crate::report::coloured;
+use crate::text::Escaped;
+use nix::errno::Errno;
+use nix::unistd::{Uid, User};
+
+/// How many sockets are told one by one where a rule is about many.
+const SHOWN: usize = 5;
+
+/// The verdict, who is in the way by which rule, what helps, what else is known.
+pub(super) fn text(question: &PlannedCall, answer: &Answer) -> String {
+    let paint = Paint::new();
+    let mut lines = verdict(question, answer, &paint);
+    let mut section = |title: &str, body: Vec<String>| {
+        if !body.is_empty() {
+            lines.extend([String::new(), format!("{}{title}{}", paint.strong, paint.plain)]);
+            lines.extend(body.into_iter().map(|line| format!("  {line}")));
+        }
+    };
+    section("in the way", in_the_way(&answer.in_the_way));
+    section("what helps, cheapest first", advice(&answer.advice, &paint));
+    section("also on this port, and not in the way", sockets(answer.beside.iter()));
+    section("in other network namespaces, which share no port with this one", elsewhere(question, answer));
+    section("besides", answer.remarks.clone());
+    lines.join("\n") + "\n"
+}
+
+/// Escape sequences for a terminal, and nothing for anything else.
+struct Paint {
+    yes: &'static str,
+    no: &'static str,
+    strong: &'static str,
+    faint: &'static str,
+    plain: &'static str,
+}
+
+impl Paint {
+    fn new() -> Self {
+        if coloured(&stdout()) {
+            let (yes, no) = ("\x1b[1;32m", "\x1b[1;31m");
+            Self { yes, no, strong: "\x1b[1m", faint: "\x1b[2m", plain: "\x1b[0m" }
+        } else {
+            Self { yes: "", no: "", strong: "", faint: "", plain: "" }
+        }
+    }
+}
+
+fn verdict(question: &PlannedCall, answer: &Answer, paint: &Paint) -> Vec<String> {
+    let asked = asked(&question.goal);
+    let Paint { yes, no, plain, .. } = paint;
+    match &answer.verdict {
+        Verdict::Works if answer.is_half => {
+            vec![format!("{yes}yes{plain}: {asked} would work, as far as it is up to this host")]
+        }
+        Verdict::Works => vec![format!("{yes}yes{plain}: {asked} would work")],
+        Verdict::MayFail => {
+            let in_use = Errno::EADDRINUSE;
+            vec![
+                format!("{no}unknown{plain}: {asked} may fail at bind with EADDRINUSE ({})", in_use.desc()),
+                "it depends on options of the sockets below, which nobody can read".to_owned(),
+            ]
+        }
+        Verdict::Fails { call, errno, reason } => {
+            let (name, words) = (errno_name(*errno), errno.desc());
+            vec![format!("{no}no{plain}: {asked} fails at {call} with {name} ({words})"), reason.to_string()]
+        }
+    }
+}
+
+/// The call in question, with its addresses.
+fn asked(goal: &Goal) -> String {
+    match goal {
+        Goal::Bind(local) => format!("bind {local}"),
+        Goal::Listen(local) => format!("listen {local}"),
+        Goal::Connect { local: Some(local), remote } => format!("connect {local} -> {remote}"),
+        Goal::Connect { local: None, remote } => format!("connect {remote}"),
+    }
+}
+
+/// The sockets, and below those that one rule is about the rule.
+fn in_the_way(found: &[InTheWay]) -> Vec<String> {
+    let mut lines = Vec::new();
+    for of_one_rule in found.chunk_by(|one, other| one.conflict == other.conflict) {
+        lines.extend(sockets(of_one_rule.iter().map(|found| &found.holder)));
+        let conflict = of_one_rule.first().and_then(|found| found.conflict);
+        lines.extend(conflict.map(|conflict| format!("    {}: {}", conflict.overlap, conflict.refusal)));
+    }
+    lines
+}
+
+fn advice(advice: &[Advice], paint: &Paint) -> Vec<String> {
+    let Paint { yes, faint, plain, .. } = paint;
+    let line = |(index, advice): (usize, &Advice)| {
+        let tried = match &advice.trial {
+            TrialOutcome::Works => format!("{yes}tried out{plain}"),
+            TrialOutcome::NotMade(why) => format!("{faint}{why}{plain}"),
+        };
+        format!("{}. {} [{tried}]", index + 1, advice.remedy)
+    };
+    advice.iter().enumerate().map(line).collect()
+}
+
+fn sockets<'a>(holders: impl Iterator<Item = &'a Holder>) -> Vec<String> {
+    shortened(holders.map(socket).collect())
+}
+
+/// A few of many.
+fn shortened(mut lines: Vec<String>) -> Vec<String> {
+    let more = lines.len().saturating_sub(SHOWN);
+    if more > 1 {
+        lines.truncate(SHOWN);
+        lines.push(format!("and {more} more"));
+    }
+    lines
+}
+
+/// Sockets on the same port elsewhere, and how to ask there.
+fn elsewhere(question: &PlannedCall, answer: &Answer) -> Vec<String> {
+    let line = |(place, holder): &(NetworkNamespace, Holder)| {
+        let asked = asked(&question.goal).replace(" ->", "");
+        format!("{} in {place}; to ask there: {} fourtuple why {asked}", socket(holder), place.command())
+    };
+    shortened(answer.elsewhere.iter().map(line).collect())
+}
+
+/// All that is known of a socket: its own words, and whose it is.
+fn socket(holder: &Holder) -> String {
+    let unknown =
+        if holder.source == Source::Unknown && holder.row.inode != 0 { ", options unknown" } else { "" };
+    let user = match (holder.row.inode, holder.processes.is_empty()) {
+        (0, _) | (_, true) => String::new(),
+        _ => format!(", uid {}", user(holder.row.uid)),
+    };
+    format!("{holder}{unknown}{user}")
+}
+
+/// The number of a user, and the name where there is one.
+fn user(uid: u32) -> String {
+    match User::from_uid(Uid::from_raw(uid)) {
+        Ok(Some(user)) => format!("{uid} ({})", Escaped(user.name.as_bytes())),
+        _ => uid.to_string(),
+    }
+}
