@@ -38,11 +38,12 @@ pub struct Transition {
 /// use fourtuple::{SocketOptions, TcpState, Watch, bind};
 ///
 /// let mut watch = Watch::default();
-/// watch.sample(&|_| true)?;
 /// let listening = bind("127.0.0.1:0".parse().unwrap(), &SocketOptions::default())?.listen(1)?;
 /// let local = listening.local_addr().unwrap().as_socket().unwrap();
 /// let changes = watch.sample(&|row| row.local == local)?;
-/// assert_eq!(changes[0].to, Some(TcpState::Listen));
+/// assert_eq!((changes[0].from, changes[0].to), (None, Some(TcpState::Listen)));
+/// drop(listening);
+/// assert_eq!(watch.sample(&|_| false)?[0].to, None);
 /// # Ok::<(), fourtuple::Error>(())
 /// ```
 #[derive(Default)]
