@@ -5,11 +5,9 @@ mod bundle;
 mod diagram;
 mod html;
 mod index;
-mod manifest;
 mod rows;
 mod tables;
 mod text;
-mod verdict;
 mod words;
 
 pub use bundle::{Bundle, Trouble};

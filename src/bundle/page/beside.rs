@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::rows::{call_words, flag_names, numbers};
-use super::verdict::Check;
+use crate::bundle::schema::Check;
 use crate::bundle::timeline::{ConnectionHistory, Owner, Timeline, What};
 
 /// A segment or call, by its connection's and its entry's index in the timeline.

@@ -9,17 +9,13 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use super::manifest::Manifest;
-use super::verdict::ExperimentVerdict;
+use crate::bundle::schema::{ExperimentVerdict, Manifest, SCHEMA};
 use crate::bundle::timeline::{ProgramCall, ProgramEvent, Sample, Timeline};
 use crate::error::{Error, Result};
 use crate::net::TcpState;
 use crate::text::Harmless;
 use crate::wire::pcapng;
 use crate::wire::segment::Segment;
-
-/// The newest schema of the JSON files that is known here.
-const SCHEMA: u64 = 1;
 
 /// The files that make a directory a bundle; one of them is enough.
 const PARTS: [&str; 5] = ["manifest.json", "verdict.json", "events.jsonl", "sockets.jsonl", "packets.pcapng"];
@@ -200,7 +196,7 @@ fn explain(error: &serde_json::Error) -> String {
 }
 
 fn newer_schema(value: &Value) -> Option<u64> {
-    value.get("schema").and_then(Value::as_u64).filter(|schema| *schema > SCHEMA)
+    value.get("schema").and_then(Value::as_u64).filter(|schema| *schema > SCHEMA.into())
 }
 
 /// A line of `events.jsonl`, as far as it concerns a connection.

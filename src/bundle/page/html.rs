@@ -8,8 +8,8 @@ use super::beside::{Beside, beside};
 use super::bundle::{Bundle, Trouble};
 use super::diagram::{Context, diagram};
 use super::tables;
-use super::verdict::ExperimentVerdict;
 use super::words::{Count, Harmless, harmless_lines};
+use crate::bundle::schema::ExperimentVerdict;
 use crate::bundle::timeline::ConnectionHistory;
 
 /// More connections than this are listed, not drawn.

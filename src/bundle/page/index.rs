@@ -70,7 +70,7 @@ fn row(path: &Path, bundle: &Bundle) -> Markup {
                 }
             }
             td data-label="question" { (harmless_lines(verdict.map_or("", |verdict| &verdict.question))) }
-            td data-label="verdict" { (outcome(verdict.map(super::verdict::ExperimentVerdict::holds))) }
+            td data-label="verdict" { (outcome(verdict.map(crate::bundle::schema::ExperimentVerdict::holds))) }
             td .short data-label="checks" { (checks - failed) " of " (checks) }
             td .short data-label="ran" { @if manifest.started_us > 0 { (moment(manifest.started_us)) } }
             td .short data-label="took" { (Short(std::time::Duration::from_micros(manifest.duration_us))) }

@@ -4,9 +4,9 @@ use maud::{Markup, html};
 
 use super::beside::Beside;
 use super::bundle::Bundle;
-use super::manifest::Manifest;
-use super::verdict::{Check, ExperimentVerdict, Prediction};
 use super::words::{Count, Harmless, Short, harmless_lines, moment};
+use crate::bundle::schema::Manifest;
+use crate::bundle::schema::{Check, ExperimentVerdict, Prediction};
 use crate::bundle::timeline::{Basis, ConnectionHistory, Owner};
 use crate::net::TcpState;
 
@@ -144,6 +144,12 @@ pub(super) fn predictions(predictions: &[Prediction]) -> Markup {
 }
 
 fn prediction(prediction: &Prediction) -> Markup {
+    let answer = html! {
+        @match &prediction.answer {
+            Some(answer) => { "says " b { (Harmless(answer)) } },
+            None => "did none of it",
+        }
+    };
     html! {
         li {
             (Harmless(&prediction.question)) " "
@@ -151,10 +157,10 @@ fn prediction(prediction: &Prediction) -> Markup {
             br;
             @match &prediction.predicted {
                 Some(predicted) => {
-                    "predicted " b { (Harmless(predicted)) } ", the kernel says " b { (Harmless(&prediction.answer)) } ": "
+                    "predicted " b { (Harmless(predicted)) } ", the kernel " (answer) ": "
                     @if prediction.right { span .mark.good { "✓ right" } } @else { span .mark.bad { "✗ wrong" } }
                 },
-                None => { "nothing was predicted; the kernel says " b { (Harmless(&prediction.answer)) } },
+                None => { "nothing was predicted; the kernel " (answer) },
             }
         }
     }

@@ -5,7 +5,7 @@ use std::{fs, io};
 
 use serde_json::{Map, Value};
 
-use super::schema::SCHEMA;
+use crate::bundle::schema::SCHEMA;
 use crate::error::{Error, Result};
 
 /// The lines of every `pieces/NAME.jsonl`, each object with its program's name added.

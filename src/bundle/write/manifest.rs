@@ -1,10 +1,9 @@
 //! `manifest.json`: where and with what an experiment ran.
 
-use serde::Serialize;
-use serde_json::{Map, Value};
+use std::collections::BTreeMap;
 
 use super::notes::Notes;
-use super::schema::SCHEMA;
+use crate::bundle::schema::{Manifest, SCHEMA};
 use crate::kernel::sysctl::setting;
 use crate::sandbox::namespace::PINNED;
 
@@ -25,52 +24,32 @@ const RELEVANT: [&str; 13] = [
     "net.ipv6.bindv6only",
 ];
 
-#[derive(Serialize)]
-pub(super) struct WrittenManifest<'a> {
-    schema: u32,
-    experiment: &'a str,
-    title: &'a str,
-    kernel: String,
-    architecture: &'a str,
-    sysctls: Map<String, Value>,
-    programs: Map<String, Value>,
-    command: &'a str,
-    namespace: &'a str,
-    started_us: u64,
-    duration_us: u64,
-}
-
-impl<'a> WrittenManifest<'a> {
-    /// What was noted, and what this network's settings are now.
-    pub(super) fn of(notes: &'a Notes) -> Self {
-        let version = |(program, version): &(String, String)| (program.clone(), version.as_str().into());
-        Self {
-            schema: SCHEMA,
-            experiment: &notes.experiment,
-            title: &notes.title,
-            kernel: setting("kernel.osrelease").unwrap_or_default(),
-            architecture: std::env::consts::ARCH,
-            sysctls: sysctls(notes),
-            programs: notes.versions.iter().map(version).collect(),
-            command: &notes.command,
-            namespace: &notes.namespace,
-            started_us: notes.started_us,
-            duration_us: notes.finished_us.saturating_sub(notes.started_us),
-        }
+/// What was noted, and what this network's settings are now.
+pub(super) fn manifest(notes: &Notes) -> Manifest {
+    Manifest {
+        schema: SCHEMA,
+        experiment: notes.experiment.clone(),
+        title: notes.title.clone(),
+        kernel: setting("kernel.osrelease").unwrap_or_default(),
+        architecture: std::env::consts::ARCH.to_owned(),
+        sysctls: sysctls(notes),
+        programs: notes.versions.iter().cloned().collect(),
+        command: notes.command.clone(),
+        namespace: notes.namespace.clone(),
+        started_us: notes.started_us,
+        duration_us: notes.finished_us.saturating_sub(notes.started_us),
     }
 }
 
 /// The settings that this kernel has; where one was changed on the way, every value it had.
-fn sysctls(notes: &Notes) -> Map<String, Value> {
+fn sysctls(notes: &Notes) -> BTreeMap<String, String> {
     let keys = PINNED.iter().map(|(key, _)| *key).chain(RELEVANT);
     let had = |key: &str| {
         let before =
             notes.changed.iter().filter(|(changed, _)| changed == key).map(|(_, value)| value.clone());
         before.chain(setting(key)).collect::<Vec<_>>().join(", then ")
     };
-    keys.map(|key| (key.to_owned(), had(key).into()))
-        .filter(|(_, value): &(String, Value)| value != "")
-        .collect()
+    keys.map(|key| (key.to_owned(), had(key))).filter(|(_, value)| !value.is_empty()).collect()
 }
 
 #[cfg(test)]
@@ -81,17 +60,17 @@ mod tests {
     fn a_setting_that_was_changed_has_every_value_it_had() {
         let changed = vec![("net.ipv4.tcp_sack".to_owned(), "7".to_owned())];
         let notes = Notes { changed, ..Notes::default() };
-        let value = WrittenManifest::of(&notes).sysctls["net.ipv4.tcp_sack"].as_str().unwrap().to_owned();
+        let value = &manifest(&notes).sysctls["net.ipv4.tcp_sack"];
         assert!(value.starts_with("7, then "), "{value}");
     }
 
     #[test]
     fn names_the_kernel_and_its_settings() {
         let notes = Notes { started_us: 5, finished_us: 7, ..Notes::default() };
-        let manifest = WrittenManifest::of(&notes);
+        let manifest = manifest(&notes);
         assert_eq!(manifest.duration_us, 2);
         assert!(manifest.kernel.contains('.'), "{}", manifest.kernel);
-        let range = manifest.sysctls["net.ipv4.ip_local_port_range"].as_str().unwrap();
+        let range = &manifest.sysctls["net.ipv4.ip_local_port_range"];
         assert_eq!(range.split(' ').count(), 2, "{range}");
     }
 }
