@@ -5,7 +5,7 @@ use std::io::{self, IsTerminal, Write};
 use std::os::fd::AsFd;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anstyle::{Effects, Style};
 use nix::errno::Errno;
@@ -20,8 +20,10 @@ use crate::text::{Format, Line};
 
 /// How many bytes wait for a reader before lines are dropped.
 const QUEUE: usize = 1024 * 1024;
-/// How long the end of a program waits for its last lines to be read.
+/// How long the end of a program waits for somebody to read its last lines.
 const FLUSH: Duration = Duration::from_secs(1);
+/// How often it does so again while there is room, and only the writer is late: a machine may be busy for a minute.
+const MOST_FLUSHES: usize = 60;
 
 /// A queue in front of a file descriptor. A clone is the same queue.
 ///
@@ -150,13 +152,15 @@ impl Output {
         let _ = self.0.wake.set(Box::new(wake));
     }
 
-    /// Waits until all lines are written, for a second at most.
+    /// Waits until all lines are written; gives up where for a second nobody has made room for them.
     pub fn flush(&self) {
-        let deadline = Instant::now() + FLUSH;
         let mut queue = self.0.lock();
-        while queue.waiting() > 0 {
-            let Some(left) = deadline.checked_duration_since(Instant::now()) else { return };
-            queue = self.0.written.wait_timeout(queue, left).unwrap_or_else(PoisonError::into_inner).0;
+        for _ in 0..MOST_FLUSHES {
+            let late = self.0.written.wait_timeout_while(queue, FLUSH, |queue| queue.waiting() > 0);
+            queue = late.unwrap_or_else(PoisonError::into_inner).0;
+            if queue.waiting() == 0 || matches!(queue.failed, Some(("clone", _))) || !self.0.has_room() {
+                return;
+            }
         }
     }
 }
@@ -170,6 +174,13 @@ impl Queue {
 impl OutputState {
     fn lock(&self) -> MutexGuard<'_, Queue> {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether the descriptor would take more: the writer is only waiting for the processor.
+    fn has_room(&self) -> bool {
+        let Some(file) = &self.file else { return false };
+        let mut descriptors = [PollFd::new(file.as_fd(), PollFlags::POLLOUT)];
+        ready::wait_within(&mut descriptors, Some(Duration::ZERO)).is_ok_and(|ready| ready > 0)
     }
 
     fn append(&self, queue: &mut Queue, line: &str) {
@@ -285,5 +296,30 @@ mod tests {
             assert_eq!(drop_unwritten(&mut batch, written), lost, "{written}");
             assert_eq!(&*batch, kept.as_bytes(), "{written}");
         }
+    }
+
+    #[test]
+    fn the_end_waits_for_a_writer_that_is_late_while_there_is_room() {
+        let (mut reader, writer) = io::pipe().unwrap();
+        let output =
+            Output::to(Ok(File::from(std::os::fd::OwnedFd::from(writer))), Format::Text, Style::new());
+        output.wake_with(|| thread::sleep(FLUSH * 2));
+        output.line("one".to_owned());
+        let mut read = [0; 8];
+        assert_eq!(io::Read::read(&mut reader, &mut read).unwrap(), 4);
+        // The writer sleeps now, as one does that does not come to the processor.
+        output.line("two".to_owned());
+        output.flush();
+        assert_eq!(output.waiting(), 0);
+    }
+
+    #[test]
+    fn the_end_does_not_wait_for_a_reader_that_does_not_read() {
+        let (_reader, writer) = io::pipe().unwrap();
+        let output =
+            Output::to(Ok(File::from(std::os::fd::OwnedFd::from(writer))), Format::Text, Style::new());
+        output.bytes(&[b'x'; 256 * 1024]);
+        output.flush();
+        assert!(output.waiting() > 0);
     }
 }

@@ -35,9 +35,9 @@ fn only_the_event_loop_spins() {
 #[test]
 fn it_spins_for_so_long_after_an_event_and_by_default_not_at_all() {
     let spin = Duration::from_millis(300);
-    let (spent, took) = cost_of_an_echo(&["--spin", "300ms"]);
+    let (spinning, took) = cost_of_an_echo(&["--spin", "300ms"]);
     assert!(took >= spin, "asleep after {took:?}");
-    assert!(spent >= spin / 30, "{spent:?} of {took:?}");
-    let (spent, _) = cost_of_an_echo(&[]);
-    assert!(spent < spin / 30, "{spent:?} without --spin");
+    // However few others leave of a processor.
+    let (asleep, _) = cost_of_an_echo(&[]);
+    assert!(spinning > asleep * 4, "{spinning:?} of {took:?}, and {asleep:?} without --spin");
 }

@@ -225,7 +225,7 @@ fn who_waits_as_long_as_told_gets_the_address() {
     }
     let plain = Options::of(false, false);
     // Each is there longer than the one before, which is waited for first.
-    let held = [("127.0.0.1", "127.0.0.1", "3"), ("0.0.0.0", "0.0.0.0", "6"), ("::1", "::", "9")];
+    let held = [("127.0.0.1", "127.0.0.1", "10"), ("0.0.0.0", "0.0.0.0", "14"), ("::1", "::", "18")];
     let scenes = held.map(|(held, asked, seconds)| {
         sysctl("ipv4/tcp_fin_timeout", seconds);
         let port = 3000 + seconds.parse::<u16>().unwrap();
