@@ -1,6 +1,6 @@
 //! Evidence on disk: what an experiment left, put together, read again, and shown as a page.
 
 pub mod page;
-mod schema;
+pub(crate) mod schema;
 pub mod timeline;
 pub(crate) mod write;

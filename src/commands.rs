@@ -2,6 +2,7 @@
 
 mod bundle;
 mod columns;
+mod fields;
 mod hide;
 mod isolate;
 mod load;
@@ -11,6 +12,7 @@ mod perform;
 mod ports;
 mod programs;
 mod report;
+mod schema;
 mod sockets;
 mod why;
 
@@ -37,6 +39,8 @@ enum FourtupleCommand {
     #[command(hide = true)]
     Bundle(bundle::BundleArgs),
     #[command(hide = true)]
+    Fields(fields::FieldsArgs),
+    #[command(hide = true)]
     Hide(hide::HideArgs),
     Isolate(isolate::IsolateArgs),
     Load(load::LoadArgs),
@@ -48,6 +52,7 @@ enum FourtupleCommand {
     #[command(hide = true)]
     Programs,
     Report(report::ReportArgs),
+    Schema(schema::SchemaArgs),
     Sockets(sockets::SocketsArgs),
     Why(why::WhyArgs),
 }
@@ -64,6 +69,7 @@ pub fn main() -> ExitCode {
 fn bench(arguments: &[OsString]) -> ExitCode {
     let outcome = match cli::parse(arguments) {
         FourtupleCommand::Bundle(args) => bundle::run(&args),
+        FourtupleCommand::Fields(args) => fields::run(&args),
         FourtupleCommand::Hide(args) => hide::run(&args),
         FourtupleCommand::Isolate(args) => Ok(isolate::run(args)),
         FourtupleCommand::Load(args) => Ok(load::run(&args)),
@@ -73,6 +79,7 @@ fn bench(arguments: &[OsString]) -> ExitCode {
         FourtupleCommand::Ports(args) => ports::run(&args),
         FourtupleCommand::Programs => cli::print(&names()),
         FourtupleCommand::Report(args) => report::run(&args),
+        FourtupleCommand::Schema(args) => schema::run(&args),
         FourtupleCommand::Sockets(args) => sockets::run(&args),
         FourtupleCommand::Why(args) => why::run(&args),
     };

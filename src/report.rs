@@ -3,6 +3,8 @@
 mod call;
 mod event;
 mod heartbeat;
+#[cfg(feature = "cli")]
+pub(crate) mod lines;
 mod load;
 mod output;
 mod relay;

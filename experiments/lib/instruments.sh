@@ -21,7 +21,6 @@ start_instruments() {
 		rm -f "$evidence/packets.pcapng"
 		tap "# without packets: $no_packets"
 	}
-	exec {captured}<"$evidence/pieces/capture.jsonl"
 }
 
 # launch_instrument NAME ARGUMENT…: `fourtuple ARGUMENT…`, its lines in pieces/NAME.jsonl.
@@ -63,9 +62,12 @@ stop_instruments() {
 		wait "${instrument_pid[$name]}" 2>/dev/null
 	done
 	instrument_pid=()
-	local line
-	while IFS= read -r line; do
-		[[ ! $line =~ '"event":"captured"'.*'"dropped":'([1-9][0-9]*) ]] ||
-			tap "# the kernel had no room for ${BASH_REMATCH[1]} packets"
-	done <"$evidence/pieces/capture.jsonl"
+	local dropped
+	dropped=$(read_fields capture captured dropped)
+	((${dropped:-0} == 0)) || tap "# the kernel had no room for $dropped packets"
+}
+
+# read_fields NAME EVENT KEY…: the values of these keys, a line for each event of this kind that the instrument has told of.
+read_fields() {
+	"$programs/fourtuple" fields "${@:2}" <"$evidence/pieces/$1.jsonl"
 }

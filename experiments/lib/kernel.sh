@@ -167,14 +167,12 @@ expect_no_socket() {
 	absent+=("${1/#any/*} $2 ${3:-*}")
 }
 
-readonly TRANSITION='"event":"socket".*"to":"([^"]+)","local":"([^"]+)","remote":"([^"]+)"'
-
 # Adds to the record what the watch saw and our programs told, so that nothing between two looks at the table is missed.
 record_lines() {
 	local name event local_address remote_address line
 	while IFS= read -r line; do
-		[[ ! $line =~ $TRANSITION ]] || record["${BASH_REMATCH[*]:1}"]=yes
-	done <"$evidence/pieces/watch.jsonl"
+		record["$line"]=yes
+	done < <(read_fields watch socket to local remote)
 	for name in "${program_names[@]}"; do
 		while read -r event local_address remote_address _; do
 			case $event in

@@ -4,20 +4,12 @@
 
 # A segment each, as in "1700000000000000 127.0.0.1:3001 127.0.0.1:3000 S.".
 segments=()
-# The beginning of a line whose end has not come yet.
-segment_rest=''
 # The "FROM TO FLAGS" that `conclude` must find absent.
 absent_packets=()
-readonly SEGMENT='"event":"segment".*"time_us":([0-9]+).*"from":"([^"]+)","to":"([^"]+)","flags":"([^"]*)"'
 
-# Takes in what was captured since the last time.
+# Takes in what was captured.
 read_segments() {
-	local line
-	while IFS= read -r -u "$captured" line; do
-		line=$segment_rest$line segment_rest=''
-		[[ ! $line =~ $SEGMENT ]] || segments+=("${BASH_REMATCH[*]:1}")
-	done
-	segment_rest+=$line
+	mapfile -t segments < <(read_fields capture segment time_us from to flags)
 }
 
 # expect_packets FROM TO FLAGS: these segments between the two endpoints, one after the other, as in 'S S. .'. With > or <

@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 
 use schemars::JsonSchema;
+use schemars::generate::SchemaSettings;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 /// The version of everything that stands in a bundle.
 pub(super) const SCHEMA: u32 = 1;
@@ -11,6 +13,7 @@ pub(super) const SCHEMA: u32 = 1;
 /// `manifest.json`: where and how an experiment ran. What the file does not say is empty.
 #[derive(Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
+#[schemars(deny_unknown_fields)]
 pub struct Manifest {
     /// The version of the file.
     pub schema: u32,
@@ -39,6 +42,7 @@ pub struct Manifest {
 /// `verdict.json`: the question, each check, and whether all of them held. What the file does not say is empty.
 #[derive(Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
+#[schemars(deny_unknown_fields)]
 pub struct ExperimentVerdict {
     /// The version of the file.
     pub schema: u32,
@@ -63,6 +67,7 @@ pub struct ExperimentVerdict {
 /// A fact that was expected.
 #[derive(Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
+#[schemars(deny_unknown_fields)]
 pub struct Check {
     /// Its number, from 1 on.
     pub number: u64,
@@ -83,6 +88,7 @@ pub struct Check {
 /// A question that the reader answered before the kernel did.
 #[derive(Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
+#[schemars(deny_unknown_fields)]
 pub struct Prediction {
     /// What was asked.
     pub question: String,
@@ -94,6 +100,15 @@ pub struct Prediction {
     pub answer: Option<String>,
     /// Whether both are the same.
     pub right: bool,
+}
+
+/// The schema of each file that is one object, by its name.
+pub(crate) fn files() -> [(&'static str, Value); 2] {
+    let generator = || SchemaSettings::draft2020_12().for_serialize().into_generator();
+    [
+        ("manifest.json", generator().into_root_schema_for::<Manifest>().to_value()),
+        ("verdict.json", generator().into_root_schema_for::<ExperimentVerdict>().to_value()),
+    ]
 }
 
 impl ExperimentVerdict {

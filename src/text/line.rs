@@ -181,7 +181,7 @@ fn append(line: &mut String, key: &str, value: impl fmt::Display) {
 }
 
 fn insert(object: &mut Map<String, Value>, key: &str, value: impl Into<Value>) {
-    object.insert(key.replace('-', "_"), value.into());
+    object.insert(key.replace(['-', '.'], "_"), value.into());
 }
 
 /// Values as one word: `a,b`, or `-` where there is none.

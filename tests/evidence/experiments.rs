@@ -17,6 +17,7 @@ use std::thread;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::{Pid, geteuid};
 
+use crate::program::schema;
 use lab::{CONNECTED, Lab, ROOT, Verdict, can_isolate, experiment, wait_until};
 
 /// How all experiments went.
@@ -25,6 +26,10 @@ pub struct All {
     count: usize,
     /// In how many of them our programs told what they did.
     told: usize,
+    /// How many files of their bundles were compared with their schema.
+    compared: usize,
+    /// What is wrong with them.
+    mistakes: Vec<String>,
     status: Option<i32>,
     /// What run-experiments printed.
     pub text: String,
@@ -46,7 +51,19 @@ pub fn every_experiment() -> &'static All {
             let events = fs::metadata(lab.directory.path().join(name).join("events.jsonl"));
             events.is_ok_and(|events| events.len() > 0)
         };
-        All { count: names.len(), told: names.iter().filter(told).count(), status, text }
+        let files = names.iter().flat_map(|name| {
+            let bundle = lab.directory.path().join(name);
+            schema::FILES.map(|file| bundle.join(file)).into_iter().filter(|path| path.exists())
+        });
+        let compared: Vec<Option<String>> = files.map(|path| schema::mistake_in_file(&path)).collect();
+        All {
+            count: names.len(),
+            told: names.iter().filter(told).count(),
+            compared: compared.len(),
+            mistakes: compared.into_iter().flatten().collect(),
+            status,
+            text,
+        }
     })
 }
 
@@ -55,7 +72,7 @@ fn every_experiment_holds() {
     if !can_isolate() {
         return;
     }
-    let All { count, told, status, text } = every_experiment();
+    let All { count, told, status, text, .. } = every_experiment();
     assert_eq!(*status, Some(0), "{text}");
     // A socket of another user takes root.
     let skipped = if geteuid().is_root() { 0 } else { 1 };
@@ -63,6 +80,17 @@ fn every_experiment_holds() {
     assert!(text.ends_with(&counts), "{text}");
     // Some of our programs take part in each, and tell what they do.
     assert_eq!(*told, count - skipped);
+}
+
+#[test]
+fn every_file_of_every_bundle_is_what_its_schema_says() {
+    if !can_isolate() {
+        return;
+    }
+    let All { count, compared, mistakes, .. } = every_experiment();
+    assert_eq!(mistakes, &[] as &[String]);
+    let skipped = if geteuid().is_root() { 0 } else { 1 };
+    assert_eq!(*compared, (count - skipped) * schema::FILES.len());
 }
 
 /// The caller's own network, in which nothing is captured but the ports that the script names.

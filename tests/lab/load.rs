@@ -49,7 +49,7 @@ fn rr_counts_what_the_listener_has_echoed() {
     // Beside those counted: one a connection that was under way at the end.
     assert!((requests * 100..=(requests + 7) * 100).contains(&echoed), "{requests} counted, {echoed} bytes");
     let latency = event(&end, "latency");
-    let quantiles = ["p50_ns", "p90_ns", "p99_ns", "p99.9_ns", "max_ns"].map(|key| latency[key].as_u64());
+    let quantiles = ["p50_ns", "p90_ns", "p99_ns", "p99_9_ns", "max_ns"].map(|key| latency[key].as_u64());
     assert!(quantiles.is_sorted() && quantiles[0] > Some(0), "{latency}");
     assert!(result.get("due").is_none(), "no rate was asked for: {result}");
     let cpus = events(&end.stdout, "cpu");

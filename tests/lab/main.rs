@@ -11,6 +11,7 @@ mod matrix;
 mod packets;
 mod perform;
 mod ports;
+mod schema;
 mod sockets;
 mod watch;
 mod why;

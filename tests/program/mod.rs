@@ -5,6 +5,7 @@
 pub mod client;
 pub mod kernel;
 pub mod namespace;
+pub mod schema;
 pub mod terminal;
 pub mod tool;
 pub mod usage;
@@ -135,6 +136,8 @@ pub fn field<'a>(line: &'a str, key: &str) -> &'a str {
 /// A program that runs; it is killed when this is dropped.
 pub struct Program {
     child: Child,
+    /// Whether it was asked for --format json: each of its lines is what `fourtuple schema` says, then.
+    json: bool,
     stdout: Record,
     stderr: Record,
 }
@@ -189,7 +192,8 @@ impl Program {
             .unwrap_or_else(|error| panic!("{command:?}: {error}"));
         let stdout = Record::of(child.stdout.take().unwrap());
         let stderr = Record::of(child.stderr.take().unwrap());
-        Self { child, stdout, stderr }
+        let json = command.get_args().any(|argument| argument == "json" || argument == "--format=json");
+        Self { child, json, stdout, stderr }
     }
 
     /// Starts a command whose standard output goes where the caller has said.
@@ -201,7 +205,7 @@ impl Program {
     pub fn spawn_with_input_unheard(command: &mut Command) -> Self {
         let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
         let stderr = Record::of(child.stderr.take().unwrap());
-        Self { child, stdout: Record::ended(), stderr }
+        Self { child, json: false, stdout: Record::ended(), stderr }
     }
 
     /// Runs one of this package's programs to its end.
@@ -287,7 +291,11 @@ impl Program {
             record.wait_for_end();
             record.text()
         };
-        End { status: status.code(), stdout: whole(&self.stdout), stderr: whole(&self.stderr) }
+        let end = End { status: status.code(), stdout: whole(&self.stdout), stderr: whole(&self.stderr) };
+        if self.json {
+            schema::assert_lines(&complete_lines(end.stdout.as_bytes()));
+        }
+        end
     }
 
     fn wait(&mut self, limit: Duration) -> Option<std::process::ExitStatus> {
