@@ -4,11 +4,11 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 use std::{fmt, io};
 
-use super::calls::CallAttempts;
 use super::plan::LEAVE;
 use crate::error::{Error, Result};
 use crate::net::FourTuple;
 use crate::report::{Event, TalkEvent, TestOutcome};
+use crate::service::calls::CallAttempts;
 use crate::service::{Ack, Closed, ConnectionId, Echo, Io, Prefix, Reply, Service, Signal, Timer};
 use crate::text::{Escaped, Short};
 
@@ -277,10 +277,8 @@ impl Service for Script {
     }
 
     fn failed(&mut self, io: &mut dyn Io, _: ConnectionId, error: Error) {
-        self.calls.failed(error);
-        if let Err(error) = self.calls.next(io) {
+        if let Some(error) = self.calls.failed(io, error) {
             self.failure = Some(error);
-            io.stop();
         }
     }
 

@@ -2,13 +2,15 @@
 
 use std::net::SocketAddr;
 
+use super::{ConnectionId, Io};
 use crate::error::{Error, Result};
 use crate::net::any_local;
-use crate::service::{ConnectionId, Io};
 
 /// Whom to call, and how that went so far.
 #[derive(Debug)]
 pub(super) struct CallAttempts {
+    /// The address to call from; `None`: any.
+    local: Option<SocketAddr>,
     remotes: Vec<SocketAddr>,
     tried: usize,
     /// The call that has not been answered yet.
@@ -17,8 +19,14 @@ pub(super) struct CallAttempts {
 }
 
 impl CallAttempts {
+    /// Calls from any address; the last failure has those before it as notes.
     pub(super) fn to(remotes: Vec<SocketAddr>) -> Self {
-        Self { remotes, tried: 0, open: None, failure: None }
+        Self { local: None, remotes, tried: 0, open: None, failure: None }
+    }
+
+    /// Calls from `local`; the last failure stands alone.
+    pub(super) fn from(local: SocketAddr, remotes: Vec<SocketAddr>) -> Self {
+        Self { local: Some(local), ..Self::to(remotes) }
     }
 
     pub(super) fn remote(&self) -> Option<SocketAddr> {
@@ -29,24 +37,32 @@ impl CallAttempts {
     ///
     /// # Errors
     ///
-    /// The last failure where none is left, with those before it as notes.
+    /// The last failure where none is left.
     pub(super) fn next(&mut self, io: &mut dyn Io) -> Result<()> {
         while let Some(&remote) = self.remotes.get(self.tried) {
             self.tried += 1;
-            match io.open(any_local(remote), remote) {
+            match io.open(self.local.unwrap_or_else(|| any_local(remote)), remote) {
                 Ok(id) => {
                     self.open = Some(id);
                     return Ok(());
                 }
-                Err(error) => self.failed(error),
+                Err(error) => self.note(error),
             }
         }
         self.failure.take().map_or(Ok(()), Err)
     }
 
-    /// A call came to nothing.
-    pub(super) fn failed(&mut self, error: Error) {
-        self.failure = Some(match self.failure.take() {
+    /// A call came to nothing: calls the next, or stops the driver and returns the failure where none is left.
+    pub(super) fn failed(&mut self, io: &mut dyn Io, error: Error) -> Option<Error> {
+        self.note(error);
+        let failure = self.next(io).err()?;
+        io.stop();
+        Some(failure)
+    }
+
+    fn note(&mut self, error: Error) {
+        let before = self.failure.take().filter(|_| self.local.is_none());
+        self.failure = Some(match before {
             Some(before) => error.note(format_args!("before that: {before}")),
             None => error,
         });
