@@ -16,7 +16,9 @@ use super::advice::Answer;
 use super::agrees::{at, made, question, sysctl};
 use super::scene::{self, Options, State};
 use crate::program::kernel::FullServer;
-use crate::program::namespace::{as_ordinary_user, has_ordinary_user, isolated, segments_sent};
+use crate::program::namespace::{
+    as_ordinary_user, has_ordinary_user, isolated, listener_of_another_user, segments_sent,
+};
 use crate::program::{Listener, Program, client, path};
 
 const PLAIN: Options = Options::of(false, false);
@@ -197,21 +199,14 @@ fn of_a_port_that_another_user_shares_it_is_told_which_user() {
     if !isolated() {
         return;
     }
-    if !has_ordinary_user(path("listener")) {
-        return crate::program::skip("nobody here is another user");
-    }
-    let mut theirs = as_ordinary_user(path("listener"));
-    let theirs = Program::spawn(theirs.args(["3000", "127.0.0.1", "--reuse-address", "off"]));
-    theirs.line("listening ");
+    let Some(_theirs) = listener_of_another_user("127.0.0.1") else { return };
     let answer = Answer::to(&["127.0.0.1:3000", "--reuse-port", "on"]);
     let refusal = only(&answer)["refusal"].as_str().unwrap();
     assert_eq!(refusal, "SO_REUSEPORT shares among sockets of one user, and uid 65534 has this one");
     let user = answer.step("user").unwrap();
     assert_eq!((&user["uid"], &user["tried_out"]), (&Value::from(65_534), &Value::from(true)));
     // Followed: that user may.
-    let mut same = as_ordinary_user(path("listener"));
-    let same = Program::spawn(same.args(["3000", "127.0.0.1", "--reuse-address", "off"]));
-    same.line("listening ");
+    listener_of_another_user("127.0.0.1");
 }
 
 #[test]

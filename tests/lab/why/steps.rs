@@ -8,7 +8,7 @@ use fourtuple::lab::why::{Goal, Remedy, why};
 use super::advice::Answer;
 use super::agrees::{at, question, sysctl};
 use super::scene::{self, Options, State};
-use crate::program::namespace::{as_ordinary_user, has_ordinary_user, isolated};
+use crate::program::namespace::{as_ordinary_user, isolated, listener_of_another_user};
 use crate::program::{Program, path};
 
 const NONE: Options = Options::of(false, false);
@@ -188,13 +188,8 @@ fn what_is_not_known_of_one_in_the_way_is_not_made_up_for_by_another() {
     if !isolated() {
         return;
     }
-    if !has_ordinary_user(path("listener")) {
-        return crate::program::skip("nobody here is another user");
-    }
     let _root = scene::set(State::Listen, at("127.0.0.1", 3000), RP);
-    let mut theirs = as_ordinary_user(path("listener"));
-    let theirs = Program::spawn(theirs.args(["3000", "127.0.0.2", "--reuse-address", "off"]));
-    theirs.line("listening ");
+    let Some(theirs) = listener_of_another_user("127.0.0.2") else { return };
     // One of the two is theirs: to stop that is not enough.
     let mut ask = as_ordinary_user(path("fourtuple"));
     let end = Program::spawn(ask.args(["why", "3000"])).end().with_status(1);
