@@ -4,7 +4,8 @@ use std::net::SocketAddr;
 
 use super::{ConnectionId, Io};
 use crate::error::{Error, Result};
-use crate::net::any_local;
+use crate::net::{FourTuple, any_local};
+use crate::report::Event;
 
 /// Whom to call, and how that went so far.
 #[derive(Debug)]
@@ -15,13 +16,15 @@ pub(super) struct CallAttempts {
     tried: usize,
     /// The call that has not been answered yet.
     open: Option<ConnectionId>,
+    /// The connection that the last call became.
+    connection: Option<(ConnectionId, FourTuple)>,
     failure: Option<Error>,
 }
 
 impl CallAttempts {
     /// Calls from any address; the last failure has those before it as notes.
     pub(super) fn to(remotes: Vec<SocketAddr>) -> Self {
-        Self { local: None, remotes, tried: 0, open: None, failure: None }
+        Self { local: None, remotes, tried: 0, open: None, connection: None, failure: None }
     }
 
     /// Calls from `local`; the last failure stands alone.
@@ -66,6 +69,24 @@ impl CallAttempts {
             Some(before) => error.note(format_args!("before that: {before}")),
             None => error,
         });
+    }
+
+    /// The call was answered: tells it.
+    pub(super) fn answered(&mut self, io: &mut dyn Io, id: ConnectionId, tuple: FourTuple) {
+        self.end();
+        self.connection = Some((id, tuple));
+        io.report(&Event::Established { local: tuple.local, remote: tuple.remote });
+    }
+
+    pub(super) fn connection(&self) -> Option<(ConnectionId, FourTuple)> {
+        self.connection
+    }
+
+    /// Closes the call, whether it was answered or not.
+    pub(super) fn hang_up(&mut self, io: &mut dyn Io) {
+        if let Some(id) = self.end().or(self.connection.map(|(id, _)| id)) {
+            io.close(id);
+        }
     }
 
     /// The call was answered, or is not wanted any more: its id, where it is open.

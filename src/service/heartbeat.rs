@@ -33,7 +33,6 @@ pub(crate) struct HeartbeatPlan {
 pub(crate) struct Heartbeat {
     plan: HeartbeatPlan,
     calls: CallAttempts,
-    connection: Option<(ConnectionId, FourTuple)>,
     sent: u64,
     unsent: bool,
     answers: Answers,
@@ -68,7 +67,6 @@ impl Heartbeat {
         Self {
             calls: CallAttempts::from(plan.local, plan.remotes.clone()),
             plan,
-            connection: None,
             sent: 0,
             unsent: false,
             answers,
@@ -144,7 +142,7 @@ impl Heartbeat {
     }
 
     fn fail(&mut self, call: &'static str, source: impl Into<io::Error>) {
-        if let (None, Some((_, tuple))) = (&self.failure, self.connection) {
+        if let (None, Some((_, tuple))) = (&self.failure, self.calls.connection()) {
             self.failure = Some(Error::new(call, tuple, source));
         }
     }
@@ -175,9 +173,7 @@ impl Service for Heartbeat {
     }
 
     fn opened(&mut self, io: &mut dyn Io, id: ConnectionId, tuple: FourTuple) {
-        self.calls.end();
-        self.connection = Some((id, tuple));
-        io.report(&Event::Established { local: tuple.local, remote: tuple.remote });
+        self.calls.answered(io, id, tuple);
         self.beat(io, id);
     }
 
@@ -228,9 +224,7 @@ impl Service for Heartbeat {
         match signal {
             Signal::Stop | Signal::Goodbye => {
                 self.failure = None;
-                if let Some(id) = self.calls.end().or(self.connection.map(|(id, _)| id)) {
-                    io.close(id);
-                }
+                self.calls.hang_up(io);
                 io.stop();
             }
             Signal::Status => {
