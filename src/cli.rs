@@ -1,5 +1,6 @@
 //! What the programs' command lines share, and how an outcome becomes an exit status.
 
+mod format_args;
 mod listen;
 mod pages;
 mod remote;
@@ -24,6 +25,7 @@ use crate::report::{Event, Output, Reporter, Verbosity, say};
 use crate::sandbox::scratch;
 use crate::text::{Escaped, Format};
 
+pub(crate) use format_args::{FormatArgs, how};
 pub(crate) use listen::{accept_on, listen};
 pub(crate) use remote::{Remote, remote, remotes};
 pub(crate) use resolve::{addresses_of, resolve};

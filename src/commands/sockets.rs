@@ -30,7 +30,7 @@ pub(super) fn run(args: &SocketsArgs) -> Result<ExitCode> {
     }
     let rows: Vec<SocketRow> = sockets()?.into_iter().filter(|row| args.matches(row)).collect();
     let entries = Holder::of(rows);
-    let text = match args.format {
+    let text = match args.output.format {
         Format::Json => entries.iter().map(|entry| json(entry) + "\n").collect(),
         Format::Text => table::shown(&entries, !args.no_header),
     };
