@@ -6,6 +6,7 @@ mod pages;
 mod remote;
 mod resolve;
 mod socket_args;
+mod socket_line;
 mod stop;
 mod values;
 
@@ -30,6 +31,7 @@ pub(crate) use listen::{accept_on, listen};
 pub(crate) use remote::{Remote, remote, remotes};
 pub(crate) use resolve::{addresses_of, resolve};
 pub(crate) use socket_args::SocketArgs;
+pub(crate) use socket_line::{say_owner, say_sharing, say_timer, socket_line};
 pub(crate) use stop::Stop;
 pub(crate) use values::{
     Limit, LocalIp, Parsed, Switch, count, duration, host, limit, local_ip, port, port_range, positive,
