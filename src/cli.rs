@@ -1,10 +1,12 @@
 //! What the programs' command lines share, and how an outcome becomes an exit status.
 
+mod format_args;
 mod listen;
 mod pages;
 mod remote;
 mod resolve;
 mod socket_args;
+mod socket_line;
 mod stop;
 mod values;
 
@@ -24,10 +26,12 @@ use crate::report::{Event, Output, Reporter, Verbosity, say};
 use crate::sandbox::scratch;
 use crate::text::{Escaped, Format};
 
+pub(crate) use format_args::{FormatArgs, how};
 pub(crate) use listen::{accept_on, listen};
 pub(crate) use remote::{Remote, remote, remotes};
 pub(crate) use resolve::{addresses_of, resolve};
 pub(crate) use socket_args::SocketArgs;
+pub(crate) use socket_line::{say_owner, say_sharing, say_timer, socket_line};
 pub(crate) use stop::Stop;
 pub(crate) use values::{
     Limit, LocalIp, Parsed, Switch, count, duration, host, limit, local_ip, port, port_range, positive,

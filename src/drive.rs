@@ -1,6 +1,7 @@
 //! Who waits and moves bytes: the event loop, or one of three models whose calls block.
 
 mod accept;
+mod admission;
 mod blocking;
 mod client;
 mod clock;

@@ -65,6 +65,8 @@ mod ready;
 mod report;
 mod sandbox;
 mod service;
+#[cfg(test)]
+mod tapes;
 mod terminal;
 pub mod text;
 pub mod wire;

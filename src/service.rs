@@ -4,6 +4,7 @@
 //! [`Io`]. Neither names a socket, so a service is tested without one.
 
 mod answers;
+mod calls;
 mod heartbeat;
 mod io;
 #[cfg(feature = "cli")]

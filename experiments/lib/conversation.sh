@@ -19,18 +19,15 @@ start_relay() {
 # when it has said TEXT, or has ended.
 start_talk() {
 	arguments 1 99 "NAME [--until TEXT] [argument…]" "$@"
-	local name=$1 until='' input=$evidence/pieces/$1.input events=yes
-	shift
-	if [[ ${1-} == --until ]]; then
-		until=${2-}
-		shift 2
-	fi
+	local name until input=$evidence/pieces/$1.input events=yes
+	local -a rest
+	named_until "$@"
 	mkfifo "$input" || die "start_talk: no pipe for the keyboard of $name"
 	# For reading too, so that neither end waits for the other.
 	local typing
 	exec {typing}<>"$input"
 	keyboard[$name]=$typing
-	launch "$name" "$programs/talk" "$@"
+	launch "$name" "$programs/talk" "${rest[@]}"
 	[[ -z $until ]] || await "$name" "$until"
 }
 

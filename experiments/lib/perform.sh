@@ -21,15 +21,12 @@ perform() {
 # experiment a call that still waits is given up. `pause` without a time lasts until `go_on`.
 start_perform() {
 	arguments 2 4 "NAME [--until CALL] STEPS" "$@"
-	local name=$1 until=''
-	shift
-	if [[ $1 == --until ]]; then
-		until=${2-}
-		shift 2
-	fi
-	(($# == 1)) || die "start_perform needs NAME [--until CALL] STEPS"
+	local name until
+	local -a rest
+	named_until "$@"
+	((${#rest[@]} == 1)) || die "start_perform needs NAME [--until CALL] STEPS"
 	# A call may wait while the words that follow wait for something else.
-	launch_performer "$name" $((patience * 10)) "$1"
+	launch_performer "$name" $((patience * 10)) "${rest[0]}"
 	[[ -z $until ]] || wait_until performed_or_ended "$name" "$until" ||
 		die "start_perform: $name has not come to '$until' within $PATIENCE s"
 	no_mistake "$name"

@@ -143,16 +143,21 @@ start_connector() {
 	await "$1" "established local="
 }
 
+# named_until NAME [--until TEXT] [argument…]: sets name, until and rest.
+named_until() {
+	name=$1 until='' rest=("${@:2}")
+	[[ ${rest[0]-} == --until ]] || return 0
+	until=${rest[1]-} rest=("${rest[@]:2}")
+}
+
 # start_program NAME [--until TEXT] -- COMMAND…: anybody's program; with --until it returns when TEXT was written.
 start_program() {
 	arguments 3 99 "NAME [--until TEXT] -- COMMAND…" "$@"
-	local name=$1 until=''
-	shift
-	if [[ $1 == --until ]]; then
-		until=${2-}
-		shift 2
-	fi
-	[[ $1 == -- && $# -ge 2 ]] || die "start_program needs NAME [--until TEXT] -- COMMAND…"
+	local name until
+	local -a rest
+	named_until "$@"
+	set -- "${rest[@]}"
+	[[ ${1-} == -- && $# -ge 2 ]] || die "start_program needs NAME [--until TEXT] -- COMMAND…"
 	shift
 	command -v "$1" >/dev/null || die "start_program: no program '$1' on this machine"
 	# A session of its own, so that its children can be ended with it; and bash starts background commands deaf to
@@ -189,10 +194,15 @@ expect_echo() {
 	arguments 2 2 "NAME TEXT" "$@"
 	known expect_echo "$1"
 	expectation expect_echo "$@"
-	local held=0
-	wait_until said_answer "$1" "$2" || held=1
 	in_language '%s is answered "%s"' "$@"
-	check $held "$phrase" "a line: answer … text=\"$2\"" heard "$1"
+	check_said "$1" "a line: answer … text=\"$2\"" said_answer "$1" "$2"
+}
+
+# check_said NAME EXPECTED COMMAND…: that NAME says what COMMAND looks for; phrase is what that means.
+check_said() {
+	local held=0
+	wait_until "${@:3}" || held=1
+	check $held "$phrase" "$2" heard "$1"
 }
 
 said_answer() {
@@ -210,11 +220,9 @@ expect_line() {
 	arguments 2 2 "NAME TEXT" "$@"
 	known expect_line "$1"
 	expectation expect_line "$@"
-	local held=0
-	wait_until said "$1" "$2" || held=1
-	found_line="$2"
 	in_language '%s writes "%s"' "$@"
-	check $held "$phrase" "\"$2\" on its standard output" heard "$1"
+	found_line="$2"
+	check_said "$1" "\"$2\" on its standard output" said "$1" "$2"
 }
 
 # expect_lines NAME TEXT TEXT…: lines with these texts, in this order, whatever stands between them.
@@ -222,11 +230,9 @@ expect_lines() {
 	arguments 3 99 "NAME TEXT TEXT…" "$@"
 	known expect_lines "$1"
 	expectation expect_lines "$@"
-	local held=0
-	wait_until said_in_order "$@" || held=1
-	printf -v found_line '%s\n' "${@:2}"
 	in_language '%s writes, in this order: %s' "$1" "${*:2}"
-	check $held "$phrase" "these lines in this order: ${*:2}" heard "$1"
+	printf -v found_line '%s\n' "${@:2}"
+	check_said "$1" "these lines in this order: ${*:2}" said_in_order "$@"
 }
 
 # said_in_order NAME TEXT…
@@ -245,11 +251,9 @@ expect_accepted() {
 	arguments 3 3 "NAME LOCAL REMOTE" "$@"
 	known expect_accepted "$1"
 	expectation expect_accepted "$@"
-	local held=0
-	wait_until said "$1" "accepted local=$2 remote=$3"$'\n' || held=1
-	found_line="accepted local=$2 remote=$3"
 	in_language '%s accepts %s <- %s' "$@"
-	check $held "$phrase" "a line: accepted local=$2 remote=$3" heard "$1"
+	found_line="accepted local=$2 remote=$3"
+	check_said "$1" "a line: $found_line" said "$1" "$found_line"$'\n'
 }
 
 expect_bind_error() { expect_call_error bind "$@"; }

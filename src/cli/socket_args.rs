@@ -12,34 +12,13 @@ use crate::net::SocketOptions;
 #[command(next_help_heading = "Socket options")]
 pub(crate) struct SocketArgs {
     /// SO_REUSEADDR
-    #[arg(
-        long,
-        hide_short_help = true,
-        value_enum,
-        default_value = "on",
-        hide_possible_values = true,
-        value_name = "on|off"
-    )]
+    #[arg(long, hide_short_help = true, value_enum, default_value_t = Switch::On, hide_possible_values = true, value_name = "on|off")]
     pub reuse_address: Switch,
     /// SO_REUSEPORT
-    #[arg(
-        long,
-        hide_short_help = true,
-        value_enum,
-        default_value = "on",
-        hide_possible_values = true,
-        value_name = "on|off"
-    )]
+    #[arg(long, hide_short_help = true, value_enum, default_value_t = Switch::On, hide_possible_values = true, value_name = "on|off")]
     pub reuse_port: Switch,
     /// TCP_NODELAY
-    #[arg(
-        long,
-        hide_short_help = true,
-        value_enum,
-        default_value = "on",
-        hide_possible_values = true,
-        value_name = "on|off"
-    )]
+    #[arg(long, hide_short_help = true, value_enum, default_value_t = Switch::On, hide_possible_values = true, value_name = "on|off")]
     pub nodelay: Switch,
     /// IPV6_V6ONLY [default: as net.ipv6.bindv6only says]
     #[arg(long, hide_short_help = true, value_enum, hide_possible_values = true, value_name = "on|off")]

@@ -48,10 +48,10 @@ pub(super) fn run(args: &LoadArgs) -> ExitCode {
         cli::run("fourtuple", &OutputArgs { format, quiet: true, verbose: false, events: None }, body)
     };
     match &args.mode {
-        Mode::Rr(args) => told(args.common.format, &|reporter| exchange::rr(args, reporter)),
-        Mode::Bulk(args) => told(args.common.format, &|reporter| exchange::bulk(args, reporter)),
-        Mode::Connect(args) => told(args.common.format, &|reporter| connect::run(args, reporter)),
-        Mode::Hold(args) => told(args.format, &|reporter| hold::run(args, reporter)),
+        Mode::Rr(args) => told(args.common.output.format, &|reporter| exchange::rr(args, reporter)),
+        Mode::Bulk(args) => told(args.common.output.format, &|reporter| exchange::bulk(args, reporter)),
+        Mode::Connect(args) => told(args.common.output.format, &|reporter| connect::run(args, reporter)),
+        Mode::Hold(args) => told(args.output.format, &|reporter| hold::run(args, reporter)),
         Mode::Share(_) => cli::exit("fourtuple", hold::share()),
     }
 }

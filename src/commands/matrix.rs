@@ -9,7 +9,7 @@ mod wrap;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use crate::cli;
+use crate::cli::{self, FormatArgs};
 use crate::error::Result;
 use crate::lab::matrix::{self, Cell, Matrix, Pair, State, User};
 use crate::sandbox::namespace::Sysctl;
@@ -59,12 +59,16 @@ No line of --format json has a time: equal outcomes are equal files.
 Exit status: 0 done, and nothing differs; 1 cells differ, or the kernel said no;
 2 wrong usage, or FILE holds no matrix.";
 
+const KERNEL_FIRST: &str = "\
+How it is written: text, or one JSON object a line, the first with kernel and sysctls";
+
 /// Measure which pairs of TCP sockets may share a port on this kernel
 ///
 /// Unless more is asked for: first sockets in BOUND, LISTEN, ESTABLISHED and TIME-WAIT, the same address or a wildcard,
 /// one user; as a table in which equal parts stand once.
 #[derive(Args)]
 #[command(after_help = EXAMPLES, after_long_help = format!("{MORE}\n\n{EXAMPLES}"))]
+#[command(mut_arg("format", |format| format.help(KERNEL_FIRST)))]
 pub(super) struct MatrixArgs {
     /// Every state, every pair of addresses, and both users
     #[arg(long)]
@@ -84,9 +88,8 @@ pub(super) struct MatrixArgs {
     /// Set a sysctl of the network that is measured in; may be repeated
     #[arg(long, value_name = "KEY=VALUE", hide_short_help = true)]
     sysctl: Vec<Sysctl>,
-    /// How it is written: text, or one JSON object a line, the first with kernel and sysctls
-    #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]
-    format: Format,
+    #[command(flatten)]
+    output: FormatArgs,
 }
 
 /// What the table shows unless more is asked for.
@@ -96,17 +99,17 @@ const PAIRS: [Pair; 4] = [Pair::Same, Pair::WildcardSpecific, Pair::SpecificWild
 /// Measures what was asked for, and prints it.
 pub(super) fn run(args: &MatrixArgs) -> Result<ExitCode> {
     if let Some(cell) = args.explain {
-        return explain::run(cell, &args.sysctl, args.format);
+        return explain::run(cell, &args.sysctl, args.output.format);
     }
     if let Some(file) = &args.diff {
-        return diff::run(file, &args.sysctl, args.format);
+        return diff::run(file, &args.sysctl, args.output.format);
     }
     let cells = match args.full {
         true => Cell::all(&State::ALL, &Pair::ALL, &User::ALL),
         false => Cell::all(&STATES, &PAIRS, &[User::Same]),
     };
     let matrix = matrix::measure(cells, &args.sysctl)?;
-    cli::print(&match args.format {
+    cli::print(&match args.output.format {
         Format::Json => matrix.to_lines(),
         Format::Text if args.cells => plain(&matrix),
         Format::Text => table::table(&matrix),

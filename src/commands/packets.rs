@@ -7,7 +7,7 @@ use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use crate::cli::{Stop, positive, size, written};
+use crate::cli::{self, FormatArgs, Stop, positive, size, written};
 use crate::error::Result;
 use crate::report::{Output, say};
 use crate::text::{Format, Line};
@@ -56,6 +56,7 @@ cannot be read or written, 2 wrong usage, 130 or 143 after a second signal.";
 /// `fourtuple isolate`, where an ordinary user may.
 #[derive(Args)]
 #[command(after_help = EXAMPLES, after_long_help = format!("{MORE}\n\n{EXAMPLES}"))]
+#[command(mut_arg("format", cli::how("lines are")))]
 pub(super) struct PacketsArgs {
     /// Write the segments to this file too, as pcapng with nanoseconds
     #[arg(long, value_name = "FILE", conflicts_with = "read")]
@@ -78,9 +79,8 @@ pub(super) struct PacketsArgs {
     /// No line for a segment
     #[arg(short, long)]
     quiet: bool,
-    /// How lines are written: text, or one JSON object a line
-    #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]
-    format: Format,
+    #[command(flatten)]
+    output: FormatArgs,
 }
 
 fn buffer(text: &str) -> std::result::Result<usize, String> {
@@ -97,7 +97,7 @@ impl PacketsArgs {
     }
 
     fn printer(&self) -> Printer<'_> {
-        Printer::new(self.format, &self.name)
+        Printer::new(self.output.format, &self.name)
     }
 
     fn most(&self) -> usize {
@@ -144,7 +144,7 @@ fn capture(args: &PacketsArgs) -> Result<ExitCode> {
     let stop = Stop::on_signal()?;
     let mut capture = Capture::open(args.buffer)?;
     let mut sink = PacketSink::open(args)?;
-    sink.output.line(capturing(args.format));
+    sink.output.line(capturing(args.output.format));
     while !sink.is_full() {
         let stopped = capture.wait(stop.as_fd())?;
         capture.read(&mut |packet| sink.take(&packet))?;
@@ -175,7 +175,7 @@ struct PacketSink<'a> {
 impl<'a> PacketSink<'a> {
     fn open(args: &'a PacketsArgs) -> Result<Self> {
         let file = args.write.as_deref().map(Writer::create).transpose()?;
-        Ok(Self { args, output: Output::stdout(args.format), printer: args.printer(), file, taken: 0 })
+        Ok(Self { args, output: Output::stdout(args.output.format), printer: args.printer(), file, taken: 0 })
     }
 
     fn is_full(&self) -> bool {
@@ -203,7 +203,7 @@ impl<'a> PacketSink<'a> {
 
     fn end(mut self, dropped: u64) -> Result<ExitCode> {
         self.flush()?;
-        let mut line = Line::new(self.args.format, "captured");
+        let mut line = Line::new(self.args.output.format, "captured");
         line.number("packets", self.taken as u64).number("dropped", dropped);
         self.output.line(line.finish());
         self.output.flush();

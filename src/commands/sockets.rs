@@ -7,12 +7,12 @@ mod watch;
 
 use std::process::ExitCode;
 
-use crate::cli;
+use crate::cli::{self, say_owner, say_sharing, say_timer, socket_line};
 use crate::error::{Error, Result};
 use crate::kernel::holders::Holder;
 use crate::kernel::inet_diag::{SocketRow, shows_bound, sockets};
 use crate::net::TcpState;
-use crate::text::{Format, Line};
+use crate::text::Format;
 use nix::errno::Errno;
 
 pub(super) use args::SocketsArgs;
@@ -30,7 +30,7 @@ pub(super) fn run(args: &SocketsArgs) -> Result<ExitCode> {
     }
     let rows: Vec<SocketRow> = sockets()?.into_iter().filter(|row| args.matches(row)).collect();
     let entries = Holder::of(rows);
-    let text = match args.format {
+    let text = match args.output.format {
         Format::Json => entries.iter().map(|entry| json(entry) + "\n").collect(),
         Format::Text => table::shown(&entries, !args.no_header),
     };
@@ -38,21 +38,14 @@ pub(super) fn run(args: &SocketsArgs) -> Result<ExitCode> {
 }
 
 fn json(Holder { row, processes, sharing, .. }: &Holder) -> String {
-    let mut line = Line::new(Format::Json, "socket");
-    line.field("state", row.state)
-        .field("local", row.local)
-        .field("remote", row.remote)
-        .number("receive-queue", row.receive_queue.into())
-        .number("send-queue", row.send_queue.into());
-    if let Some(timer) = row.timer {
-        line.field("timer", timer.kind.name())
-            .duration("timer-remaining", timer.remaining)
-            .number("retransmissions", timer.retransmissions.into());
+    let mut line = socket_line("socket", row);
+    line.number("receive-queue", row.receive_queue.into()).number("send-queue", row.send_queue.into());
+    if let Some(timer) = &row.timer {
+        say_timer(&mut line, timer);
+        line.number("retransmissions", timer.retransmissions.into());
     }
-    line.number("uid", row.uid.into())
-        .number("inode", row.inode.into())
-        .optional("reuse-address", sharing.reuse_address)
-        .optional("reuse-port", sharing.reuse_port)
-        .list("processes", processes);
+    say_owner(&mut line, row);
+    say_sharing(&mut line, sharing);
+    line.list("processes", processes);
     line.finish()
 }

@@ -7,7 +7,7 @@ mod show;
 use std::net::SocketAddr;
 use std::process::ExitCode;
 
-use crate::cli::{self, Switch};
+use crate::cli::{self, FormatArgs, Switch};
 use crate::error::Result;
 use crate::lab::why::{Goal, PlannedCall, Verdict, why};
 use crate::net::SocketOptions;
@@ -101,6 +101,7 @@ struct Connect {
 
 /// What the new socket sets.
 #[derive(Args)]
+#[command(mut_arg("format", cli::how("the answer is")))]
 struct NewSocketArgs {
     /// SO_REUSEADDR of the new socket
     #[arg(long, value_enum, default_value = "off", hide_possible_values = true, value_name = "on|off")]
@@ -111,9 +112,8 @@ struct NewSocketArgs {
     /// IPV6_V6ONLY of the new socket [default: as net.ipv6.bindv6only says]
     #[arg(long, value_enum, hide_possible_values = true, value_name = "on|off")]
     v6_only: Option<Switch>,
-    /// How the answer is written: text, or one JSON object a line
-    #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]
-    format: Format,
+    #[command(flatten)]
+    output: FormatArgs,
 }
 
 impl WhyArgs {
@@ -157,7 +157,7 @@ pub(super) fn run(args: &WhyArgs) -> Result<ExitCode> {
     let mut answer = why(&question)?;
     answer.look_elsewhere(&question);
     answer.try_out(&question);
-    cli::print(&match options.format {
+    cli::print(&match options.output.format {
         Format::Text => show::text(&question, &answer),
         Format::Json => json::json(&question, &answer),
     })?;

@@ -14,10 +14,10 @@ use super::connections::LoopSettings;
 use super::event_loop::Ended;
 use super::exhaustion::{Exhaustion, Refused};
 use super::signals::{Heard, Signals};
-use crate::error::{Error, Result, errno_of};
+use crate::error::{Error, Result};
 use crate::net::{FourTuple, accept_queue, local_address};
 use crate::ready;
-use crate::report::{Event, RefuseReason, Reporter};
+use crate::report::{Event, Reporter};
 use crate::service::Signal;
 
 /// The most connections accepted before signals are looked for again.
@@ -208,19 +208,13 @@ impl Front {
 
     /// Has a connection served, or refuses it.
     fn admit(&self, model: &mut dyn Model, listener: &Socket, socket: Socket, remote: SocketAddr) {
-        let refuse = |reason| self.reporter.report(&Event::Refused { local: self.local, remote, reason });
-        if !self.settings.gauge.enter(self.settings.max_connections) {
-            return refuse(RefuseReason::MaxConnections);
-        }
-        // Only a wildcard listener must ask which address the client meant.
-        let local = match self.local.ip().is_unspecified() {
-            true => socket.local_addr().map(|local| local.as_socket().unwrap_or(self.local)),
-            false => Ok(self.local),
-        };
-        let outcome = local.and_then(|local| model.serve(socket, FourTuple { local, remote }, listener));
-        if let Err(error) = outcome {
-            self.settings.gauge.leave();
-            refuse(RefuseReason::Failed(errno_of(&error)));
+        let getsockname = || socket.local_addr().map(|local| local.as_socket().unwrap_or(self.local));
+        let admitted = self.settings.admit(self.local, remote, getsockname);
+        let outcome = admitted.and_then(|tuple| {
+            model.serve(socket, tuple, listener).map_err(|error| self.settings.turn_out(&error))
+        });
+        if let Err(reason) = outcome {
+            self.reporter.report(&Event::Refused { local: self.local, remote, reason });
         }
     }
 

@@ -133,40 +133,16 @@ impl Event<'_> {
         if let (Self::Call(call), Format::Text) = (self, format) {
             return Line::words(call.text());
         }
-        let mut line = Line::new(format, self.word());
+        let mut line = Line::unbegun(format);
         self.fields(&mut line);
         line
-    }
-
-    fn word(&self) -> &'static str {
-        match self {
-            Self::Listening { .. } => "listening",
-            Self::SharedWith { .. } => "shared",
-            Self::AcceptPaused { .. } => "accept-paused",
-            Self::AcceptResumed => "accept-resumed",
-            Self::Connections { .. } => "connections",
-            Self::Draining { .. } => "draining",
-            Self::Stopped { .. } => "stopped",
-            Self::Failed { .. } => "failed",
-            Self::Accepted { .. } => "accepted",
-            Self::Refused { .. } => "refused",
-            Self::Received { .. } => "received",
-            Self::Killed { .. } => "killed",
-            Self::Bound { .. } => "bound",
-            Self::Established { .. } => "established",
-            Self::Closed { .. } => "closed",
-            Self::Heartbeat(heartbeat) => heartbeat.word(),
-            Self::Talk(talk) => talk.word(),
-            Self::Relay(relay) => relay.word(),
-            Self::Call(_) => "call",
-            Self::Load(load) => load.word(),
-        }
     }
 
     fn fields<'l>(&self, line: &'l mut Line) -> &'l mut Line {
         match self {
             Self::Listening { local, reuse_address, reuse_port, model, workers } => {
-                line.field("local", local)
+                line.begin("listening")
+                    .field("local", local)
                     .field("reuse-address", on_off(*reuse_address))
                     .field("reuse-port", on_off(*reuse_port));
                 if let Some(model) = model {
@@ -177,43 +153,50 @@ impl Event<'_> {
                 }
                 line
             }
-            Self::SharedWith { pids } => line.field("with", Commas(pids)),
-            Self::AcceptPaused { reason } => line.field("reason", errno_name(*reason)),
-            Self::AcceptResumed => line,
-            Self::Connections { open } => line.number("open", *open as u64),
+            Self::SharedWith { pids } => line.begin("shared").field("with", Commas(pids)),
+            Self::AcceptPaused { reason } => line.begin("accept-paused").field("reason", errno_name(*reason)),
+            Self::AcceptResumed => line.begin("accept-resumed"),
+            Self::Connections { open } => line.begin("connections").number("open", *open as u64),
             Self::Draining { connections, limit } => {
-                line.number("connections", *connections as u64).duration("limit", *limit)
+                line.begin("draining").number("connections", *connections as u64).duration("limit", *limit)
             }
             Self::Stopped { accepted, bytes } => {
-                line.number("accepted", *accepted);
+                line.begin("stopped").number("accepted", *accepted);
                 match bytes {
                     Some((received, sent)) => line.number("received", *received).number("sent", *sent),
                     None => line,
                 }
             }
             Self::Failed { error } => {
-                line.field("call", error.call()).text("subject", error.subject().as_bytes());
+                line.begin("failed").field("call", error.call()).text("subject", error.subject().as_bytes());
                 match error.errno() {
                     Some(errno) => line.field("errno", errno_name(errno)),
                     None => line,
                 }
             }
-            Self::Accepted { local, remote } | Self::Established { local, remote } => {
-                line.field("local", local).field("remote", remote)
+            Self::Accepted { local, remote } => {
+                line.begin("accepted").field("local", local).field("remote", remote)
+            }
+            Self::Established { local, remote } => {
+                line.begin("established").field("local", local).field("remote", remote)
             }
             Self::Refused { local, remote, reason } => {
-                line.field("local", local).field("remote", remote).field("reason", reason)
+                line.begin("refused").field("local", local).field("remote", remote).field("reason", reason)
             }
             Self::Received { local, remote, bytes } => line
+                .begin("received")
                 .field("local", local)
                 .field("remote", remote)
                 .number("bytes", bytes.len() as u64)
                 .text("text", bytes),
-            Self::Killed { local, remote, pid } => {
-                line.field("local", local).field("remote", remote).number("pid", u64::from(*pid))
-            }
-            Self::Bound { local } => line.field("local", local),
+            Self::Killed { local, remote, pid } => line
+                .begin("killed")
+                .field("local", local)
+                .field("remote", remote)
+                .number("pid", u64::from(*pid)),
+            Self::Bound { local } => line.begin("bound").field("local", local),
             Self::Closed { local, remote, reason, received, sent, duration } => line
+                .begin("closed")
                 .field("local", local)
                 .field("remote", remote)
                 .field("reason", reason)
@@ -223,7 +206,7 @@ impl Event<'_> {
             Self::Heartbeat(heartbeat) => heartbeat.fields(line),
             Self::Talk(talk) => talk.fields(line),
             Self::Relay(relay) => relay.fields(line),
-            Self::Call(call) => call.fields(line),
+            Self::Call(call) => call.fields(line.begin("call")),
             Self::Load(load) => load.fields(line),
         }
     }

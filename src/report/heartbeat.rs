@@ -36,24 +36,19 @@ pub struct RoundTrips {
 }
 
 impl HeartbeatEvent<'_> {
-    pub(super) fn word(&self) -> &'static str {
-        match self {
-            Self::Sent { .. } => "heartbeat",
-            Self::Answer { .. } => "answer",
-            Self::Summary { .. } => "summary",
-        }
-    }
-
     pub(super) fn fields<'l>(&self, line: &'l mut Line) -> &'l mut Line {
         match *self {
-            Self::Sent { sequence, bytes } => line.number("sequence", sequence).number("bytes", bytes as u64),
+            Self::Sent { sequence, bytes } => {
+                line.begin("heartbeat").number("sequence", sequence).number("bytes", bytes as u64)
+            }
             Self::Answer { sequence, bytes, rtt, text } => line
+                .begin("answer")
                 .number("sequence", sequence)
                 .number("bytes", bytes as u64)
                 .duration("rtt", rtt)
                 .text("text", text),
             Self::Summary { sent, answered, rtt } => {
-                line.number("sent", sent).number("answered", answered);
+                line.begin("summary").number("sent", sent).number("answered", answered);
                 match rtt {
                     Some(RoundTrips { min, mean, max }) => {
                         line.duration("rtt-min", min).duration("rtt-mean", mean).duration("rtt-max", max)

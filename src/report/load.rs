@@ -115,23 +115,11 @@ impl std::ops::AddAssign for Failures {
 }
 
 impl LoadEvent {
-    pub(super) fn word(&self) -> &'static str {
-        match self {
-            Self::Running { .. } => "running",
-            Self::Result { .. } => "result",
-            Self::Latency { .. } => "latency",
-            Self::Cpu { .. } => "cpu",
-            Self::Spread { .. } => "spread",
-            Self::Held { .. } => "held",
-            Self::Memory { .. } => "memory",
-            Self::Failures(_) => "failures",
-        }
-    }
-
     pub(super) fn fields<'l>(&self, line: &'l mut Line) -> &'l mut Line {
         match *self {
             Self::Running { mode, remote, connections, size, depth, rate, threads } => {
-                line.field("mode", mode)
+                line.begin("running")
+                    .field("mode", mode)
                     .field("remote", remote)
                     .number("connections", connections as u64)
                     .number("size", size as u64)
@@ -142,7 +130,7 @@ impl LoadEvent {
                 line.number("threads", threads as u64)
             }
             Self::Result { requests, due, served, bytes, elapsed } => {
-                line.number("requests", requests);
+                line.begin("result").number("requests", requests);
                 if let Some(due) = due {
                     line.number("due", due);
                 }
@@ -155,12 +143,14 @@ impl LoadEvent {
                     .number("bytes-per-second", per_second(bytes, elapsed))
             }
             Self::Latency { p50, p90, p99, p999, max } => line
+                .begin("latency")
                 .nanoseconds("p50", p50)
                 .nanoseconds("p90", p90)
                 .nanoseconds("p99", p99)
                 .nanoseconds("p99.9", p999)
                 .nanoseconds("max", max),
             Self::Cpu { of, pid, user, system, requests, bytes } => line
+                .begin("cpu")
                 .field("of", of)
                 .number("pid", pid.into())
                 .duration("user", user)
@@ -168,6 +158,7 @@ impl LoadEvent {
                 .nanoseconds("per-request", each(user + system, requests))
                 .nanoseconds("per-KiB", each((user + system).saturating_mul(1024), bytes)),
             Self::Spread { connections, source, ports, destinations, owners, processes } => line
+                .begin("spread")
                 .number("connections", connections as u64)
                 .field("source", source)
                 .number("source-ports", ports as u64)
@@ -175,7 +166,7 @@ impl LoadEvent {
                 .number("owners-per-port", owners as u64)
                 .number("processes", processes as u64),
             Self::Held { connections, verified, elapsed } => {
-                line.number("connections", connections as u64);
+                line.begin("held").number("connections", connections as u64);
                 if let Some(verified) = verified {
                     line.number("verified", verified as u64);
                 }
@@ -183,10 +174,12 @@ impl LoadEvent {
                     .number("connections-per-second", per_second(connections as u64, elapsed))
             }
             Self::Memory { of, bytes, connections } => line
+                .begin("memory")
                 .field("of", of)
                 .number("bytes", bytes)
                 .number("per-connection", bytes / connections.max(1) as u64),
             Self::Failures(Failures { refused, reset, closed, timed_out, wrong, other }) => line
+                .begin("failures")
                 .number("refused", refused)
                 .number("reset", reset)
                 .number("closed", closed)
@@ -218,7 +211,7 @@ mod tests {
     use crate::text::Format;
 
     fn text(load: LoadEvent) -> String {
-        let mut line = Line::new(Format::Text, load.word());
+        let mut line = Line::unbegun(Format::Text);
         load.fields(&mut line);
         line.finish()
     }

@@ -68,22 +68,15 @@ impl Display for Parting {
 }
 
 impl RelayEvent<'_> {
-    pub(super) fn word(&self) -> &'static str {
-        match self {
-            Self::Status { .. } => "status",
-            Self::Client { .. } => "client",
-            Self::Room { .. } => "room",
-        }
-    }
-
     pub(super) fn fields<'l>(&self, line: &'l mut Line) -> &'l mut Line {
         match *self {
             Self::Status { clients, rooms, waiting } => line
+                .begin("status")
                 .number("clients", clients as u64)
                 .number("rooms", rooms as u64)
                 .number("waiting", waiting as u64),
             Self::Client { name, remote, state } => {
-                line.field("name", name).field("remote", remote);
+                line.begin("client").field("name", name).field("remote", remote);
                 match state {
                     ClientState::Waiting => line.field("state", "waiting"),
                     ClientState::Connected => line.field("state", "connected"),
@@ -93,7 +86,7 @@ impl RelayEvent<'_> {
                 }
             }
             Self::Room { number, first, second, messages, closed } => {
-                line.number("number", number).field("first", first).field("second", second);
+                line.begin("room").number("number", number).field("first", first).field("second", second);
                 match closed {
                     None => line.field("state", "open"),
                     Some(parting) => {

@@ -45,25 +45,15 @@ pub enum TestOutcome<'a> {
 }
 
 impl TalkEvent<'_> {
-    pub(super) fn word(&self) -> &'static str {
-        match self {
-            Self::Said { .. } => "said",
-            Self::Notice { .. } => "notice",
-            Self::Expect { .. } => "expect",
-            Self::Test { .. } => "test",
-            Self::Conversation { .. } => "conversation",
-        }
-    }
-
     pub(super) fn fields<'l>(&self, line: &'l mut Line) -> &'l mut Line {
         match *self {
             Self::Said { by, text, unfinished } => {
-                line.text("by", by).whole_text("text", text).mark("unfinished", unfinished)
+                line.begin("said").text("by", by).whole_text("text", text).mark("unfinished", unfinished)
             }
-            Self::Notice { words } => line.text("words", words.as_bytes()),
-            Self::Expect { reply } => line.text("reply", reply.as_bytes()),
+            Self::Notice { words } => line.begin("notice").text("words", words.as_bytes()),
+            Self::Expect { reply } => line.begin("expect").text("reply", reply.as_bytes()),
             Self::Test { name, sent, outcome } => {
-                line.field("name", name).number("sent", sent as u64);
+                line.begin("test").field("name", name).number("sent", sent as u64);
                 match outcome {
                     TestOutcome::Passed(rtt) => line.field("outcome", "passed").duration("rtt", rtt),
                     TestOutcome::Failed(words) => line.field("outcome", "failed").text("words", words),
@@ -71,7 +61,7 @@ impl TalkEvent<'_> {
                 }
             }
             Self::Conversation { state, local, remote, received, sent, unsent } => {
-                line.field("state", state).field("local", local);
+                line.begin("conversation").field("state", state).field("local", local);
                 if let Some(remote) = remote {
                     line.field("remote", remote);
                 }

@@ -43,6 +43,17 @@ pub enum CloseReason {
     Failed(&'static str, Errno),
 }
 
+impl CloseReason {
+    /// The call that failed and its errno, where the remote side or the kernel broke the connection off.
+    pub(crate) fn failed_call(self) -> Option<(&'static str, Errno)> {
+        match self {
+            Self::Reset => Some(("recv", Errno::ECONNRESET)),
+            Self::Failed(call, errno) => Some((call, errno)),
+            Self::Fin | Self::Local | Self::ReceiveTimeout | Self::SendTimeout | Self::Abort => None,
+        }
+    }
+}
+
 impl Display for CloseReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {

@@ -4,9 +4,8 @@ use std::io;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use nix::errno::Errno;
-
 use super::answers::Answers;
+use super::calls::CallAttempts;
 use super::{Closed, ConnectionId, Io, Service, Signal, Timer};
 use crate::error::{Error, Result};
 use crate::net::FourTuple;
@@ -33,9 +32,7 @@ pub(crate) struct HeartbeatPlan {
 #[derive(Debug)]
 pub(crate) struct Heartbeat {
     plan: HeartbeatPlan,
-    /// How many of the plan's remotes have been tried.
-    tried: usize,
-    connection: Option<(ConnectionId, FourTuple)>,
+    calls: CallAttempts,
     sent: u64,
     unsent: bool,
     answers: Answers,
@@ -68,9 +65,8 @@ impl Heartbeat {
     pub(crate) fn new(plan: HeartbeatPlan) -> Self {
         let answers = Answers::to(&plan.message);
         Self {
+            calls: CallAttempts::from(plan.local, plan.remotes.clone()),
             plan,
-            tried: 0,
-            connection: None,
             sent: 0,
             unsent: false,
             answers,
@@ -90,7 +86,7 @@ impl Heartbeat {
     }
 
     pub(crate) fn remote(&self) -> Option<SocketAddr> {
-        self.plan.remotes.get(self.tried.checked_sub(1)?).copied()
+        self.calls.remote()
     }
 
     /// How it ended.
@@ -101,21 +97,6 @@ impl Heartbeat {
     /// without a count, by the remote side's FIN.
     pub(crate) fn outcome(self) -> Result<()> {
         self.failure.map_or(Ok(()), Err)
-    }
-
-    /// Opens to the first remote not tried yet that does not fail at once.
-    fn open(&mut self, io: &mut dyn Io) -> Result<()> {
-        while let Some(&remote) = self.plan.remotes.get(self.tried) {
-            self.tried += 1;
-            match io.open(self.plan.local, remote) {
-                Ok(id) => {
-                    self.connection = Some((id, FourTuple { local: self.plan.local, remote }));
-                    return Ok(());
-                }
-                Err(error) => self.failure = Some(error),
-            }
-        }
-        self.failure.take().map_or(Ok(()), Err)
     }
 
     fn beat(&mut self, io: &mut dyn Io, id: ConnectionId) {
@@ -161,40 +142,38 @@ impl Heartbeat {
     }
 
     fn fail(&mut self, call: &'static str, source: impl Into<io::Error>) {
-        if let (None, Some((_, tuple))) = (&self.failure, self.connection) {
+        if let (None, Some((_, tuple))) = (&self.failure, self.calls.connection()) {
             self.failure = Some(Error::new(call, tuple, source));
         }
     }
 
     /// Why an end that the remote side or the kernel brought about is a failure, if it is one.
     fn judge(&mut self, reason: CloseReason) {
-        match reason {
-            CloseReason::Fin if self.plan.count.is_none() => {}
-            CloseReason::Fin => {
-                let words = format!("the remote side sent FIN, {} answered", self.answers.answered());
-                self.fail("recv", io::Error::other(words));
+        if let Some((call, errno)) = reason.failed_call() {
+            return self.fail(call, errno);
+        }
+        let (call, words) = match reason {
+            CloseReason::Fin if self.plan.count.is_some() => {
+                ("recv", format!("the remote side sent FIN, {} answered", self.answers.answered()))
             }
-            CloseReason::Local | CloseReason::Abort => {}
-            CloseReason::Reset => self.fail("recv", Errno::ECONNRESET),
-            CloseReason::ReceiveTimeout => self.fail("recv", io::Error::other("no byte arrived in time")),
+            CloseReason::ReceiveTimeout => ("recv", "no byte arrived in time".to_owned()),
             CloseReason::SendTimeout => {
                 let words = "no byte could be sent within --send-timeout: the remote side does not read";
-                self.fail("send", io::Error::other(words));
+                ("send", words.to_owned())
             }
-            CloseReason::Failed(call, errno) => self.fail(call, errno),
-        }
+            _ => return,
+        };
+        self.fail(call, io::Error::other(words));
     }
 }
 
 impl Service for Heartbeat {
     fn start(&mut self, io: &mut dyn Io) -> Result<()> {
-        self.open(io)
+        self.calls.next(io)
     }
 
     fn opened(&mut self, io: &mut dyn Io, id: ConnectionId, tuple: FourTuple) {
-        self.connection = Some((id, tuple));
-        self.failure = None;
-        io.report(&Event::Established { local: tuple.local, remote: tuple.remote });
+        self.calls.answered(io, id, tuple);
         self.beat(io, id);
     }
 
@@ -236,10 +215,8 @@ impl Service for Heartbeat {
     }
 
     fn failed(&mut self, io: &mut dyn Io, _: ConnectionId, error: Error) {
-        self.failure = Some(error);
-        if let Err(error) = self.open(io) {
+        if let Some(error) = self.calls.failed(io, error) {
             self.failure = Some(error);
-            io.stop();
         }
     }
 
@@ -247,9 +224,7 @@ impl Service for Heartbeat {
         match signal {
             Signal::Stop | Signal::Goodbye => {
                 self.failure = None;
-                if let Some((id, _)) = self.connection {
-                    io.close(id);
-                }
+                self.calls.hang_up(io);
                 io.stop();
             }
             Signal::Status => {
@@ -269,6 +244,8 @@ impl Service for Heartbeat {
 
 #[cfg(test)]
 mod tests {
+    use nix::errno::Errno;
+
     use super::super::recorder::{ID, Recorder, account};
     use super::*;
 

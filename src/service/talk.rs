@@ -1,6 +1,5 @@
 //! A conversation with one other side: what standard input brings is sent, what arrives is shown.
 
-mod calls;
 mod end;
 mod keyword;
 mod lines;
@@ -16,13 +15,13 @@ use std::time::Duration;
 
 use nix::errno::Errno;
 
+use super::calls::CallAttempts;
 use super::{Closed, ConnectionId, Input, Io, Service, Signal, Timer};
 use crate::error::{Error, Result};
 use crate::net::FourTuple;
 use crate::report::Event;
 use crate::terminal::edit::Typed;
 use crate::terminal::screen::Screen;
-use calls::CallAttempts;
 use keyword::Keyword;
 use outgoing::Outgoing;
 use plan::LEAVE;
@@ -332,10 +331,8 @@ impl Service for Talk {
     }
 
     fn failed(&mut self, io: &mut dyn Io, _: ConnectionId, error: Error) {
-        self.calls.failed(error);
-        if let Err(error) = self.calls.next(io) {
+        if let Some(error) = self.calls.failed(io, error) {
             self.failure = Some(error);
-            io.stop();
         }
     }
 

@@ -48,6 +48,20 @@ impl Line {
         })
     }
 
+    /// A line of something that happens now, and whose word is still to be said.
+    pub(crate) fn unbegun(format: Format) -> Self {
+        Self::new(format, "")
+    }
+
+    /// Says the word of such a line.
+    pub(crate) fn begin(&mut self, word: &str) -> &mut Self {
+        match &mut self.0 {
+            Fields::Text(line) => line.insert_str(0, word),
+            Fields::Json(object) => insert(object, "event", word),
+        }
+        self
+    }
+
     /// A line of text in words of its own, to which nothing is added.
     pub(crate) fn words(words: String) -> Self {
         Self(Fields::Text(words))

@@ -18,7 +18,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::{Pid, geteuid};
 
 use crate::program::schema;
-use lab::{CONNECTED, Lab, ROOT, Verdict, can_isolate, experiment, wait_until};
+use lab::{CONNECTED, Lab, ROOT, Verdict, can_isolate, each_fails, each_is_told, experiment, wait_until};
 
 /// How all experiments went.
 pub struct All {
@@ -40,7 +40,7 @@ pub fn every_experiment() -> &'static All {
     static ALL: OnceLock<All> = OnceLock::new();
     ALL.get_or_init(|| {
         let lab = Lab::new();
-        let mut run = lab.bash(&Path::new(ROOT).join("scripts/run-experiments"));
+        let mut run = lab.run_experiments();
         run.envs(env::var_os("REQUIRE_ALL").map(|value| ("REQUIRE_ALL", value)));
         let Verdict { status, text } = Verdict::of(run.output().unwrap());
         let names: Vec<String> = fs::read_dir(Path::new(ROOT).join("experiments"))
@@ -127,27 +127,22 @@ fn experiments_hold_in_the_network_of_their_caller() {
 /// A virtual machine may be stopped for longer than any word is patient.
 #[test]
 fn a_machine_that_stands_still_for_a_while_fails_nothing() {
-    if !can_isolate() {
-        return;
-    }
+    let Some(lab) = Lab::isolated() else { return };
     let stands_still = "held=0
         third_time() { ((++held == 3)) || { sleep 0.4; return 1; }; }
         patience=300000
         wait_until third_time || die 'gave up'";
-    Lab::new().run(&format!("{CONNECTED}\n{stands_still}\nexpect_echo red hello\nconclude")).passes();
+    lab.conclude(CONNECTED, &format!("{stands_still}\nexpect_echo red hello")).passes();
 }
 
 #[test]
 fn run_experiments_counts_them_and_shows_the_output_of_those_that_failed() {
-    if !can_isolate() {
-        return;
-    }
-    let lab = Lab::new();
+    let Some(lab) = Lab::isolated() else { return };
     lab.script_called("01-true.sh", &format!("{CONNECTED}\nexpect_echo red hello\nconclude"));
     lab.script_called("02-untrue.sh", "start_listener one $FIRST:3000\nconclude");
     lab.script_called("03-not-here.sh", "require nonsense\nconclude");
     let run = |arguments: &[&str]| {
-        let mut command = lab.bash(&Path::new(ROOT).join("scripts/run-experiments"));
+        let mut command = lab.run_experiments();
         Verdict::of(command.args(arguments).env("EXPERIMENTS", lab.directory.path()).output().unwrap())
     };
     let all = run(&[]);
@@ -164,102 +159,78 @@ fn run_experiments_counts_them_and_shows_the_output_of_those_that_failed() {
 
 #[test]
 fn what_takes_a_second_user_is_skipped_where_there_is_none() {
-    if !can_isolate() {
-        return;
-    }
-    let verdict = Lab::new().run(
+    let Some(lab) = Lab::isolated() else { return };
+    let verdict = lab.run(
         "require_another_user\nstart_listener one $FIRST:3000\nexpect_state LISTEN $FIRST:3000\nconclude",
     );
     match geteuid().is_root() {
         true => verdict.passes(),
         false => {
-            assert_eq!(verdict.status, Some(4), "{}", verdict.text);
-            assert!(
-                verdict.text.contains("1..0 # SKIP a socket of another user takes root"),
-                "{}",
-                verdict.text
-            );
+            verdict.is_skipped("a socket of another user takes root");
         }
     }
 }
 
 #[test]
 fn facts_that_hold_pass() {
-    if !can_isolate() {
-        return;
-    }
-    Lab::new()
-        .run(&format!(
-            "{CONNECTED}
-            expect_established $FIRST:3001 $FIRST:3000
+    let Some(lab) = Lab::isolated() else { return };
+    lab.conclude(
+        CONNECTED,
+        "expect_established $FIRST:3001 $FIRST:3000
             expect_established $FIRST:* $FIRST:3000
             expect_state LISTEN $FIRST:3000
             expect_echo red hello
             expect_accepted one $FIRST:3000 $FIRST:3001
             expect_no_socket any $SECOND:3000
             stop red
-            expect_closed $FIRST:3001 $FIRST:3000
-            conclude"
-        ))
-        .passes();
+            expect_closed $FIRST:3001 $FIRST:3000",
+    )
+    .passes();
 }
 
 #[test]
 fn facts_hold_with_ipv6_too() {
-    if !can_isolate() {
-        return;
-    }
-    Lab::new()
-        .run(
-            "start_listener one [::1]:3000
+    let Some(lab) = Lab::isolated() else { return };
+    lab.run(
+        "start_listener one [::1]:3000
             start_connector red [::1]:3001 [::1]:3000 hello
             expect_established [::1]:3001 [::1]:3000
             expect_echo red hello
             conclude",
-        )
-        .passes();
+    )
+    .passes();
 }
 
 #[test]
 fn a_wrong_expectation_fails() {
-    if !can_isolate() {
-        return;
-    }
-    let wrong = [
-        (
-            "expect_established $FIRST:3001 $FIRST:3007",
-            "not ok 1 - ESTABLISHED 127.0.0.1:3001 -> 127.0.0.1:3007",
-        ),
-        ("expect_state SYN-SENT $FIRST:3001", "not ok 1 - SYN-SENT 127.0.0.1:3001"),
-        ("expect_closed $FIRST:3001 $FIRST:3000", "not ok 1 - closed 127.0.0.1:3001 -> 127.0.0.1:3000"),
-        ("expect_closed $FIRST:3001 $FIRST:3007", "not ok 1 - closed 127.0.0.1:3001 -> 127.0.0.1:3007"),
-        ("expect_echo red hullo", "not ok 1 - red is answered \"hullo\""),
-        (
-            "expect_accepted one $FIRST:3000 $FIRST:3002",
-            "not ok 1 - one accepts 127.0.0.1:3000 <- 127.0.0.1:3002",
-        ),
-        ("expect_line red nonsense", "not ok 1 - red writes \"nonsense\""),
-        ("expect_no_socket LISTEN $FIRST:3000", "not ok 1 - never LISTEN 127.0.0.1:3000"),
-    ];
-    thread::scope(|scope| {
-        for (wrong, line) in wrong {
-            scope.spawn(move || {
-                Lab::new().run_in_vain(&format!("{CONNECTED}\n{wrong}\nconclude")).fails_with(line);
-            });
-        }
-    });
+    each_fails(
+        CONNECTED,
+        &[
+            (
+                "expect_established $FIRST:3001 $FIRST:3007",
+                "not ok 1 - ESTABLISHED 127.0.0.1:3001 -> 127.0.0.1:3007",
+            ),
+            ("expect_state SYN-SENT $FIRST:3001", "not ok 1 - SYN-SENT 127.0.0.1:3001"),
+            ("expect_closed $FIRST:3001 $FIRST:3000", "not ok 1 - closed 127.0.0.1:3001 -> 127.0.0.1:3000"),
+            ("expect_closed $FIRST:3001 $FIRST:3007", "not ok 1 - closed 127.0.0.1:3001 -> 127.0.0.1:3007"),
+            ("expect_echo red hullo", "not ok 1 - red is answered \"hullo\""),
+            (
+                "expect_accepted one $FIRST:3000 $FIRST:3002",
+                "not ok 1 - one accepts 127.0.0.1:3000 <- 127.0.0.1:3002",
+            ),
+            ("expect_line red nonsense", "not ok 1 - red writes \"nonsense\""),
+            ("expect_no_socket LISTEN $FIRST:3000", "not ok 1 - never LISTEN 127.0.0.1:3000"),
+        ],
+    );
 }
 
 #[test]
 fn an_error_counts_only_with_its_call_its_errno_and_status_1() {
-    if !can_isolate() {
-        return;
-    }
-    let lab = Lab::new();
+    let Some(lab) = Lab::isolated() else { return };
     let twin = format!("{CONNECTED}\nstart_connector twin $FIRST:3001 $FIRST:3000");
-    lab.run(&format!("{twin}\nexpect_connect_error twin EADDRNOTAVAIL\nconclude")).passes();
+    lab.conclude(&twin, "expect_connect_error twin EADDRNOTAVAIL").passes();
     for wrong in ["expect_bind_error twin EADDRNOTAVAIL", "expect_connect_error twin EADDRINUSE"] {
-        lab.run(&format!("{twin}\n{wrong}\nconclude")).fails_with("not ok 1 - twin: ");
+        lab.conclude(&twin, wrong).fails_with("not ok 1 - twin: ");
     }
     lab.run(
         "start_program liar -- bash -c 'echo liar: bind 127.0.0.1:1: EACCES >&2; exit 3'
@@ -292,22 +263,17 @@ TABLE
 
 #[test]
 fn absence_is_checked_over_the_whole_record() {
-    if !can_isolate() {
-        return;
-    }
+    let Some(lab) = Lab::isolated() else { return };
     // Nobody looks at the socket table while the connection stands.
     let body = format!(
         "{CONNECTED}\nstop red\nexpect_no_socket ESTABLISHED $FIRST:3001 $FIRST:3000\nstop one\nconclude"
     );
-    Lab::new().run(&body).fails_with("not ok 1 - never ESTABLISHED 127.0.0.1:3001 -> 127.0.0.1:3000");
+    lab.run(&body).fails_with("not ok 1 - never ESTABLISHED 127.0.0.1:3001 -> 127.0.0.1:3000");
 }
 
 #[test]
 fn an_experiment_that_checks_nothing_fails() {
-    if !can_isolate() {
-        return;
-    }
-    let lab = Lab::new();
+    let Some(lab) = Lab::isolated() else { return };
     lab.run(&format!("{CONNECTED}\nconclude")).fails_with("not ok 1 - the experiment checks nothing");
     lab.run("leave_out 'no reason'\nconclude").fails_with("not ok 2 - the experiment checks nothing");
 }
@@ -315,10 +281,7 @@ fn an_experiment_that_checks_nothing_fails() {
 /// bash goes on with the next line of a script after some errors of its own.
 #[test]
 fn an_expectation_that_ends_without_its_check_fails() {
-    if !can_isolate() {
-        return;
-    }
-    let lab = Lab::new();
+    let Some(lab) = Lab::isolated() else { return };
     let word = "expect_luck() { expectation expect_luck; local -A none; : ${none[]}; check 0 luck any :; }\n";
     for next in ["conclude", "expect_closed 127.0.0.1:1 127.0.0.1:2\nconclude"] {
         let script = format!("{CONNECTED}\n{word}expect_luck\n{next}");
@@ -328,10 +291,7 @@ fn an_expectation_that_ends_without_its_check_fails() {
 
 #[test]
 fn a_script_that_ends_without_its_conclusion_fails() {
-    if !can_isolate() {
-        return;
-    }
-    let lab = Lab::new();
+    let Some(lab) = Lab::isolated() else { return };
     for end in ["", "exit 0", "false", "expect_nonsense red", "echo $unset", "if fi", "start_listener two"] {
         let body = format!("{CONNECTED}\nexpect_established $FIRST:3001 $FIRST:3000\n{end}");
         lab.run(&body).fails_with("not ok 2 - the experiment reaches its conclusion");
@@ -340,11 +300,7 @@ fn a_script_that_ends_without_its_conclusion_fails() {
 
 #[test]
 fn a_mistake_is_told_with_its_line_and_its_word() {
-    if !can_isolate() {
-        return;
-    }
-    let lab = Lab::new();
-    for (mistake, told) in [
+    each_is_told(&[
         ("start_listener one $FIRST:3000", "test.sh:5: start_listener: a program is called 'one' already"),
         ("start_listener two 3000", "test.sh:5: start_listener: '3000' is not IP:PORT"),
         (
@@ -357,19 +313,16 @@ fn a_mistake_is_told_with_its_line_and_its_word() {
         ("expect_echo blue hello", "test.sh:5: expect_echo: no program is called 'blue'"),
         ("send_signal one NONSENSE", "test.sh:5: send_signal: NONSENSE is no signal for one"),
         ("expect_nonsense", "test.sh:5: \"expect_nonsense\" failed with status 127"),
-    ] {
-        lab.run(&format!("{CONNECTED}\n{mistake}\nconclude")).fails_with(told);
-    }
+    ]);
 }
 
 #[test]
 fn a_program_that_fails_to_start_ends_the_experiment_with_what_it_said() {
-    if !can_isolate() {
-        return;
-    }
-    Lab::new()
-        .run("start_connector red $FIRST:3001 $FIRST:3000\nexpect_established $FIRST:3001 $FIRST:3000\nconclude")
-        .fails_with("connector: connect 127.0.0.1:3001 -> 127.0.0.1:3000: ECONNREFUSED");
+    let Some(lab) = Lab::isolated() else { return };
+    lab.run(
+        "start_connector red $FIRST:3001 $FIRST:3000\nexpect_established $FIRST:3001 $FIRST:3000\nconclude",
+    )
+    .fails_with("connector: connect 127.0.0.1:3001 -> 127.0.0.1:3000: ECONNREFUSED");
 }
 
 #[test]
@@ -385,31 +338,20 @@ fn a_missing_program_fails() {
 fn a_refused_namespace_is_a_skip_with_its_reason_and_fails_where_all_is_required() {
     let lab = Lab::new();
     lab.replace("fourtuple", "echo 'fourtuple: unshare: EPERM' >&2\nexit 125");
-    let skipped = lab.run("conclude");
-    assert_eq!(skipped.status, Some(4), "{}", skipped.text);
-    assert!(skipped.text.contains("1..0 # SKIP no namespace: fourtuple: unshare: EPERM"), "{}", skipped.text);
-    let required = lab.bash(&lab.script("conclude")).env("REQUIRE_ALL", "1").output().unwrap();
-    Verdict::of(required).fails_with("fourtuple: unshare: EPERM");
+    lab.run("conclude").is_skipped("no namespace: fourtuple: unshare: EPERM");
+    lab.run_requiring_all("conclude").fails_with("fourtuple: unshare: EPERM");
 }
 
 #[test]
 fn what_is_not_installed_is_a_skip_and_fails_where_all_is_required() {
-    if !can_isolate() {
-        return;
-    }
-    let lab = Lab::new();
+    let Some(lab) = Lab::isolated() else { return };
     assert_eq!(lab.run("require nonsense\nconclude").status, Some(4));
-    let required =
-        lab.bash(&lab.script("require nonsense\nconclude")).env("REQUIRE_ALL", "1").output().unwrap();
-    Verdict::of(required).fails_with("nonsense is not installed");
+    lab.run_requiring_all("require nonsense\nconclude").fails_with("nonsense is not installed");
 }
 
 #[test]
 fn a_variable_left_over_does_not_pass_for_a_namespace() {
-    if !can_isolate() {
-        return;
-    }
-    let lab = Lab::new();
+    let Some(lab) = Lab::isolated() else { return };
     let script = lab.script("conclude");
     let here = fs::read_link("/proc/self/ns/net").unwrap();
     let leftover = format!("1 {} {}", here.display(), script.display());
@@ -438,20 +380,14 @@ fn first_three_fail(lab: &Lab, with: &str) {
 
 #[test]
 fn experiments_fail_with_a_connector_that_ignores_its_local_port() {
-    if !can_isolate() {
-        return;
-    }
-    let lab = Lab::new();
+    let Some(lab) = Lab::isolated() else { return };
     lab.replace("connector", r#"exec REAL "$1" 0 "${@:3}""#);
     first_three_fail(&lab, "not ok 1 - ESTABLISHED 127.0.0.1:3001 -> 127.0.0.1:3000");
 }
 
 #[test]
 fn experiments_fail_with_a_listener_that_does_not_echo() {
-    if !can_isolate() {
-        return;
-    }
-    let lab = Lab::new();
+    let Some(lab) = Lab::isolated() else { return };
     // Stopped once it listens: the kernel goes on completing handshakes, and nobody answers.
     lab.replace(
         "listener",

@@ -41,10 +41,13 @@ impl Copy {
         fs::remove_file(self.path().join(file)).unwrap();
     }
 
-    fn cut(&self, file: &str, bytes: usize) {
-        let path = self.path().join(file);
+    /// One whose file lacks its last bytes.
+    fn cut(name: &str, file: &str, bytes: usize) -> Self {
+        let copy = Self::of(name);
+        let path = copy.path().join(file);
         let whole = fs::read(&path).unwrap();
         fs::write(path, &whole[..whole.len() - bytes]).unwrap();
+        copy
     }
 
     fn report(&self, arguments: &[&str]) -> End {
@@ -192,9 +195,8 @@ fn told(bundle: &Copy, words: &str) -> String {
 
 #[test]
 fn a_cut_capture_is_told_and_what_came_before_is_shown() {
-    let bundle = Copy::of("half-close");
-    bundle.cut("packets.pcapng", 50);
-    let page = told(&bundle, "packets.pcapng: cut short after 9 packets");
+    let page =
+        told(&Copy::cut("half-close", "packets.pcapng", 50), "packets.pcapng: cut short after 9 packets");
     has(&page, &["FIN ACK</tspan>", "Environment"]);
 }
 
@@ -208,9 +210,7 @@ fn a_manifest_from_a_newer_schema_is_told_and_shown_as_far_as_understood() {
 
 #[test]
 fn a_verdict_that_is_cut_is_told_and_the_rest_is_shown() {
-    let bundle = Copy::of("half-close");
-    bundle.cut("verdict.json", 30);
-    let page = told(&bundle, "verdict.json: cut short");
+    let page = told(&Copy::cut("half-close", "verdict.json", 30), "verdict.json: cut short");
     has(&page, &["No verdict", "FIN ACK</tspan>"]);
 }
 

@@ -3,17 +3,41 @@
 /// A call, and the errors of its man page.
 pub type Call = (&'static str, &'static str);
 
+// What several of them call.
+const ACCEPT4: Call = ("accept4", "ECONNABORTED EINTR EMFILE ENFILE ENOBUFS ENOMEM EPERM EPROTO");
+const CLONE3: Call = ("clone3", "EAGAIN EINVAL ENOMEM EPERM");
+const CLOSE: Call = ("close", "EBADF EDQUOT EINTR EIO ENOSPC");
+const CONNECT: Call = (
+    "connect",
+    "EACCES EADDRINUSE EADDRNOTAVAIL EAFNOSUPPORT EAGAIN EALREADY EBADF ECONNREFUSED EFAULT \
+     EHOSTUNREACH EISCONN ENETUNREACH ENOTSOCK EPERM EPROTOTYPE ETIMEDOUT",
+);
+const EPOLL_CREATE1: Call = ("epoll_create1", "EINVAL EMFILE ENFILE ENOMEM");
+const EPOLL_CTL: Call = ("epoll_ctl", "EBADF EEXIST EINVAL ELOOP ENOENT ENOMEM ENOSPC EPERM");
+const EPOLL_WAIT: Call = ("epoll_wait", "EBADF EFAULT EINTR EINVAL");
+const FCNTL: Call = ("fcntl", "EAGAIN EBADF EINVAL EMFILE EPERM");
+const GETSOCKNAME: Call = ("getsockname", "EBADF EFAULT EINVAL ENOBUFS ENOTSOCK");
+const GETSOCKOPT: Call = ("getsockopt", "EBADF EFAULT EINVAL ENOPROTOOPT ENOTSOCK");
+const IOCTL: Call = ("ioctl", "EBADF EFAULT EINVAL ENOTTY");
+const POLL: Call = ("poll", "EFAULT EINTR EINVAL ENOMEM");
+const PPOLL: Call = ("ppoll", "EFAULT EINTR EINVAL ENOMEM");
+const PRLIMIT64: Call = ("prlimit64", "EFAULT EINVAL EPERM ESRCH");
 const RECVFROM: Call = (
     "recvfrom",
     "EBADF ECONNREFUSED ECONNRESET EFAULT EHOSTUNREACH EINTR EINVAL ENOMEM ENOTCONN ENOTSOCK \
      ETIMEDOUT",
 );
-
 const SENDTO: Call = (
     "sendto",
     "EACCES EALREADY EBADF ECONNRESET EDESTADDRREQ EFAULT EHOSTUNREACH EINTR EINVAL EISCONN \
      EMSGSIZE ENOBUFS ENOMEM ENOTCONN ENOTSOCK EOPNOTSUPP EPIPE ETIMEDOUT",
 );
+const SETSOCKOPT: Call = ("setsockopt", "EBADF EDOM EFAULT EINVAL ENOMEM ENOPROTOOPT ENOTSOCK");
+const SHUTDOWN: Call = ("shutdown", "EBADF EINVAL ENOTCONN ENOTSOCK");
+const SOCKET: Call = ("socket", "EACCES EAFNOSUPPORT EINVAL EMFILE ENFILE ENOBUFS ENOMEM EPROTONOSUPPORT");
+const SOCKETPAIR: Call = ("socketpair", "EAFNOSUPPORT EFAULT EMFILE ENFILE EOPNOTSUPP EPROTONOSUPPORT");
+const WRITE: Call =
+    ("write", "EAGAIN EBADF EDESTADDRREQ EDQUOT EFAULT EFBIG EINTR EINVAL EIO ENOSPC EPERM EPIPE");
 
 /// What `listener` calls after it is ready.
 pub const LISTENER: &[Call] = &[
@@ -24,35 +48,35 @@ pub const LISTENER: &[Call] = &[
          ENFILE ENOBUFS ENOMEM ENONET ENOPROTOOPT ENOSR ENOTSOCK EOPNOTSUPP EPERM EPROTO \
          EPROTONOSUPPORT ESOCKTNOSUPPORT ETIMEDOUT",
     ),
-    ("close", "EBADF EDQUOT EINTR EIO ENOSPC"),
-    ("epoll_ctl", "EBADF EEXIST EINVAL ELOOP ENOENT ENOMEM ENOSPC EPERM"),
-    ("epoll_wait", "EBADF EFAULT EINTR EINVAL"),
-    ("getsockname", "EBADF EFAULT EINVAL ENOBUFS ENOTSOCK"),
-    ("getsockopt", "EBADF EFAULT EINVAL ENOPROTOOPT ENOTSOCK"),
+    CLOSE,
+    EPOLL_CTL,
+    EPOLL_WAIT,
+    GETSOCKNAME,
+    GETSOCKOPT,
     ("madvise", "EAGAIN EBADF EINVAL EIO ENOMEM"),
     ("mmap", "EAGAIN EINVAL ENOMEM EPERM"),
     ("mremap", "EAGAIN EFAULT EINVAL ENOMEM"),
     ("munmap", "EINVAL ENOMEM"),
     // poll(2) is called where somebody has made standard output non-blocking: after EAGAIN from write.
-    ("poll", "EFAULT EINTR EINVAL ENOMEM"),
+    POLL,
     RECVFROM,
     SENDTO,
-    ("setsockopt", "EBADF EDOM EFAULT EINVAL ENOMEM ENOPROTOOPT ENOTSOCK"),
-    ("shutdown", "EBADF EINVAL ENOTCONN ENOTSOCK"),
+    SETSOCKOPT,
+    SHUTDOWN,
     ("sigaltstack", "EFAULT EINVAL ENOMEM EPERM"),
-    ("write", "EAGAIN EBADF EDESTADDRREQ EDQUOT EFAULT EFBIG EINTR EINVAL EIO ENOSPC EPERM EPIPE"),
+    WRITE,
 ];
 
 /// What the thread that accepts calls under `--model thread`, and all do at the end.
 pub const THREAD: &[Call] = &[
-    ("accept4", "ECONNABORTED EINTR EMFILE ENFILE ENOBUFS ENOMEM EPERM EPROTO"),
+    ACCEPT4,
     ("clone3", "EAGAIN ENOMEM"),
     ("getsockname", "EBADF ENOBUFS"),
     ("getsockopt", "EBADF ENOPROTOOPT"),
     // malloc asks how many processors there are, when a second thread allocates.
     ("openat", "EACCES EMFILE ENFILE ENOENT ENOMEM"),
     ("read", "EIO EINTR"),
-    ("ppoll", "EFAULT EINTR EINVAL ENOMEM"),
+    PPOLL,
     ("setsockopt", "EBADF ENOMEM ENOPROTOOPT"),
     ("shutdown", "EBADF ENOTCONN"),
     ("tgkill", "EAGAIN EPERM ESRCH"),
@@ -60,14 +84,14 @@ pub const THREAD: &[Call] = &[
 
 /// What the parent calls under `--model fork`, its children at their beginning, and all at the end.
 pub const FORK: &[Call] = &[
-    ("accept4", "ECONNABORTED EINTR EMFILE ENFILE ENOBUFS ENOMEM EPERM EPROTO"),
+    ACCEPT4,
     ("clone", "EAGAIN ENOMEM"),
     ("close", "EBADF EINTR EIO"),
     ("getsockname", "EBADF ENOBUFS"),
     ("getsockopt", "EBADF ENOPROTOOPT"),
     ("kill", "EPERM ESRCH"),
     ("mmap", "EAGAIN ENOMEM"),
-    ("ppoll", "EFAULT EINTR EINVAL ENOMEM"),
+    PPOLL,
     ("setsockopt", "EBADF ENOMEM ENOPROTOOPT"),
     ("shutdown", "EBADF ENOTCONN"),
     ("wait4", "ECHILD EINTR"),
@@ -83,64 +107,56 @@ pub const SERVING: &[Call] = &[
 /// What `connector` calls from its first own call on, besides calls of the dynamic loader.
 pub const CONNECTOR: &[Call] = &[
     ("bind", "EACCES EADDRINUSE EADDRNOTAVAIL EBADF EFAULT EINVAL ENOMEM ENOTSOCK"),
-    ("clone3", "EAGAIN EINVAL ENOMEM EPERM"),
-    (
-        "connect",
-        "EACCES EADDRINUSE EADDRNOTAVAIL EAFNOSUPPORT EAGAIN EALREADY EBADF ECONNREFUSED EFAULT \
-         EHOSTUNREACH EISCONN ENETUNREACH ENOTSOCK EPERM EPROTOTYPE ETIMEDOUT",
-    ),
-    ("epoll_create1", "EINVAL EMFILE ENFILE ENOMEM"),
-    ("epoll_ctl", "EBADF EEXIST EINVAL ELOOP ENOENT ENOMEM ENOSPC EPERM"),
-    ("epoll_wait", "EBADF EFAULT EINTR EINVAL"),
-    ("fcntl", "EAGAIN EBADF EINVAL EMFILE EPERM"),
+    CLONE3,
+    CONNECT,
+    EPOLL_CREATE1,
+    EPOLL_CTL,
+    EPOLL_WAIT,
+    FCNTL,
     ("getpeername", "EBADF EFAULT EINVAL ENOBUFS ENOTSOCK"),
-    ("getsockname", "EBADF EFAULT EINVAL ENOBUFS ENOTSOCK"),
-    ("getsockopt", "EBADF EFAULT EINVAL ENOPROTOOPT ENOTSOCK"),
-    ("ioctl", "EBADF EFAULT EINVAL ENOTTY"),
-    ("prlimit64", "EFAULT EINVAL EPERM ESRCH"),
+    GETSOCKNAME,
+    GETSOCKOPT,
+    IOCTL,
+    PRLIMIT64,
     RECVFROM,
     SENDTO,
-    ("setsockopt", "EBADF EDOM EFAULT EINVAL ENOMEM ENOPROTOOPT ENOTSOCK"),
-    ("socket", "EACCES EAFNOSUPPORT EINVAL EMFILE ENFILE ENOBUFS ENOMEM EPROTONOSUPPORT"),
-    ("socketpair", "EAFNOSUPPORT EFAULT EMFILE ENFILE EOPNOTSUPP EPROTONOSUPPORT"),
-    ("write", "EAGAIN EBADF EDESTADDRREQ EDQUOT EFAULT EFBIG EINTR EINVAL EIO ENOSPC EPERM EPIPE"),
+    SETSOCKOPT,
+    SOCKET,
+    SOCKETPAIR,
+    WRITE,
 ];
 
 /// What `talk` calls until it is connected, besides calls of the dynamic loader.
 pub const CALLING: &[Call] = &[
-    ("clone3", "EAGAIN EINVAL ENOMEM EPERM"),
-    (
-        "connect",
-        "EACCES EADDRINUSE EADDRNOTAVAIL EAFNOSUPPORT EAGAIN EALREADY EBADF ECONNREFUSED EFAULT \
-         EHOSTUNREACH EISCONN ENETUNREACH ENOTSOCK EPERM EPROTOTYPE ETIMEDOUT",
-    ),
-    ("epoll_create1", "EINVAL EMFILE ENFILE ENOMEM"),
-    ("epoll_ctl", "EBADF EEXIST EINVAL ELOOP ENOENT ENOMEM ENOSPC EPERM"),
+    CLONE3,
+    CONNECT,
+    EPOLL_CREATE1,
+    EPOLL_CTL,
     ("eventfd2", "EINVAL EMFILE ENFILE ENODEV ENOMEM"),
-    ("fcntl", "EAGAIN EBADF EINVAL EMFILE EPERM"),
-    ("getsockname", "EBADF EFAULT EINVAL ENOBUFS ENOTSOCK"),
-    ("getsockopt", "EBADF EFAULT EINVAL ENOPROTOOPT ENOTSOCK"),
-    ("ioctl", "EBADF EFAULT EINVAL ENOTTY"),
-    ("prlimit64", "EFAULT EINVAL EPERM ESRCH"),
-    ("setsockopt", "EBADF EDOM EFAULT EINVAL ENOMEM ENOPROTOOPT ENOTSOCK"),
-    ("socket", "EACCES EAFNOSUPPORT EINVAL EMFILE ENFILE ENOBUFS ENOMEM EPROTONOSUPPORT"),
-    ("socketpair", "EAFNOSUPPORT EFAULT EMFILE ENFILE EOPNOTSUPP EPROTONOSUPPORT"),
+    FCNTL,
+    GETSOCKNAME,
+    GETSOCKOPT,
+    IOCTL,
+    PRLIMIT64,
+    SETSOCKOPT,
+    SOCKET,
+    SOCKETPAIR,
 ];
 
 /// What a `talk` calls that has been called.
 pub const TALKING: &[Call] = &[
-    ("accept4", "ECONNABORTED EINTR EMFILE ENFILE ENOBUFS ENOMEM EPERM EPROTO"),
+    ACCEPT4,
     ("clone3", "EAGAIN ENOMEM"),
-    ("close", "EBADF EDQUOT EINTR EIO ENOSPC"),
-    ("epoll_ctl", "EBADF EEXIST EINVAL ELOOP ENOENT ENOMEM ENOSPC EPERM"),
-    ("epoll_wait", "EBADF EFAULT EINTR EINVAL"),
+    CLOSE,
+    EPOLL_CTL,
+    EPOLL_WAIT,
     ("getsockopt", "EBADF ENOPROTOOPT"),
-    ("poll", "EFAULT EINTR EINVAL ENOMEM"),
+    POLL,
     ("read", "EAGAIN EBADF EFAULT EINTR EINVAL EIO EISDIR"),
     RECVFROM,
     SENDTO,
-    ("shutdown", "EBADF EINVAL ENOTCONN ENOTSOCK"),
-    ("write", "EAGAIN EBADF EDESTADDRREQ EDQUOT EFAULT EFBIG EINTR EINVAL EIO ENOSPC EPERM EPIPE"),
+    SHUTDOWN,
+    WRITE,
 ];
 
 /// What `talk` calls on a terminal that it does not call elsewhere, or that the terminal may answer in another way.

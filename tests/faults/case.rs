@@ -82,19 +82,30 @@ pub fn load_listener(model: &str, fault: Option<Fault>) -> Result<(Record, Vec<F
     let mut listener = Listener::on("0.0.0.0", &options);
     let address = SocketAddr::from(([127, 0, 0, 1], listener.address.port()));
     let strace = Attached::to(listener.pid(), fault)?;
-    let mut fates = load::clients(address);
-    listener.signal(SIGUSR2);
+    let fates = load::clients(address);
+    end_loaded(&mut listener, address, strace, fates, || load::one_more(address))
+}
+
+/// Ends a server that has been under load, once it has served one more.
+pub fn end_loaded(
+    server: &mut Listener,
+    address: SocketAddr,
+    strace: Attached,
+    mut fates: Vec<Fate>,
+    one_more: impl Fn() -> Fate,
+) -> Result<(Record, Vec<Fate>), String> {
+    server.signal(SIGUSR2);
     // A fault may be due for this one too.
     for _ in 0..3 {
-        fates.push(load::one_more(address));
+        fates.push(one_more());
         if fates.last() == Some(&Fate::Served) {
             break;
         }
     }
     let served = fates.last() == Some(&Fate::Served);
     let _open: Vec<_> = (0..OPEN_AT_THE_END).map(|_| TcpStream::connect(address)).collect();
-    listener.signal(SIGTERM);
-    let end = end_in_time(&mut listener)?;
+    server.signal(SIGTERM);
+    let end = end_in_time(server)?;
     let record = strace.end();
     match end {
         (Some(0), stderr) if stderr.is_empty() && served => Ok((record, fates)),

@@ -4,10 +4,9 @@ use std::io::{self, BufRead, BufReader, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
-use nix::sys::signal::Signal::SIGUSR2;
 use socket2::SockRef;
 
-use super::case::{Outcome, end_in_time};
+use super::case::{Outcome, end_loaded};
 use super::load::Fate;
 use super::program::Listener;
 use super::strace::{Attached, Fault, Record};
@@ -38,25 +37,11 @@ pub fn fill(fault: Option<Fault>) -> Result<(Record, Vec<Fate>), String> {
     let strace = Attached::to(relay.pid(), fault)?;
     let rooms: Vec<_> = (0..ROOMS).map(|_| Room::open(relay.address)).collect();
     let talks: Vec<_> = rooms.into_iter().enumerate().map(|(number, room)| room?.talk(number, 3)).collect();
-    let mut fates: Vec<_> = talks.iter().map(fate).collect();
-    relay.signal(SIGUSR2);
-    // A fault may be due for this one too.
-    for _ in 0..3 {
-        fates.push(fate(&Room::open(relay.address).and_then(|room| room.talk(0, 0))));
-        if fates.last() == Some(&Fate::Served) {
-            break;
-        }
-    }
-    let served = fates.last() == Some(&Fate::Served);
-    let _open: Vec<_> = (0..20).map(|_| TcpStream::connect(relay.address)).collect();
-    relay.signal(nix::sys::signal::Signal::SIGTERM);
-    let end = end_in_time(&mut relay)?;
-    let record = strace.end();
-    match end {
-        (Some(0), stderr) if stderr.is_empty() && served => Ok((record, fates)),
-        (Some(0), stderr) if stderr.is_empty() => Err(format!("nobody is served afterwards: {fates:?}")),
-        (status, stderr) => Err(format!("status {status:?}, {stderr:?}")),
-    }
+    let fates = talks.iter().map(fate).collect();
+    let address = relay.address;
+    end_loaded(&mut relay, address, strace, fates, || {
+        fate(&Room::open(address).and_then(|room| room.talk(0, 0)))
+    })
 }
 
 fn fate(talk: &io::Result<()>) -> Fate {

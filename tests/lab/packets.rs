@@ -10,7 +10,7 @@ use std::thread;
 use std::time::Instant;
 
 use crate::program::client::{accept, connect, read_to_fin, reset, round_trip};
-use crate::program::kernel::{has_ipv6, table};
+use crate::program::kernel::{loopbacks, table};
 use crate::program::namespace::{
     as_ordinary_user, isolated, isolated_as_ordinary_user, segments_received, segments_sent,
 };
@@ -230,10 +230,7 @@ fn a_line_tells_flags_relative_numbers_length_and_options() {
     if !isolated() {
         return;
     }
-    for ip in ["127.0.0.1", "::1"] {
-        if ip == "::1" && !has_ipv6() {
-            return;
-        }
+    for ip in loopbacks() {
         let mut packets = Packets::start(&[]);
         let (local, remote) = make_one_connection(ip);
         let (end, _, _) = packets.stop(Signal::SIGTERM);

@@ -53,6 +53,12 @@ fn connected(steps: &str) -> String {
     format!("{CONNECTION}{steps}")
 }
 
+/// What comes of steps that begin with that connection.
+#[track_caller]
+fn after_connecting(steps: &str) -> End {
+    perform(&connected(steps)).well()
+}
+
 #[test]
 fn each_call_is_a_line_with_its_result() {
     let end = perform("s: socket; bind 127.0.0.1:0; listen 1; getsockname; a: socket; connect @s").well();
@@ -155,9 +161,9 @@ fn the_side_that_closes_first_has_time_wait() {
 
 #[test]
 fn time_wait_is_seen_of_a_socket_that_is_still_open() {
-    let steps =
-        connected("a: shutdown WR; c: wait CLOSE-WAIT; shutdown WR; a: wait TIME-WAIT; wait TIME-WAIT");
-    let end = perform(&steps).well();
+    let end = after_connecting(
+        "a: shutdown WR; c: wait CLOSE-WAIT; shutdown WR; a: wait TIME-WAIT; wait TIME-WAIT",
+    );
     assert_eq!(end.lines("a: wait"), ["a: wait TIME-WAIT = 0"; 2]);
 }
 
@@ -202,9 +208,9 @@ fn a_half_closed_connection_still_receives() {
 /// Fails unless, after an RST, these steps of `a` are answered so.
 #[track_caller]
 fn after_a_reset(steps: &str, expected: &[&str]) {
-    let steps =
-        connected(&format!("c: setsockopt SO_LINGER 1 0; close; wait CLOSED; a: wait CLOSED; {steps}"));
-    let end = perform(&steps).well();
+    let end = after_connecting(&format!(
+        "c: setsockopt SO_LINGER 1 0; close; wait CLOSED; a: wait CLOSED; {steps}"
+    ));
     assert_eq!(&relevant(&end)[4..], expected);
 }
 
@@ -228,17 +234,15 @@ fn a_reset_is_told_once_by_whichever_call_comes_first() {
 
 #[test]
 fn the_first_send_after_a_fin_succeeds_and_the_next_does_not() {
-    let steps = connected("c: close; a: wait CLOSE-WAIT; send \"x\"; wait CLOSED; send \"x\"");
-    let end = perform(&steps).well();
+    let end = after_connecting("c: close; a: wait CLOSE-WAIT; send \"x\"; wait CLOSED; send \"x\"");
     assert_eq!(end.lines("a: send"), ["a: send \"x\" = 1", "a: send \"x\" = -1 EPIPE"]);
 }
 
 #[test]
 fn urgent_data_is_received_apart_unless_it_is_inline() {
-    let steps = connected(
+    let end = after_connecting(
         "a: send \"ab\"; send \"!\" MSG_OOB; c: poll POLLPRI 5s; recv; recv MSG_OOB; recv 1 MSG_OOB",
     );
-    let end = perform(&steps).well();
     assert_eq!(
         relevant(&end)[2..],
         [
@@ -248,15 +252,13 @@ fn urgent_data_is_received_apart_unless_it_is_inline() {
             "c: recv 1 MSG_OOB = -1 EINVAL"
         ]
     );
-    let steps = connected("c: setsockopt SO_OOBINLINE 1; a: send \"!\" MSG_OOB; c: recv; recv MSG_OOB");
-    let end = perform(&steps).well();
+    let end = after_connecting("c: setsockopt SO_OOBINLINE 1; a: send \"!\" MSG_OOB; c: recv; recv MSG_OOB");
     assert_eq!(relevant(&end)[2..], ["c: recv = 1 \"!\"", "c: recv MSG_OOB = -1 EINVAL"]);
 }
 
 #[test]
 fn bytes_are_sent_as_written_and_shown_escaped() {
-    let steps = connected("a: send \"\\x1b[2J\\n\\\"\\\\\\xff\"; c: recv 4 MSG_PEEK; recv");
-    let end = perform(&steps).well();
+    let end = after_connecting("a: send \"\\x1b[2J\\n\\\"\\\\\\xff\"; c: recv 4 MSG_PEEK; recv");
     assert_eq!(
         relevant(&end)[1..],
         ["c: recv 4 MSG_PEEK = 4 \"\\x1b[2J\"", "c: recv = 8 \"\\x1b[2J\\n\\\"\\\\\\xff\""]
@@ -265,8 +267,7 @@ fn bytes_are_sent_as_written_and_shown_escaped() {
 
 #[test]
 fn filler_is_one_send_of_that_size() {
-    let steps = connected("a: nonblocking on; send 64KiB; send 64MiB; c: recv 64KiB MSG_WAITALL");
-    let end = perform(&steps).well();
+    let end = after_connecting("a: nonblocking on; send 64KiB; send 64MiB; c: recv 64KiB MSG_WAITALL");
     let sent = end.lines("a: send");
     assert_eq!(sent[0], "a: send 65536B = 65536");
     let second: u32 = sent[1].strip_prefix("a: send 67108864B = ").unwrap().parse().unwrap();
@@ -276,10 +277,9 @@ fn filler_is_one_send_of_that_size() {
 
 #[test]
 fn blocking_and_its_limits_are_the_kernels() {
-    let steps = connected(
+    let end = after_connecting(
         "a: setsockopt SO_RCVTIMEO 20ms; getsockopt SO_RCVTIMEO; recv; nonblocking on; recv; recv MSG_DONTWAIT",
     );
-    let end = perform(&steps).well();
     assert_eq!(
         end.lines("a: recv"),
         ["a: recv = -1 EAGAIN", "a: recv = -1 EAGAIN", "a: recv MSG_DONTWAIT = -1 EAGAIN"]
@@ -496,20 +496,10 @@ fn help_fits_a_screen_and_long_help_has_every_step() {
     for option in fourtuple::net::NamedOption::ALL {
         assert!(long.contains(option.name), "no {}", option.name);
     }
-    for step in
-        ["socket", "setsockopt", "getsockopt", "bind", "listen", "accept as", "connect", "send", "recv"]
-            .into_iter()
-            .chain([
-                "shutdown",
-                "close",
-                "nonblocking",
-                "poll",
-                "getsockname",
-                "getpeername",
-                "hide segments",
-            ])
-            .chain(["show segments", "wait", "pause", "setfsuid", "MSG_OOB", "POLLRDHUP", "@NAME"])
-    {
+    let steps = "socket, setsockopt, getsockopt, bind, listen, accept as, connect, send, recv, shutdown, close, \
+                 nonblocking, poll, getsockname, getpeername, hide segments, show segments, wait, pause, setfsuid, MSG_OOB, \
+                 POLLRDHUP, @NAME";
+    for step in steps.split(", ") {
         assert!(long.lines().any(|line| line.contains(step)), "no {step}");
     }
 }

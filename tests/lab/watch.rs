@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
 use crate::program::client::{accept, connect};
-use crate::program::kernel::{FullServer, has_ipv6};
+use crate::program::kernel::{FullServer, loopbacks};
 use crate::program::namespace::isolated;
 use crate::program::{Program, field};
 use nix::sys::signal::Signal;
@@ -48,10 +48,7 @@ fn both_ends_of_a_connection_are_followed_from_first_sight_to_the_last() {
     if !isolated() {
         return;
     }
-    for ip in ["127.0.0.1", "::1"] {
-        if ip == "::1" && !has_ipv6() {
-            return;
-        }
+    for ip in loopbacks() {
         let mut watch = watch(&[]);
         let (server, client, accepted) = pair(ip);
         let (local, remote) = (client.local_addr().unwrap(), client.peer_addr().unwrap());

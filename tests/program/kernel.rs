@@ -133,6 +133,12 @@ pub fn has_ipv6() -> bool {
     has
 }
 
+/// The loopback address of each IP version that this host has.
+#[track_caller]
+pub fn loopbacks() -> impl Iterator<Item = &'static str> {
+    ["127.0.0.1", "::1"].into_iter().filter(|&ip| ip != "::1" || has_ipv6())
+}
+
 /// The letter that proc_pid_stat(5) has for a process's state; none once it is no more.
 pub fn process_state(pid: impl Display) -> Option<char> {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;

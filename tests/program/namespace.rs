@@ -62,6 +62,19 @@ pub fn has_ordinary_user(program: &str) -> bool {
     geteuid().is_root() && works().is_ok_and(|output| output.status.success())
 }
 
+/// Another user's listener on port 3000 of `ip`; none, and a skip, where nobody here is another user.
+#[track_caller]
+pub fn listener_of_another_user(ip: &str) -> Option<Program> {
+    if !has_ordinary_user(path("listener")) {
+        skip("nobody here is another user");
+        return None;
+    }
+    let mut command = as_ordinary_user(path("listener"));
+    let listener = Program::spawn(command.args(["3000", ip, "--reuse-address", "off"]));
+    listener.line("listening ");
+    Some(listener)
+}
+
 #[track_caller]
 fn run_isolated(mut fourtuple: Command) -> bool {
     if env::var_os(INSIDE).is_some() {

@@ -23,6 +23,15 @@ pub fn short_help(program: &str, arguments: &[&str]) -> String {
     help
 }
 
+/// Fails unless the help that these arguments ask for is as in its file in tests/snapshots, which is named after them.
+#[track_caller]
+pub fn help_is_kept(program: &str, arguments: &[&str]) {
+    let dash = |word: &&str| if word.starts_with('-') { (*word).to_owned() } else { format!("-{word}") };
+    let name: String = arguments.iter().map(dash).collect();
+    let path = format!("{}/tests/snapshots/{program}{name}.txt", env!("CARGO_MANIFEST_DIR"));
+    snapbox::assert_data_eq!(help(program, arguments), snapbox::Data::read_from(path.as_ref(), None).raw());
+}
+
 /// Fails unless the usage is refused with these words, and nothing is printed besides.
 #[track_caller]
 pub fn refused(program: &str, arguments: &[&str], words: &str) -> End {

@@ -7,32 +7,24 @@ use std::os::unix::process::CommandExt;
 use std::process::{Command, Stdio};
 
 use crate::program::kernel::ReservedPort;
-use crate::program::usage::{help, refused, short_help};
+use crate::program::usage::{help, help_is_kept, refused, short_help};
 use crate::program::{End, Listener, Program, field, path, redirected};
-use snapbox::{assert_data_eq, file};
 
-#[test]
-fn listener_help() {
-    assert_data_eq!(help("listener", &["-h"]), file!["../snapshots/listener-h.txt"].raw());
-    assert_data_eq!(help("listener", &["--help"]), file!["../snapshots/listener--help.txt"].raw());
+macro_rules! help_of {
+    ($($program:literal as $claim:ident,)*) => {$(
+        #[test]
+        fn $claim() {
+            help_is_kept($program, &["-h"]);
+            help_is_kept($program, &["--help"]);
+        }
+    )*};
 }
 
-#[test]
-fn connector_help() {
-    assert_data_eq!(help("connector", &["-h"]), file!["../snapshots/connector-h.txt"].raw());
-    assert_data_eq!(help("connector", &["--help"]), file!["../snapshots/connector--help.txt"].raw());
-}
-
-#[test]
-fn talk_help() {
-    assert_data_eq!(help("talk", &["-h"]), file!["../snapshots/talk-h.txt"].raw());
-    assert_data_eq!(help("talk", &["--help"]), file!["../snapshots/talk--help.txt"].raw());
-}
-
-#[test]
-fn relay_help() {
-    assert_data_eq!(help("relay", &["-h"]), file!["../snapshots/relay-h.txt"].raw());
-    assert_data_eq!(help("relay", &["--help"]), file!["../snapshots/relay--help.txt"].raw());
+help_of! {
+    "listener" as listener_help,
+    "connector" as connector_help,
+    "talk" as talk_help,
+    "relay" as relay_help,
 }
 
 #[test]

@@ -34,8 +34,7 @@ impl Client {
     fn pair(relay: &Listener) -> (Self, Self) {
         let mut first = Self::waiting(relay);
         let mut second = Self::connect(relay);
-        first.is_told(&second.introduction("client"));
-        second.is_told(&first.introduction("client"));
+        meet(&mut first, &mut second);
         first.is_told("* status WRITE");
         second.is_told("* status READ");
         (first, second)
@@ -89,6 +88,13 @@ impl Client {
     }
 }
 
+/// Each is told who the other is.
+#[track_caller]
+fn meet(first: &mut Client, second: &mut Client) {
+    first.is_told(&second.introduction("client"));
+    second.is_told(&first.introduction("client"));
+}
+
 /// Asks for the numbers until they are these.
 #[track_caller]
 fn counts(relay: &Listener, counts: &str) {
@@ -119,12 +125,10 @@ fn they_write_in_turns_and_both_are_told() {
     let (mut first, mut second) = Client::pair(&relay);
     for _ in 0..3 {
         first.says("ping\n");
-        second.is_told("client: ping");
-        second.is_told("* status WRITE");
+        second.is_told_all(&["client: ping", "* status WRITE"]);
         first.is_told("* status READ");
         second.says("pong\r\n");
-        first.is_told("client: pong");
-        first.is_told("* status WRITE");
+        first.is_told_all(&["client: pong", "* status WRITE"]);
         second.is_told("* status READ");
     }
 }
@@ -136,8 +140,7 @@ fn what_is_said_out_of_turn_waits_for_it() {
     first.says("one\ntwo\n");
     let mut second = Client::connect(&relay);
     second.says("eins\nzwei\n");
-    first.is_told(&second.introduction("client"));
-    second.is_told(&first.introduction("client"));
+    meet(&mut first, &mut second);
     first.is_told_all(&[
         "* status WRITE",
         "* status READ",
@@ -154,8 +157,7 @@ fn without_turns_both_write_at_any_time() {
     let relay = Listener::relay(&["--turns", "off"]);
     let mut first = Client::waiting(&relay);
     let mut second = Client::connect(&relay);
-    first.is_told(&second.introduction("client"));
-    second.is_told(&first.introduction("client"));
+    meet(&mut first, &mut second);
     second.says("a\nb\nc\n");
     first.is_told_all(&["client: a", "client: b", "client: c"]);
     first.says("d\n");
@@ -205,11 +207,9 @@ fn a_name_that_comes_late_is_told() {
     first.is_told("* client is now bob");
     relay.line(&format!("client name=bob remote={} state=connected", second.address()));
     first.says("hello\n");
-    second.is_told("client: hello");
-    second.is_told("* status WRITE");
+    second.is_told_all(&["client: hello", "* status WRITE"]);
     second.says("/name eve\n");
-    first.is_told("* status READ");
-    first.is_told("bob: /name eve");
+    first.is_told_all(&["* status READ", "bob: /name eve"]);
 }
 
 #[test]
@@ -395,8 +395,7 @@ fn who_does_not_read_holds_up_its_partner_and_nobody_else() {
     first.is_told(&second.introduction("client"));
     let sent = fill(second.stream(), &relay, &first);
     let (mut third, mut fourth) = (Client::waiting(&relay), Client::connect(&relay));
-    third.is_told(&fourth.introduction("client"));
-    fourth.is_told(&third.introduction("client"));
+    meet(&mut third, &mut fourth);
     third.says("hello\n");
     fourth.is_told("client: hello");
     // Nothing was lost meanwhile.
@@ -415,8 +414,7 @@ fn a_partner_that_does_not_read_for_too_long_is_closed_and_the_other_is_told() {
     let relay = Listener::relay(&["--turns", "off", "--send-buffer", "8KiB", "--send-timeout", "500ms"]);
     let mut first = Client::waiting(&relay);
     let mut second = Client::connect(&relay);
-    first.is_told(&second.introduction("client"));
-    second.is_told(&first.introduction("client"));
+    meet(&mut first, &mut second);
     fill(second.stream(), &relay, &first);
     second.is_told("* client has left");
     second.is_closed();

@@ -85,18 +85,27 @@ fn server(command: impl FnOnce(&str) -> Command) -> (Program, String) {
     (server, port)
 }
 
+/// An echo server of one connection.
+#[track_caller]
+fn socat_echoes() -> (Program, String) {
+    server(|port| {
+        let mut socat = Command::new("socat");
+        socat.args([&format!("TCP-LISTEN:{port},bind=127.0.0.1,reuseaddr"), "PIPE"]);
+        socat
+    })
+}
+
+fn talk_to(port: &str) -> Program {
+    Program::spawn_with_input(Command::new(path("talk")).args(["127.0.0.1", port]).stdin(Stdio::piped()))
+}
+
 #[test]
 fn talk_calls_the_echo_of_socat() {
     if !has("socat", "-V") {
         return;
     }
-    let (mut socat, port) = server(|port| {
-        let mut socat = Command::new("socat");
-        socat.args([&format!("TCP-LISTEN:{port},bind=127.0.0.1,reuseaddr"), "PIPE"]);
-        socat
-    });
-    let mut talk = Command::new(path("talk"));
-    let mut talk = Program::spawn_with_input(talk.args(["127.0.0.1", &port]).stdin(Stdio::piped()));
+    let (mut socat, port) = socat_echoes();
+    let mut talk = talk_to(&port);
     let mut input = talk.input();
     input.write_all(b"one\n").unwrap();
     talk.line("one");
@@ -116,8 +125,7 @@ fn talk_calls_nc() {
         nc.args(["-l", "-N", "127.0.0.1", port]);
         nc
     });
-    let mut talk = Command::new(path("talk"));
-    let mut talk = Program::spawn_with_input(talk.args(["127.0.0.1", &port]).stdin(Stdio::piped()));
+    let mut talk = talk_to(&port);
     let (mut said, mut answered) = (talk.input(), nc.input());
     said.write_all(b"hello\n").unwrap();
     nc.line("hello");
@@ -133,11 +141,7 @@ fn the_test_passes_against_socat() {
     if !has("socat", "-V") {
         return;
     }
-    let (_socat, port) = server(|port| {
-        let mut socat = Command::new("socat");
-        socat.args([&format!("TCP-LISTEN:{port},bind=127.0.0.1,reuseaddr"), "PIPE"]);
-        socat
-    });
+    let (_socat, port) = socat_echoes();
     let end = Program::run("talk", &["--test", "127.0.0.1", &port]).well();
     assert_eq!(end.lines("test ").len(), 5);
 }

@@ -12,7 +12,7 @@ use crate::peers::Peer;
 use crate::rounds::{Plan, Rounds};
 use crate::rows::{Kind, Row};
 use crate::statistics::{Spread, paired};
-use crate::work::{Arrangement, Calls, Exchange, Idle, Model, Start};
+use crate::work::{Alone, Arrangement, Exchange, Model, calls, idle, start};
 
 /// A row as it was measured.
 #[derive(Debug, Serialize)]
@@ -82,9 +82,9 @@ impl Row {
                 }
                 measured
             }
-            Kind::Idle => Rounds::run(&plan, &mut Idle::new()?),
-            Kind::Start => Rounds::run(&plan, &mut Start::new()?),
-            Kind::Calls => Rounds::run(&plan, &mut Calls::new()?),
+            Kind::Idle => Rounds::run(&plan, &mut Alone::by(idle)?),
+            Kind::Start => Rounds::run(&plan, &mut Alone::by(start)?),
+            Kind::Calls => Rounds::run(&plan, &mut Alone::by(calls)?),
             Kind::Model(clients) => Rounds::run(&plan, &mut Model::new(clients, cpus)?),
         }?;
         Ok(self.outcome(&measured, before, &aligned_reads))

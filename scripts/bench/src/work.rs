@@ -1,5 +1,6 @@
 //! The kinds of work that servers are measured at.
 
+mod alone;
 mod buffers;
 mod calls;
 mod exchange;
@@ -8,8 +9,9 @@ mod model;
 mod start;
 mod strace;
 
-pub use calls::Calls;
+pub use alone::Alone;
+pub use calls::calls;
 pub use exchange::{Arrangement, Exchange};
-pub use idle::Idle;
+pub use idle::idle;
 pub use model::Model;
-pub use start::Start;
+pub use start::start;

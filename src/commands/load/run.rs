@@ -7,14 +7,13 @@ use std::sync::Arc;
 use std::thread::{self, ScopedJoinHandle};
 use std::time::Duration;
 
-use crate::cli::{self, Remote};
+use crate::cli::{self, FormatArgs, Remote};
 use crate::drive::{Ended, EventLoop, Limits, LoopSettings};
 use crate::error::{Error, Result};
 use crate::net::{SocketOptions, any_local};
 use crate::report::{Event, LoadEvent, Reporter};
 use crate::service::Service;
 use crate::service::load::{Course, LoadPlan, Tally};
-use crate::text::Format;
 use clap::Args;
 use nix::sys::signal::{Signal, raise};
 
@@ -44,6 +43,7 @@ const DRAIN: Duration = Duration::from_secs(1);
 
 /// What the loads have in common.
 #[derive(Args)]
+#[command(mut_arg("format", cli::how("events are")))]
 pub(super) struct Common {
     /// The server: address or host name, and port, such as 127.0.0.1:3000 or [::1]:3000
     #[arg(value_name = "REMOTE", value_parser = cli::remote)]
@@ -66,9 +66,8 @@ pub(super) struct Common {
     /// Write the latency by percentile to this file, as SVG
     #[arg(long, value_name = "FILE")]
     plot: Option<PathBuf>,
-    /// How events are written: text, or one JSON object a line
-    #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]
-    pub format: Format,
+    #[command(flatten)]
+    pub output: FormatArgs,
 }
 
 impl Common {

@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use crate::cli;
+use crate::cli::{self, FormatArgs};
 use crate::error::Result;
 use crate::lab::ports::{Compared, Measure};
 use crate::text::{Format, Line};
@@ -33,9 +33,8 @@ pub(super) struct MeasureArgs {
     /// How many remote addresses to connect to, one port each
     #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u8).range(1..=250))]
     destinations: u8,
-    /// How it is written: text, or one JSON object a line
-    #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]
-    format: Format,
+    #[command(flatten)]
+    output: FormatArgs,
 }
 
 /// Below that the kernel takes no range.
@@ -51,12 +50,12 @@ pub(super) fn run(args: &MeasureArgs) -> Result<ExitCode> {
     cli::raise_descriptor_limit();
     let (low, high) = args.range;
     let compared = Measure { low, high, destinations: args.destinations }.run()?;
-    let mut line = Line::new(args.format, "range");
+    let mut line = Line::new(args.output.format, "range");
     line.field("ports", format_args!("{low}-{high}"))
         .number("count", (low..=high).count() as u64)
         .number("destinations", args.destinations.into());
     let line = line.finish() + "\n";
-    let text = match args.format {
+    let text = match args.output.format {
         Format::Json => {
             let rows = compared.iter().map(|compared| json(compared) + "\n");
             line + &rows.collect::<String>()

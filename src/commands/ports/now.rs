@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use crate::cli;
+use crate::cli::{self, FormatArgs};
 use crate::error::Result;
 use crate::kernel::inet_diag::{SocketRow, sockets};
 use crate::kernel::port_range::PortRange;
@@ -32,9 +32,8 @@ be written, 2 wrong usage.";
 #[derive(Args)]
 #[command(after_long_help = AFTER_LONG_HELP)]
 pub(super) struct NowArgs {
-    /// How it is written: text, or one JSON object a line
-    #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]
-    format: Format,
+    #[command(flatten)]
+    output: FormatArgs,
 }
 
 /// Prints the range, then a row for each destination.
@@ -44,11 +43,11 @@ pub(super) fn run(args: &NowArgs) -> Result<ExitCode> {
         let there = |row: &&SocketRow| row.state == state && range.contains(row.local.port());
         rows.iter().filter(there).count() as u64
     };
-    let mut line = range_line(args.format, &range);
+    let mut line = range_line(args.output.format, &range);
     line.number("listening", in_state(TcpState::Listen)).number("bound", in_state(TcpState::BoundInactive));
     let (line, ports) = (line.finish() + "\n", range.ports().count());
     let usage = usage(&range, &rows);
-    let text = match args.format {
+    let text = match args.output.format {
         Format::Json => {
             let rows = usage.iter().map(|usage| json(usage) + "\n");
             line + &rows.collect::<String>()

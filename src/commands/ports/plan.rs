@@ -5,7 +5,7 @@ use std::ops::RangeInclusive;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use crate::cli::{self, Remote};
+use crate::cli::{self, FormatArgs, Remote};
 use crate::error::{Error, Result};
 use crate::lab::explain::explain;
 use crate::lab::ports::{Asked, Destination, Forecast, Situation, plan};
@@ -62,9 +62,8 @@ pub(super) struct PlanArgs {
     /// How long TIME-WAIT lasts; 0s where the other side closes first
     #[arg(long, value_name = "DURATION", default_value = "60s", value_parser = cli::duration)]
     time_wait: Duration,
-    /// How it is written: text, or one JSON object a line
-    #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]
-    format: Format,
+    #[command(flatten)]
+    output: FormatArgs,
 }
 
 /// Prints the range, a row for each destination, a row for each method.
@@ -78,10 +77,10 @@ pub(super) fn run(args: &PlanArgs) -> Result<ExitCode> {
     let situation = Situation::now(args.from).map_err(|error| explained(error, args.from, None))?;
     let forecasts = plan(&situation, &asked);
     let towards = towards(&situation, &asked);
-    let mut line = range_line(args.format, &situation.range);
+    let mut line = range_line(args.output.format, &situation.range);
     line.number("descriptors", descriptors());
     let line = line.finish() + "\n";
-    let text = match args.format {
+    let text = match args.output.format {
         Format::Json => {
             let destinations = towards.iter().map(|towards| destination_json(towards) + "\n");
             let methods = forecasts.iter().map(|forecast| forecast_json(forecast) + "\n");

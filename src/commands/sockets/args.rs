@@ -1,9 +1,9 @@
 //! Which sockets are asked for, and how they are shown.
 
+use crate::cli::{self, FormatArgs};
 use crate::kernel::inet_diag::SocketRow;
 use crate::kernel::watch::Transition;
 use crate::net::TcpState;
-use crate::text::Format;
 use clap::Args;
 
 use super::filter::{AddressFilter, parse_address, parse_state};
@@ -55,6 +55,7 @@ Examples:
 /// List the kernel's TCP sockets: state, four-tuple, queues, timer, owner
 #[derive(Args)]
 #[command(after_help = AFTER_HELP, after_long_help = AFTER_LONG_HELP)]
+#[command(mut_arg("format", cli::how("sockets are")))]
 pub(crate) struct SocketsArgs {
     /// Only sockets in these states: names of RFC 9293 in either case, or `bound`
     #[arg(long, value_name = "STATE", value_delimiter = ',', value_parser = parse_state)]
@@ -80,9 +81,8 @@ pub(crate) struct SocketsArgs {
     /// Leave out the line of column names
     #[arg(long)]
     pub no_header: bool,
-    /// How sockets are written: text, or one JSON object a line
-    #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]
-    pub format: Format,
+    #[command(flatten)]
+    pub output: FormatArgs,
 }
 
 impl SocketsArgs {

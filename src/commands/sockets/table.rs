@@ -87,16 +87,10 @@ mod tests {
             retransmissions: 2,
         };
         let row = SocketRow {
-            state: TcpState::FinWait1,
-            local: "[fe80:1234:5678:9abc::1]:3001".parse().unwrap(),
-            remote: "127.0.0.1:3000".parse().unwrap(),
-            v6_only: None,
-            receive_queue: 0,
             send_queue: 1,
             timer: Some(timer),
-            uid: 1000,
             inode: 4711,
-            cookie: 0,
+            ..SocketRow::example(TcpState::FinWait1, "[fe80:1234:5678:9abc::1]:3001", "127.0.0.1:3000")
         };
         let process = |pid, name: &[u8]| Process { pid, name: name.to_owned() };
         let sharing = Sharing { reuse_address: Some(true), reuse_port: Some(true), v6_only: None };

@@ -17,16 +17,16 @@ const EVERY: Duration = Duration::from_millis(5);
 /// Samples the table until a signal comes, and then once more.
 pub(super) fn run(args: &SocketsArgs) -> Result<ExitCode> {
     let stop = Stop::on_signal()?;
-    let output = Output::stdout(args.format);
+    let output = Output::stdout(args.output.format);
     let mut watch = Watch::default();
-    output.line(watching(args.format));
+    output.line(watching(args.output.format));
     let mut next = Instant::now();
     loop {
         let stopped = stop.wait(next.saturating_duration_since(Instant::now()))?;
         let begin = Instant::now();
         for change in watch.sample(&|row| args.matches_address(row))? {
             if args.matches_change(&change) {
-                output.line(line(args.format, &change));
+                output.line(line(args.output.format, &change));
             }
         }
         if stopped {

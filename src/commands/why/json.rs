@@ -1,5 +1,6 @@
 //! The answer as JSON Lines.
 
+use crate::cli::{say_owner, say_sharing, say_timer, socket_line};
 use crate::error::errno_name;
 use crate::kernel::holders::{Holder, Source};
 use crate::lab::why::{Advice, Answer, Goal, PlannedCall, Remedy, TrialOutcome, Verdict};
@@ -85,22 +86,18 @@ fn advice(question: &PlannedCall, advice: &Advice) -> Line {
 
 fn holder(event: &str, holder: &Holder) -> Line {
     let row = &holder.row;
-    let mut line = Line::new(Format::Json, event);
-    line.field("state", row.state).field("local", row.local).field("remote", row.remote);
-    if let Some(timer) = row.timer {
-        line.field("timer", timer.kind.name()).duration("timer-remaining", timer.remaining);
+    let mut line = socket_line(event, row);
+    if let Some(timer) = &row.timer {
+        say_timer(&mut line, timer);
     }
     let options = match holder.source {
         Source::Read => "read",
         Source::Inferred => "inferred",
         Source::Unknown => "unknown",
     };
-    line.number("uid", row.uid.into())
-        .number("inode", row.inode.into())
-        .list("processes", &holder.processes)
-        .optional("reuse-address", holder.sharing.reuse_address)
-        .optional("reuse-port", holder.sharing.reuse_port)
-        .optional("v6-only", holder.sharing.v6_only)
-        .field("options", options);
+    say_owner(&mut line, row);
+    line.list("processes", &holder.processes);
+    say_sharing(&mut line, &holder.sharing);
+    line.optional("v6-only", holder.sharing.v6_only).field("options", options);
     line
 }

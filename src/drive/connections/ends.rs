@@ -56,11 +56,10 @@ impl<S: Stream> Connections<S> {
     pub(crate) fn finish_all(&mut self) {
         let now = self.now;
         for id in self.ids() {
-            if let Some(connection) = self.get(id) {
+            self.ask(id, |connection| {
                 connection.discard(now);
                 connection.finish();
-                self.enqueue(id);
-            }
+            });
         }
     }
 }

@@ -11,7 +11,7 @@ use crate::drive::stream::Stream;
 use crate::error::errno_of;
 use crate::error::{Error, Result};
 use crate::net::{FourTuple, bind, local_address};
-use crate::report::{Event, RefuseReason, Reporter};
+use crate::report::Event;
 use crate::service::{ConnectionId, Service};
 
 impl<S: Stream> Connections<S> {
@@ -23,30 +23,17 @@ impl<S: Stream> Connections<S> {
         listening: SocketAddr,
         remote: SocketAddr,
     ) {
-        let refuse = |reporter: &Reporter, local, reason| {
-            reporter.report(&Event::Refused { local, remote, reason });
-        };
-        if !self.settings.gauge.enter(self.settings.max_connections) {
-            return refuse(&self.reporter, listening, RefuseReason::MaxConnections);
-        }
-        // Only a wildcard listener must ask which address the client meant.
-        let local = match listening.ip().is_unspecified() {
-            true => stream.local(),
-            false => Ok(listening),
-        };
-        let outcome = local.and_then(|local| {
-            let tuple = FourTuple { local, remote };
-            Ok((self.insert(Connection::new(stream, tuple, self.now))?, tuple))
+        let admitted = self.settings.admit(listening, remote, || stream.local());
+        let outcome = admitted.and_then(|tuple| {
+            let id = self.insert(Connection::new(stream, tuple, self.now));
+            id.map(|id| (id, tuple)).map_err(|error| self.settings.turn_out(&error))
         });
         match outcome {
             Ok((id, tuple)) => {
                 service.opened(self, id, tuple);
                 self.settle(service, id);
             }
-            Err(error) => {
-                self.settings.gauge.leave();
-                refuse(&self.reporter, listening, RefuseReason::Failed(errno_of(&error)));
-            }
+            Err(reason) => self.reporter.report(&Event::Refused { local: listening, remote, reason }),
         }
     }
 

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::Connections;
 use super::alarm::Alarm;
+use crate::drive::connection::Connection;
 use crate::drive::stream::Stream;
 use crate::error::Result;
 use crate::report::Event;
@@ -42,10 +43,7 @@ impl<S: Stream> Io for Connections<S> {
     }
 
     fn finish(&mut self, id: ConnectionId) {
-        if let Some(connection) = self.get(id) {
-            connection.finish();
-            self.enqueue(id);
-        }
+        self.ask(id, Connection::finish);
     }
 
     fn close(&mut self, id: ConnectionId) {
@@ -53,17 +51,13 @@ impl<S: Stream> Io for Connections<S> {
             if connection.connecting {
                 self.remove(id);
             } else {
-                connection.close();
-                self.enqueue(id);
+                self.ask(id, Connection::close);
             }
         }
     }
 
     fn abort(&mut self, id: ConnectionId) {
-        if let Some(connection) = self.get(id) {
-            connection.abort();
-            self.enqueue(id);
-        }
+        self.ask(id, Connection::abort);
     }
 
     fn pause(&mut self, id: ConnectionId) {
@@ -74,10 +68,7 @@ impl<S: Stream> Io for Connections<S> {
 
     fn resume(&mut self, id: ConnectionId) {
         let now = self.now;
-        if let Some(connection) = self.get(id) {
-            connection.resume(now);
-            self.enqueue(id);
-        }
+        self.ask(id, |connection| connection.resume(now));
     }
 
     fn write(&mut self, bytes: &[u8]) -> usize {

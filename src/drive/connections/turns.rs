@@ -26,6 +26,14 @@ impl<S: Stream> Connections<S> {
         self.enqueue(id);
     }
 
+    /// Asks something of a connection, which then gets a turn.
+    pub(super) fn ask(&mut self, id: ConnectionId, request: impl FnOnce(&mut Connection<S>)) {
+        if let Some(connection) = self.get(id) {
+            request(connection);
+            self.enqueue(id);
+        }
+    }
+
     pub(super) fn enqueue(&mut self, id: ConnectionId) {
         if let Some(connection) = self.get(id)
             && !connection.queued

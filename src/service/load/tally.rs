@@ -88,15 +88,16 @@ impl Tally {
     /// The remote side or the kernel ended a connection.
     pub(super) fn ended(&mut self, tuple: FourTuple, reason: CloseReason) {
         let failures = &mut self.failures;
-        let (count, call, source) = match reason {
-            CloseReason::Reset => (&mut failures.reset, "recv", Errno::ECONNRESET.into()),
-            CloseReason::Failed(call, Errno::ETIMEDOUT) => {
-                (&mut failures.timed_out, call, Errno::ETIMEDOUT.into())
-            }
-            CloseReason::Failed(call, errno) => (&mut failures.other, call, errno.into()),
-            _ => (&mut failures.closed, "recv", io::Error::other("the remote side sent FIN")),
+        *match reason {
+            CloseReason::Reset => &mut failures.reset,
+            CloseReason::Failed(_, Errno::ETIMEDOUT) => &mut failures.timed_out,
+            CloseReason::Failed(..) => &mut failures.other,
+            _ => &mut failures.closed,
+        } += 1;
+        let (call, source) = match reason.failed_call() {
+            Some((call, errno)) => (call, errno.into()),
+            None => ("recv", io::Error::other("the remote side sent FIN")),
         };
-        *count += 1;
         self.first_failure.get_or_insert_with(|| (Error::new(call, tuple, source), tuple));
     }
 

@@ -1,13 +1,7 @@
 //! A relay among clients that do anything in any order, held against the model: 10^6 steps in all.
-//!
-//! A tape of random numbers decides everything, so that a failure shrinks to the shortest tape that shows it.
 
 use std::cell::Cell;
 use std::collections::{BTreeMap, VecDeque};
-
-use proptest::collection::vec;
-use proptest::num::u32::ANY;
-use proptest::test_runner::{Config, TestRunner};
 
 use std::net::SocketAddr;
 
@@ -15,6 +9,7 @@ use super::model::Model;
 use super::*;
 use crate::error::Result;
 use crate::report::CloseReason;
+use crate::tapes::make_a_million_steps;
 
 /// The longest line: short, so that back-pressure comes soon.
 const LONGEST: usize = 40;
@@ -336,28 +331,16 @@ impl World {
 #[test]
 #[cfg_attr(miri, ignore = "a million steps")]
 fn a_million_steps_tell_everybody_what_a_simple_model_says() {
-    const CASES: u32 = 1_000;
-    const TAPE: usize = 4_000;
-    let (steps, messages) = (Cell::new(0), Cell::new(0));
-    let config = Config {
-        cases: CASES,
-        failure_persistence: None,
-        max_shrink_iters: u32::MAX,
-        max_shrink_time: 10_000,
-        ..Config::default()
-    };
-    let outcome = TestRunner::new(config).run(&vec(ANY, TAPE / 2..TAPE), |tape| {
+    let messages = Cell::new(0);
+    make_a_million_steps(4_000, |tape| {
         let mut world = World::new(tape);
         while !world.tape.as_slice().is_empty() {
             world.step();
             world.check();
         }
         world.wind_down();
-        steps.set(steps.get() + world.steps);
         messages.set(messages.get() + world.messages);
-        Ok(())
+        world.steps
     });
-    outcome.unwrap_or_else(|failure| panic!("{failure}"));
-    println!("{} steps, {} messages", steps.get(), messages.get());
-    assert!(steps.get() >= 1_000_000, "{} steps", steps.get());
+    println!("{} messages", messages.get());
 }

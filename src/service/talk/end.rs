@@ -2,8 +2,6 @@
 
 use std::io;
 
-use nix::errno::Errno;
-
 use super::plan::LEAVE;
 use super::{State, Talk};
 use crate::error::Error;
@@ -42,15 +40,19 @@ impl Talk {
         if self.state == State::Leaving {
             return;
         }
-        let error = |call, source: io::Error| Some(Error::new(call, closed.tuple, source));
         let failure = match closed.reason {
-            CloseReason::Fin | CloseReason::Local | CloseReason::Abort => None,
-            CloseReason::Reset => error("recv", Errno::ECONNRESET.into())
-                .map(|error| error.note("the other side broke off (RST): what it had not read is lost")),
-            CloseReason::Failed(call, errno) => error(call, errno.into()),
             CloseReason::ReceiveTimeout | CloseReason::SendTimeout => {
-                error("send", io::Error::other("a time limit was over"))
+                Some(Error::new("send", closed.tuple, io::Error::other("a time limit was over")))
             }
+            reason => reason.failed_call().map(|(call, errno)| {
+                let error = Error::new(call, closed.tuple, errno);
+                match reason {
+                    CloseReason::Reset => {
+                        error.note("the other side broke off (RST): what it had not read is lost")
+                    }
+                    _ => error,
+                }
+            }),
         };
         self.failure = failure.or(self.failure.take());
     }

@@ -4,11 +4,11 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 use std::{fmt, io};
 
-use super::calls::CallAttempts;
 use super::plan::LEAVE;
 use crate::error::{Error, Result};
 use crate::net::FourTuple;
 use crate::report::{Event, TalkEvent, TestOutcome};
+use crate::service::calls::CallAttempts;
 use crate::service::{Ack, Closed, ConnectionId, Echo, Io, Prefix, Reply, Service, Signal, Timer};
 use crate::text::{Escaped, Short};
 
@@ -90,7 +90,6 @@ pub(crate) struct Script {
     all: usize,
     passed: usize,
     waiting: Option<Waiting>,
-    connection: Option<(ConnectionId, FourTuple)>,
     failure: Option<Error>,
 }
 
@@ -117,7 +116,6 @@ impl Script {
             cases: cases.into_iter(),
             passed: 0,
             waiting: None,
-            connection: None,
             failure: None,
         }
     }
@@ -135,7 +133,7 @@ impl Script {
         if let Some(error) = self.failure {
             return Err(error);
         }
-        match self.connection {
+        match self.calls.connection() {
             Some((_, tuple)) if self.passed < self.all => {
                 let words = format!("{} of {} replies were as expected", self.passed, self.all);
                 let error = Error::new("test", tuple, io::Error::other(words));
@@ -162,7 +160,7 @@ impl Script {
 
     /// Bytes came behind the last reply.
     fn surplus(&mut self, bytes: &[u8]) {
-        if let Some((_, tuple)) = self.connection {
+        if let Some((_, tuple)) = self.calls.connection() {
             let words = Escaped(&with_excerpt("more came than the last reply: ", bytes)).to_string();
             self.failure.get_or_insert_with(|| Error::new("test", tuple, io::Error::other(words)));
         }
@@ -176,7 +174,7 @@ impl Script {
         };
         tell(&failed, TestOutcome::Failed(words.as_ref()));
         self.cases.by_ref().for_each(|case| tell(&case, TestOutcome::NotRun));
-        if let Some((id, _)) = self.connection {
+        if let Some((id, _)) = self.calls.connection() {
             // What is on its way is of no use any more.
             io.abort(id);
             io.stop();
@@ -220,9 +218,7 @@ impl Service for Script {
     }
 
     fn opened(&mut self, io: &mut dyn Io, id: ConnectionId, tuple: FourTuple) {
-        self.calls.end();
-        self.connection = Some((id, tuple));
-        io.report(&Event::Established { local: tuple.local, remote: tuple.remote });
+        self.calls.answered(io, id, tuple);
         self.send_next(io, id);
     }
 
@@ -277,10 +273,8 @@ impl Service for Script {
     }
 
     fn failed(&mut self, io: &mut dyn Io, _: ConnectionId, error: Error) {
-        self.calls.failed(error);
-        if let Err(error) = self.calls.next(io) {
+        if let Some(error) = self.calls.failed(io, error) {
             self.failure = Some(error);
-            io.stop();
         }
     }
 
@@ -288,9 +282,7 @@ impl Service for Script {
         if signal == Signal::Status {
             return;
         }
-        if let Some(id) = self.calls.end().or(self.connection.map(|(id, _)| id)) {
-            io.close(id);
-        }
+        self.calls.hang_up(io);
         io.stop();
     }
 

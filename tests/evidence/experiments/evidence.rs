@@ -37,11 +37,8 @@ fn seen_in(directory: &Path) -> Vec<String> {
 
 #[test]
 fn a_bundle_holds_what_the_programs_and_the_kernel_said_and_where() {
-    if !can_isolate() {
-        return;
-    }
-    let lab = Lab::new();
-    lab.run(&format!("{CONNECTED}\nexpect_echo red hello\nconclude")).passes();
+    let Some(lab) = Lab::isolated() else { return };
+    lab.conclude(CONNECTED, "expect_echo red hello").passes();
     let manifest = object(&bundle(&lab).join("manifest.json"));
     assert_eq!(manifest["experiment"], "test");
     assert_eq!(manifest["namespace"], "own");
@@ -62,10 +59,7 @@ fn a_bundle_holds_what_the_programs_and_the_kernel_said_and_where() {
 
 #[test]
 fn a_bundle_holds_what_was_done_at_a_keyboard() {
-    if !can_isolate() {
-        return;
-    }
-    let lab = Lab::new();
+    let Some(lab) = Lab::isolated() else { return };
     let talk = format!("{TALKING}\ntype_line calling hello\nexpect_line called hello");
     lab.run(&format!("{talk}\nconclude")).passes();
     let events = lines(&bundle(&lab).join("events.jsonl"));
@@ -75,15 +69,12 @@ fn a_bundle_holds_what_was_done_at_a_keyboard() {
     // Nobody but the talk, which tells on its standard error, is known to have seen it.
     let unwatched =
         "expect_no_socket any 127.0.0.1:* 127.0.0.1:5000\nstop calling\n: >$evidence/pieces/watch.jsonl";
-    lab.run(&format!("{talk}\n{unwatched}\nconclude")).fails_with("not ok 2 - never socket 127.0.0.1:*");
+    lab.conclude(&talk, unwatched).fails_with("not ok 2 - never socket 127.0.0.1:*");
 }
 
 #[test]
 fn a_bundle_is_json_whatever_programs_write_and_experiments_say() {
-    if !can_isolate() {
-        return;
-    }
-    let lab = Lab::new();
+    let Some(lab) = Lab::isolated() else { return };
     lab.replace(
         "connector",
         r#"
@@ -115,12 +106,8 @@ fn a_bundle_is_json_whatever_programs_write_and_experiments_say() {
 
 #[test]
 fn a_check_that_failed_stands_in_the_bundle_with_what_was_seen() {
-    if !can_isolate() {
-        return;
-    }
-    let lab = Lab::new();
-    lab.run_in_vain(&format!("{CONNECTED}\nexpect_state SYN-SENT $FIRST:3001\nconclude"))
-        .fails_with("not ok 1");
+    let Some(lab) = Lab::isolated() else { return };
+    lab.conclude_in_vain(CONNECTED, "expect_state SYN-SENT $FIRST:3001").fails_with("not ok 1");
     let verdict = object(&bundle(&lab).join("verdict.json"));
     assert_eq!(verdict["holds"], false);
     assert_eq!(verdict["checks"][0]["ok"], false);
@@ -129,10 +116,7 @@ fn a_check_that_failed_stands_in_the_bundle_with_what_was_seen() {
 
 #[test]
 fn a_script_that_ends_early_leaves_a_bundle_that_does_not_hold() {
-    if !can_isolate() {
-        return;
-    }
-    let lab = Lab::new();
+    let Some(lab) = Lab::isolated() else { return };
     lab.run(&format!("{CONNECTED}\nexpect_echo red hello\nfalse")).fails_with("not ok 2");
     let verdict = object(&bundle(&lab).join("verdict.json"));
     assert_eq!(verdict["holds"], false);
@@ -172,7 +156,7 @@ fn a_killed_experiment_leaves_nothing_that_looks_whole() {
         assert_eq!(hidden().count(), left);
         assert!(!hidden().any(|path| path.join("verdict.json").exists()));
         // The next run removes what is left.
-        lab.run(&format!("{CONNECTED}\nexpect_echo red hello\nconclude")).passes();
+        lab.conclude(CONNECTED, "expect_echo red hello").passes();
         assert_eq!(hidden().count(), 0);
         assert!(bundle(&lab).join("verdict.json").exists());
     }

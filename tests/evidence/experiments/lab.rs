@@ -28,6 +28,11 @@ impl Lab {
         lab
     }
 
+    /// A lab where this machine allows namespaces.
+    pub fn isolated() -> Option<Self> {
+        can_isolate().then(Self::new)
+    }
+
     pub fn programs(&self) -> PathBuf {
         self.directory.path().join("programs")
     }
@@ -85,6 +90,46 @@ impl Lab {
     pub fn run_in_vain(&self, body: &str) -> Verdict {
         Verdict::of(self.bash(&self.script(body)).env("PATIENCE", "2").output().unwrap())
     }
+
+    /// Runs a script with this body where nothing may be skipped.
+    pub fn run_requiring_all(&self, body: &str) -> Verdict {
+        Verdict::of(self.bash(&self.script(body)).env("REQUIRE_ALL", "1").output().unwrap())
+    }
+
+    /// Runs a script that sets up, goes on with this body and concludes.
+    pub fn conclude(&self, setup: &str, body: &str) -> Verdict {
+        self.run(&format!("{setup}\n{body}\nconclude"))
+    }
+
+    /// The same, some fact of which never comes true.
+    pub fn conclude_in_vain(&self, setup: &str, body: &str) -> Verdict {
+        self.run_in_vain(&format!("{setup}\n{body}\nconclude"))
+    }
+
+    /// What runs experiments.
+    pub fn run_experiments(&self) -> Command {
+        self.bash(&Path::new(ROOT).join("scripts/run-experiments"))
+    }
+}
+
+/// Each of these expectations fails with its line, in a run of its own, all at once.
+pub fn each_fails(setup: &str, expectations: &[(&str, &str)]) {
+    if !can_isolate() {
+        return;
+    }
+    thread::scope(|scope| {
+        for (expectation, line) in expectations {
+            scope.spawn(move || Lab::new().conclude_in_vain(setup, expectation).fails_with(line));
+        }
+    });
+}
+
+/// Each of these mistakes, from line 5 of its script on, is told so.
+pub fn each_is_told(mistakes: &[(&str, &str)]) {
+    let Some(lab) = Lab::isolated() else { return };
+    for (mistake, told) in mistakes {
+        lab.conclude(CONNECTED, mistake).fails_with(told);
+    }
 }
 
 /// How a script ended and all that it wrote.
@@ -109,6 +154,12 @@ impl Verdict {
     pub fn fails_with(&self, text: &str) {
         assert_eq!(self.status, Some(1), "{}", self.text);
         assert!(self.text.contains(text), "no `{text}` in:\n{}", self.text);
+    }
+
+    #[track_caller]
+    pub fn is_skipped(&self, reason: &str) {
+        assert_eq!(self.status, Some(4), "{}", self.text);
+        assert!(self.text.contains(&format!("1..0 # SKIP {reason}")), "no `{reason}` in:\n{}", self.text);
     }
 }
 
@@ -136,6 +187,17 @@ start_connector red $FIRST:3001 $FIRST:3000 hello";
 pub const TALKING: &str = "\
 start_talk called --until listening --listen 5000 127.0.0.1
 start_talk calling --until established 127.0.0.1 5000";
+
+/// `word`, which performs these steps of a client and the server that has accepted it.
+pub fn performed(word: &str, steps: &str) -> String {
+    format!(
+        "{word} \"
+        listener: socket; bind $FIRST:3000; listen 1
+        client: socket; bind $FIRST:3001; connect @listener
+        listener: accept as server
+        {steps}\""
+    )
+}
 
 /// Waits until `condition` holds.
 #[track_caller]

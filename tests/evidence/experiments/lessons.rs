@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-use super::lab::{CONNECTED, Lab, ROOT, TALKING, Verdict, can_isolate, experiment};
+use super::lab::{CONNECTED, Lab, ROOT, TALKING, Verdict, experiment};
 
 /// The phrases of a lesson and their translations.
 fn translations(name: &str) -> Vec<(String, String)> {
@@ -29,10 +29,7 @@ fn spoken(lab: &Lab, script: &Path, locale: &[(&str, &str)]) -> Verdict {
 
 #[test]
 fn a_lesson_in_french_says_every_phrase_of_its_translation_and_none_in_english() {
-    if !can_isolate() {
-        return;
-    }
-    let lab = Lab::new();
+    let Some(lab) = Lab::isolated() else { return };
     assert_eq!(lessons().len(), 3);
     for name in lessons() {
         let answers = lab.directory.path().join("answers");
@@ -53,10 +50,7 @@ fn a_lesson_in_french_says_every_phrase_of_its_translation_and_none_in_english()
 
 #[test]
 fn lang_chooses_the_language_unless_another_variable_of_the_locale_does() {
-    if !can_isolate() {
-        return;
-    }
-    let lab = Lab::new();
+    let Some(lab) = Lab::isolated() else { return };
     let script = lab.script("set_sysctl net.ipv4.tcp_timestamps 1\nconclude");
     fs::create_dir(lab.directory.path().join("fr")).unwrap();
     fs::write(lab.directory.path().join("fr/test.txt"), "test\népreuve\n").unwrap();
@@ -75,10 +69,7 @@ fn lang_chooses_the_language_unless_another_variable_of_the_locale_does() {
 
 #[test]
 fn a_translation_of_what_the_lesson_does_not_say_fails() {
-    if !can_isolate() {
-        return;
-    }
-    let lab = Lab::new();
+    let Some(lab) = Lab::isolated() else { return };
     let script = lab.script(&format!("{CONNECTED}\nexpect_echo red hello\nconclude"));
     fs::create_dir(lab.directory.path().join("fr")).unwrap();
     fs::write(lab.directory.path().join("fr/test.txt"), "test\népreuve\n\nold words\nvieux mots\n").unwrap();
@@ -88,13 +79,10 @@ fn a_translation_of_what_the_lesson_does_not_say_fails() {
 
 #[test]
 fn a_lesson_explains_only_what_was_checked_and_held() {
-    if !can_isolate() {
-        return;
-    }
-    let lab = Lab::new();
-    lab.run(&format!("{CONNECTED}\nexplain 'Why?' 'So.'\nconclude"))
+    let Some(lab) = Lab::isolated() else { return };
+    lab.conclude(CONNECTED, "explain 'Why?' 'So.'")
         .fails_with("test.sh:5: explain: nothing was checked for \"Why?\"");
-    let explained = lab.run(&format!("{CONNECTED}\nexpect_echo red hello\nexplain 'Why?' 'So.'\nconclude"));
+    let explained = lab.conclude(CONNECTED, "expect_echo red hello\nexplain 'Why?' 'So.'");
     explained.passes();
     assert!(explained.text.contains("\nWhy?\n  So.\n"), "{}", explained.text);
     let wrong = format!("{CONNECTED}\nexpect_echo red bonjour\nexplain 'Why?' 'So.'\nconclude");
@@ -114,29 +102,21 @@ start_perform both --until 'client: send' '
 
 #[test]
 fn what_waits_in_the_kernel_is_counted() {
-    if !can_isolate() {
-        return;
-    }
-    let lab = Lab::new();
+    let Some(lab) = Lab::isolated() else { return };
     let words = "expect_backlog $FIRST:3000 1\nexpect_unread $FIRST:3000 $FIRST:3001 5\nconclude";
     lab.run(&format!("{UNREAD}\n{words}")).passes();
-    lab.run_in_vain(&format!("{UNREAD}\nexpect_backlog $FIRST:3000 0\nconclude")).fails_with(
+    lab.conclude_in_vain(UNREAD, "expect_backlog $FIRST:3000 0").fails_with(
         "# expected  LISTEN 127.0.0.1:3000 RECV-Q 0\n# seen      LISTEN 127.0.0.1:3000 RECV-Q 1\n",
     );
-    lab.run_in_vain(&format!("{UNREAD}\nexpect_unread $FIRST:3000 $FIRST:3001 4\nconclude"))
-        .fails_with("RECV-Q 5\n");
-    lab.run_in_vain(&format!("{UNREAD}\nexpect_backlog $FIRST:3005 0\nconclude"))
-        .fails_with("no such socket");
+    lab.conclude_in_vain(UNREAD, "expect_unread $FIRST:3000 $FIRST:3001 4").fails_with("RECV-Q 5\n");
+    lab.conclude_in_vain(UNREAD, "expect_backlog $FIRST:3005 0").fails_with("no such socket");
 }
 
 #[test]
 fn children_are_counted_and_shown() {
-    if !can_isolate() {
-        return;
-    }
-    let lab = Lab::new();
+    let Some(lab) = Lab::isolated() else { return };
     let started = "start_program family -- bash -c 'sleep 60 & sleep 60 & wait'";
-    let seen = lab.run(&format!("{started}\nexpect_children family 2\nconclude"));
+    let seen = lab.conclude(started, "expect_children family 2");
     seen.passes();
     let tree = Command::new("ps").args(["--forest", "-p", "1"]).output();
     if tree.is_ok_and(|tree| tree.status.success()) {
@@ -145,64 +125,51 @@ fn children_are_counted_and_shown() {
         assert_eq!(seen.text.matches(" \\_ ").count(), 2, "{}", seen.text);
     }
     // It has one for a moment: the second number is asked for when both are there.
-    lab.run_in_vain(&format!("{started}\nexpect_children family 2\nexpect_children family 1\nconclude"))
+    lab.conclude_in_vain(started, "expect_children family 2\nexpect_children family 1")
         .fails_with("not ok 2 - ");
 }
 
 #[test]
 fn two_clients_of_one_port_are_told_apart_from_two_with_their_own() {
-    if !can_isolate() {
-        return;
-    }
+    let Some(lab) = Lab::isolated() else { return };
     let client = |name: &str, bind: &str| format!("perform {name} 'socket\n{bind}\ngetsockname'\n");
     let both = |first: &str, second: &str| {
         [client("a", first), client("b", second), "expect_own_ports a b\nconclude".to_owned()].concat()
     };
-    let lab = Lab::new();
     lab.run(&both("bind 127.0.0.1:4001", "bind 127.0.0.1:4002")).passes();
     lab.run_in_vain(&both("bind 127.0.0.1:4001", "bind 127.0.0.1:4001")).fails_with("not ok 1 - ");
     lab.run_in_vain(&both("bind 127.0.0.1:4001", "close")).fails_with("not ok 1 - ");
     let with_a_later_call = client("a", "bind 127.0.0.1:4001")
         + "expect_call a getsockname 0\n"
         + &client("b", "bind 127.0.0.1:4002");
-    lab.run(&format!("{with_a_later_call}expect_own_ports a b\nconclude")).passes();
+    lab.conclude(&with_a_later_call, "expect_own_ports a b").passes();
 }
 
 #[test]
 fn what_is_typed_arrives_in_order_and_the_end_of_input_ends_a_talk() {
-    if !can_isolate() {
-        return;
-    }
-    let typed = "type_line calling 'one  *'\ntype_line calling two\nexpect_lines called 'one  *' two";
-    let lab = Lab::new();
-    lab.run(&format!(
-        "{TALKING}\n{typed}\nend_input called\nend_input calling\nexpect_end calling 0\nexpect_end called 0\nconclude"
-    ))
-    .passes();
-    lab.run_in_vain(&format!("{TALKING}\n{typed}\nexpect_lines called two 'one  *'\nconclude"))
+    let Some(lab) = Lab::isolated() else { return };
+    let typed = format!(
+        "{TALKING}\ntype_line calling 'one  *'\ntype_line calling two\nexpect_lines called 'one  *' two"
+    );
+    let ends = "end_input called\nend_input calling\nexpect_end calling 0\nexpect_end called 0";
+    lab.conclude(&typed, ends).passes();
+    lab.conclude_in_vain(&typed, "expect_lines called two 'one  *'")
         .fails_with("not ok 2 - called writes, in this order: two one  *\n");
-    lab.run_in_vain(&format!("{TALKING}\n{typed}\nexpect_end calling 0\nconclude"))
-        .fails_with("# seen      calling: runs\n");
+    lab.conclude_in_vain(&typed, "expect_end calling 0").fails_with("# seen      calling: runs\n");
 }
 
 #[test]
 fn only_a_program_with_a_keyboard_can_be_typed_to() {
-    if !can_isolate() {
-        return;
-    }
-    let lab = Lab::new();
-    lab.run(&format!("{CONNECTED}\ntype_line red hello\nconclude"))
+    let Some(lab) = Lab::isolated() else { return };
+    lab.conclude(CONNECTED, "type_line red hello")
         .fails_with("type_line: red has no keyboard, or its input has ended");
-    lab.run(&format!("{TALKING}\nend_input called\nend_input called\nconclude"))
+    lab.conclude(TALKING, "end_input called\nend_input called")
         .fails_with("end_input: called has no keyboard, or its input has ended");
 }
 
 #[test]
 fn a_program_that_ends_with_another_status_fails() {
-    if !can_isolate() {
-        return;
-    }
-    let lab = Lab::new();
+    let Some(lab) = Lab::isolated() else { return };
     lab.run("start_program three -- bash -c 'exit 3'\nexpect_end three 3\nconclude").passes();
     lab.run("start_program three -- bash -c 'exit 3'\nexpect_end three 0\nconclude")
         .fails_with("# expected  exit 0\n# seen      three: exit 3\n");

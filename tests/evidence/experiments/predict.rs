@@ -4,7 +4,7 @@ use std::fs;
 
 use serde_json::Value;
 
-use super::lab::{CONNECTED, Lab, Verdict, can_isolate};
+use super::lab::{CONNECTED, Lab, Verdict, each_is_told};
 
 const TWIN: &str = "\
 ask 'Which call fails?' bind connect neither
@@ -12,10 +12,12 @@ start_connector twin $FIRST:3001 $FIRST:3000
 expect_connect_error twin EADDRNOTAVAIL
 answer connect";
 
-fn predicted(lab: &Lab, body: &str, answers: &str) -> Verdict {
+/// What becomes of a prediction of `question`, a step and its answer.
+fn predicted(lab: &Lab, question: &str, answers: &str) -> Verdict {
+    let body = format!("{CONNECTED}\n{question}\nconclude");
     let path = lab.directory.path().join("answers");
     fs::write(&path, answers).unwrap();
-    let mut command = lab.bash(&lab.script(body));
+    let mut command = lab.bash(&lab.script(&body));
     Verdict::of(command.env("PREDICT", "1").env("ANSWERS", path).env("PATIENCE", "2").output().unwrap())
 }
 
@@ -26,11 +28,8 @@ fn predictions(lab: &Lab) -> Value {
 
 #[test]
 fn nobody_is_asked_unless_predict_is_set() {
-    if !can_isolate() {
-        return;
-    }
-    let lab = Lab::new();
-    let verdict = lab.run(&format!("{CONNECTED}\n{TWIN}\nconclude"));
+    let Some(lab) = Lab::isolated() else { return };
+    let verdict = lab.conclude(CONNECTED, TWIN);
     verdict.passes();
     assert!(!verdict.text.contains("Which call fails?"), "{}", verdict.text);
     let asked = &predictions(&lab)[0];
@@ -39,10 +38,7 @@ fn nobody_is_asked_unless_predict_is_set() {
 
 #[test]
 fn a_reader_commits_before_the_step_and_the_kernel_grades() {
-    if !can_isolate() {
-        return;
-    }
-    let lab = Lab::new();
+    let Some(lab) = Lab::isolated() else { return };
     // A reply that is no choice is asked for again; a choice counts by its number and by its word,
     // with blanks around it or not.
     for (answers, told, score) in [
@@ -50,7 +46,7 @@ fn a_reader_commits_before_the_step_and_the_kernel_grades() {
         ("connect\n", "you said connect: right", 1),
         ("\t2 \n", "you said connect: right", 1),
     ] {
-        let verdict = predicted(&lab, &format!("{CONNECTED}\n{TWIN}\nconclude"), answers);
+        let verdict = predicted(&lab, TWIN, answers);
         verdict.passes();
         let place =
             |text: &str| verdict.text.find(text).unwrap_or_else(|| panic!("{text}: {}", verdict.text));
@@ -62,12 +58,8 @@ fn a_reader_commits_before_the_step_and_the_kernel_grades() {
 
 #[test]
 fn a_kernel_that_answers_differently_grades_nobody() {
-    if !can_isolate() {
-        return;
-    }
-    let lab = Lab::new();
-    let body = format!("{CONNECTED}\n{}\nconclude", TWIN.replace("EADDRNOTAVAIL", "EADDRINUSE"));
-    let verdict = predicted(&lab, &body, "connect\n");
+    let Some(lab) = Lab::isolated() else { return };
+    let verdict = predicted(&lab, &TWIN.replace("EADDRNOTAVAIL", "EADDRINUSE"), "connect\n");
     verdict.fails_with("grades nobody");
     assert!(!verdict.text.contains("predictions:"), "{}", verdict.text);
     assert_eq!(predictions(&lab)[0]["answer"], Value::Null);
@@ -75,20 +67,13 @@ fn a_kernel_that_answers_differently_grades_nobody() {
 
 #[test]
 fn the_end_of_the_answers_ends_the_experiment() {
-    if !can_isolate() {
-        return;
-    }
-    predicted(&Lab::new(), &format!("{CONNECTED}\n{TWIN}\nconclude"), "")
-        .fails_with("PREDICT=1: end of input");
+    let Some(lab) = Lab::isolated() else { return };
+    predicted(&lab, TWIN, "").fails_with("PREDICT=1: end of input");
 }
 
 #[test]
 fn a_question_needs_its_answer_among_its_choices_and_a_check_that_shows_it() {
-    if !can_isolate() {
-        return;
-    }
-    let lab = Lab::new();
-    for (mistake, told) in [
+    each_is_told(&[
         ("ask 'Which?' one", "test.sh:5: ask needs QUESTION CHOICE CHOICE…"),
         ("answer one", "test.sh:5: answer: no question waits for it"),
         ("ask 'Which?' one two", "no answer follows on \"Which?\""),
@@ -98,7 +83,5 @@ fn a_question_needs_its_answer_among_its_choices_and_a_check_that_shows_it() {
             "ask 'Which?' one two\nexpect_echo red hello\nanswer three",
             "answer: 'three' is none of the choices",
         ),
-    ] {
-        lab.run(&format!("{CONNECTED}\n{mistake}\nconclude")).fails_with(told);
-    }
+    ]);
 }

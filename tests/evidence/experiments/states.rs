@@ -8,33 +8,24 @@ use fourtuple::bundle::page::Bundle;
 use fourtuple::bundle::timeline::{Basis, ConnectionHistory};
 use fourtuple::net::TcpState;
 
-use super::lab::{Lab, can_isolate};
+use super::lab::{Lab, can_isolate, performed};
 
 const RUNS: usize = 50;
 
 /// The client closes first, and the server not before the client is in FIN-WAIT-2.
-const BODY: &str = "\
-start_perform both --until 'server: recv' \"
-    listener: socket
-    bind $FIRST:3000
-    listen 1
-    client: socket
-    bind $FIRST:3001
-    connect @listener
-    listener: accept as server
-    client: send \\\"hello\\\"
-    server: recv
-    pause
-    client: close
-    wait FIN-WAIT-2
-    server: recv
-    close
-    client: wait TIME-WAIT\"
+fn closed_in_order() -> String {
+    let steps = "client: send \\\"hello\\\"; server: recv; pause
+        client: close; wait FIN-WAIT-2
+        server: recv; close
+        client: wait TIME-WAIT";
+    performed("start_perform both --until 'server: recv'", steps)
+}
+
+const EXPECTED: &str = "\
 expect_established $FIRST:3001 $FIRST:3000
 expect_established $FIRST:3000 $FIRST:3001
 go_on both
-expect_state TIME-WAIT $FIRST:3001 $FIRST:3000
-conclude";
+expect_state TIME-WAIT $FIRST:3001 $FIRST:3000";
 
 /// Runs `body` while twice as many threads as there are processors do nothing but turn.
 fn under_load(body: impl FnOnce()) {
@@ -76,7 +67,7 @@ fn states_are_right_under_load() {
     under_load(|| {
         for run in 1..=RUNS {
             let lab = Lab::new();
-            lab.run(BODY).passes();
+            lab.conclude(&closed_in_order(), EXPECTED).passes();
             let bundle = Bundle::read(&lab.directory.path().join("test")).unwrap();
             assert_eq!(bundle.troubles, []);
             let [connection] = bundle.timeline.connections.as_slice() else {

@@ -29,6 +29,15 @@ fn hold(descriptors: usize, options: &[&str]) -> Program {
     Program::spawn(&mut command)
 }
 
+/// Starts a `hold` of 300 connections by three holders, to listeners that serve as long as they are there, and waits until
+/// all are held.
+fn hold_300(options: &[&str]) -> ([Listener; 2], Program) {
+    let listeners = listeners();
+    let hold = hold(132, &[&["--count", "300"], options].concat());
+    hold.line_with(&["\"event\":\"memory\"", "holders"]);
+    (listeners, hold)
+}
+
 /// The rows of its own ends.
 fn held() -> Vec<Row> {
     table().into_iter().filter(|row| PORTS.contains(&row.local.port())).collect()
@@ -44,9 +53,7 @@ fn every_four_tuple_is_held_once_and_echoed_and_ctrl_c_leaves_nothing() {
     if !isolated() {
         return;
     }
-    let listeners = listeners();
-    let mut hold = hold(132, &["--count", "300", "--verify"]);
-    hold.line_with(&["\"event\":\"memory\"", "holders"]);
+    let (listeners, mut hold) = hold_300(&["--verify"]);
     let rows = held();
     let tuples: HashSet<_> = rows.iter().map(|row| (row.local, row.remote)).collect();
     assert_eq!((rows.len(), tuples.len()), (300, 300));
@@ -74,9 +81,7 @@ fn killed_it_takes_its_holders_and_their_connections_with_it() {
     if !isolated() {
         return;
     }
-    let _listeners = listeners();
-    let mut hold = hold(132, &["--count", "300"]);
-    hold.line_with(&["\"event\":\"memory\"", "holders"]);
+    let (_listeners, mut hold) = hold_300(&[]);
     let holders = children(&hold);
     assert_eq!(holders.len(), 3);
     hold.signal(Signal::SIGKILL);
@@ -107,9 +112,7 @@ fn without_any_holder_left_it_ends_by_itself() {
     if !isolated() {
         return;
     }
-    let _listeners = listeners();
-    let mut hold = hold(132, &["--count", "300"]);
-    hold.line_with(&["\"event\":\"memory\"", "holders"]);
+    let (_listeners, mut hold) = hold_300(&[]);
     end_all(&children(&hold));
     let end = hold.end().with_status(1);
     assert_eq!(event(&end, "failures")["other"], 300);
@@ -167,9 +170,7 @@ fn a_holder_that_is_killed_is_missed() {
     if !isolated() {
         return;
     }
-    let _listeners = listeners();
-    let mut hold = hold(132, &["--count", "300"]);
-    hold.line_with(&["\"event\":\"memory\"", "holders"]);
+    let (_listeners, mut hold) = hold_300(&[]);
     end_all(&children(&hold)[..1]);
     until("200 rows", || (held().len() == 200).then_some(()));
     hold.signal(Signal::SIGINT);

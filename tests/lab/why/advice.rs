@@ -223,16 +223,15 @@ fn who_waits_as_long_as_told_gets_the_address() {
     if !isolated() {
         return;
     }
-    let plain = Options::of(false, false);
     // Each is there longer than the one before, which is waited for first.
     let held = [("127.0.0.1", "127.0.0.1", "10"), ("0.0.0.0", "0.0.0.0", "14"), ("::1", "::", "18")];
     let scenes = held.map(|(held, asked, seconds)| {
         sysctl("ipv4/tcp_fin_timeout", seconds);
         let port = 3000 + seconds.parse::<u16>().unwrap();
-        (scene::set(State::OrphanedFinWait2, at(held, port), plain), at(asked, port))
+        (scene::set(State::OrphanedFinWait2, at(held, port), Options::NONE), at(asked, port))
     });
     for (_, asked) in &scenes {
-        wait_out(Goal::Listen(*asked), plain);
+        wait_out(Goal::Listen(*asked), Options::NONE);
     }
 }
 
@@ -241,9 +240,9 @@ fn the_wait_for_time_wait_is_a_minute_and_an_eighth_of_it_at_most() {
     if !isolated() {
         return;
     }
-    let plain = Options::of(false, false);
-    let _scene = scene::set(State::TimeWait, at("127.0.0.1", 3000), plain);
-    let advice = Answer::about(Goal::Listen(at("127.0.0.1", 3000)), plain).step("wait").unwrap().clone();
+    let _scene = scene::set(State::TimeWait, at("127.0.0.1", 3000), Options::NONE);
+    let advice =
+        Answer::about(Goal::Listen(at("127.0.0.1", 3000)), Options::NONE).step("wait").unwrap().clone();
     let [least, most] = ["wait_us", "wait_at_most_us"].map(|key| advice[key].as_u64().unwrap());
     assert!((40_000_000..=60_000_000).contains(&least), "{advice}");
     assert_eq!(most - least, 60_000_000 / 8, "{advice}");
@@ -255,7 +254,6 @@ fn who_waits_for_the_end_of_time_wait_gets_the_address() {
     if !isolated() {
         return;
     }
-    let plain = Options::of(false, false);
-    let _scene = scene::set(State::TimeWait, at("127.0.0.1", 3000), plain);
-    wait_out(Goal::Listen(at("127.0.0.1", 3000)), plain);
+    let _scene = scene::set(State::TimeWait, at("127.0.0.1", 3000), Options::NONE);
+    wait_out(Goal::Listen(at("127.0.0.1", 3000)), Options::NONE);
 }

@@ -202,7 +202,7 @@ fn why_agrees_with_connect_from_an_address_that_others_have() {
     let (mut tally, mut port) = (Tally::default(), 3000);
     for (timestamps, ip) in [("1", "127.0.0.1"), ("0", "127.0.0.1"), ("1", "::1")] {
         sysctl("ipv4/tcp_timestamps", timestamps);
-        let elsewhere = scene::set(State::Listen, at(ip, 2000), Options::of(false, false));
+        let elsewhere = scene::set(State::Listen, at(ip, 2000), Options::NONE);
         for state in client_states() {
             for (old, new) in pairs(Options::ALL) {
                 for to in [None, Some(at(ip, 2000)), Some(at(ip, 2001))] {
@@ -232,8 +232,8 @@ fn why_agrees_where_no_socket_is_in_the_way() {
     let connect = |remote| Goal::Connect { local: None, remote };
     let from = |local, remote| Goal::Connect { local: Some(local), remote };
     let any = at("0.0.0.0", 0);
-    let v6_only = Options { v6_only: true, ..Options::of(false, false) };
-    let plain = Options::of(false, false);
+    let v6_only = Options { v6_only: true, ..Options::NONE };
+    let plain = Options::NONE;
     for (goal, options, expected) in [
         (bind("192.0.2.1", 0), plain, Some(("bind", Errno::EADDRNOTAVAIL))),
         (bind("192.0.2.1", 5), plain, Some(("bind", Errno::EADDRNOTAVAIL))),
@@ -285,7 +285,7 @@ fn why_agrees_where_ipv6_is_switched_off() {
         return;
     }
     sysctl("ipv6/conf/all/disable_ipv6", "1");
-    let plain = Options::of(false, false);
+    let plain = Options::NONE;
     let connect = |ip| Goal::Connect { local: None, remote: at(ip, 2000) };
     let [bind, any] = [("::1", 5), ("::", 5)].map(|(ip, port)| Goal::Bind(at(ip, port)));
     for (goal, reason) in [
@@ -312,7 +312,7 @@ fn why_agrees_where_the_kernel_has_no_port_left_to_pick() {
         return;
     }
     const LOCAL: &str = "127.0.0.1";
-    let plain = Options::of(false, false);
+    let plain = Options::NONE;
     let _servers = [2000, 2001].map(|port| scene::set(State::Listen, at(LOCAL, port), plain));
     let mut tally = Tally::default();
     for (range, reserved) in [("3000 3003", ""), ("3004 3013", "3006-3011")] {

@@ -16,10 +16,10 @@ use super::advice::Answer;
 use super::agrees::{at, made, question, sysctl};
 use super::scene::{self, Options, State};
 use crate::program::kernel::FullServer;
-use crate::program::namespace::{as_ordinary_user, has_ordinary_user, isolated, segments_sent};
+use crate::program::namespace::{
+    as_ordinary_user, has_ordinary_user, isolated, listener_of_another_user, segments_sent,
+};
 use crate::program::{Listener, Program, client, path};
-
-const PLAIN: Options = Options::of(false, false);
 
 /// Steps of `fourtuple perform`, run by another process; it is there until this is dropped.
 fn perform(steps: &str) -> Program {
@@ -106,7 +106,7 @@ fn the_holder_listens_accepts_and_keeps_its_options_whatever_is_asked() {
         }
         open.write_all(b"after").unwrap();
         open.read_exact(&mut [0; 5]).unwrap();
-        let found = Answer::about(Goal::Bind(at("127.0.0.1", port)), PLAIN);
+        let found = Answer::about(Goal::Bind(at("127.0.0.1", port)), Options::NONE);
         let listening = found.of("in-the-way").find(|socket| socket["state"] == "LISTEN").unwrap();
         assert_eq!(listening["reuse_address"], options.reuse_address);
         assert_eq!(listening["reuse_port"], options.reuse_port);
@@ -121,7 +121,7 @@ fn every_process_that_shares_a_socket_is_named() {
     if !isolated() {
         return;
     }
-    let _scene = scene::set(State::Listen, at("127.0.0.1", 3000), PLAIN);
+    let _scene = scene::set(State::Listen, at("127.0.0.1", 3000), Options::NONE);
     let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
     socket.bind(&at("127.0.0.1", 3001).into()).unwrap();
     fcntl(&socket, FcntlArg::F_SETFD(FdFlag::empty())).unwrap();
@@ -150,7 +150,7 @@ fn the_options_of_a_socket_that_nobody_has_are_concluded() {
             for ip in ["127.0.0.1", "::1", "0.0.0.0", "::"] {
                 port += 1;
                 let _scene = scene::set(state, at(ip, port), options);
-                let answer = Answer::about(Goal::Bind(at(ip, port)), PLAIN);
+                let answer = Answer::about(Goal::Bind(at(ip, port)), Options::NONE);
                 let found = only(&answer);
                 assert_eq!(found["options"], "inferred", "{found}");
                 assert_eq!(found["reuse_address"], options.reuse_address, "{found}");
@@ -197,21 +197,14 @@ fn of_a_port_that_another_user_shares_it_is_told_which_user() {
     if !isolated() {
         return;
     }
-    if !has_ordinary_user(path("listener")) {
-        return crate::program::skip("nobody here is another user");
-    }
-    let mut theirs = as_ordinary_user(path("listener"));
-    let theirs = Program::spawn(theirs.args(["3000", "127.0.0.1", "--reuse-address", "off"]));
-    theirs.line("listening ");
+    let Some(_theirs) = listener_of_another_user("127.0.0.1") else { return };
     let answer = Answer::to(&["127.0.0.1:3000", "--reuse-port", "on"]);
     let refusal = only(&answer)["refusal"].as_str().unwrap();
     assert_eq!(refusal, "SO_REUSEPORT shares among sockets of one user, and uid 65534 has this one");
     let user = answer.step("user").unwrap();
     assert_eq!((&user["uid"], &user["tried_out"]), (&Value::from(65_534), &Value::from(true)));
     // Followed: that user may.
-    let mut same = as_ordinary_user(path("listener"));
-    let same = Program::spawn(same.args(["3000", "127.0.0.1", "--reuse-address", "off"]));
-    same.line("listening ");
+    listener_of_another_user("127.0.0.1");
 }
 
 #[test]
@@ -223,7 +216,7 @@ fn who_does_not_accept_is_told_and_nothing_is_sent() {
     let full = FullServer::new();
     let goal = Goal::Connect { local: None, remote: full.address() };
     let before = segments_sent();
-    let answer = Answer::about(goal, PLAIN);
+    let answer = Answer::about(goal, Options::NONE);
     assert_eq!(segments_sent(), before, "a segment was sent");
     let verdict = answer.of("verdict").next().unwrap();
     assert_eq!(
@@ -231,7 +224,7 @@ fn who_does_not_accept_is_told_and_nothing_is_sent() {
         (Some("connect"), Some("ETIMEDOUT"))
     );
     assert_eq!(only(&answer)["state"], "LISTEN");
-    assert_eq!(made(&question(goal, PLAIN), PLAIN), Some(("connect", Errno::ETIMEDOUT)));
+    assert_eq!(made(&question(goal, Options::NONE), Options::NONE), Some(("connect", Errno::ETIMEDOUT)));
 }
 
 #[test]
@@ -280,7 +273,7 @@ fn a_listener_in_another_network_namespace_is_found() {
     // Of a port that is free here too, and of none that is answered for here.
     let answer = Answer::to(&["5391"]);
     assert!(answer.works() && answer.of("elsewhere").count() == 1);
-    let _here = scene::set(State::Listen, at("127.0.0.1", 5391), PLAIN);
+    let _here = scene::set(State::Listen, at("127.0.0.1", 5391), Options::NONE);
     let answer = Answer::to(&["connect", "127.0.0.1:5391"]);
     assert!(answer.works() && answer.of("elsewhere").count() == 0);
     let answer = Answer::to(&["connect", "[::1]:5391"]);

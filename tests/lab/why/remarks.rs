@@ -10,8 +10,6 @@ use super::scene::{self, Options, State};
 use crate::program::namespace::isolated;
 use crate::program::{Program, path};
 
-const PLAIN: Options = Options::of(false, false);
-
 /// Fails unless one of the remarks has these words.
 #[track_caller]
 fn remarked(arguments: &[&str], works: bool, words: &str) {
@@ -42,9 +40,9 @@ fn how_a_connection_came_by_a_port_is_told() {
     if !isolated() {
         return;
     }
-    let _child = scene::set(State::Child, at("127.0.0.1", 3000), PLAIN);
+    let _child = scene::set(State::Child, at("127.0.0.1", 3000), Options::NONE);
     remarked(&["3000"], false, "its connections were accepted by a listener that is gone");
-    let _client = scene::set(State::Client, at("127.0.0.1", 40_000), PLAIN);
+    let _client = scene::set(State::Client, at("127.0.0.1", 40_000), Options::NONE);
     remarked(&["40000"], false, "the kernel may have picked it for an outgoing connection");
 }
 
@@ -107,7 +105,7 @@ fn what_is_not_so_is_not_remarked() {
     if !isolated() {
         return;
     }
-    let (plain, sharing) = (Options::of(false, false), Options::of(true, true));
+    let (plain, sharing) = (Options::NONE, Options::of(true, true));
     assert!(remarks(Goal::Bind(at("192.0.2.1", 3000)), plain).is_empty(), "lo is up");
     sysctl("ipv4/ip_local_port_range", "40000 40999");
     sysctl("ipv4/ip_local_reserved_ports", "3500");
@@ -149,9 +147,9 @@ fn that_ipv6_is_switched_off_is_the_cause_and_no_remark() {
     if !isolated() {
         return;
     }
-    assert!(remarks(Goal::Bind(at("2001:db8::1", 3000)), PLAIN).is_empty());
+    assert!(remarks(Goal::Bind(at("2001:db8::1", 3000)), Options::NONE).is_empty());
     sysctl("ipv6/conf/all/disable_ipv6", "1");
-    let answer = why(&question(Goal::Bind(at("::1", 3000)), PLAIN)).unwrap();
+    let answer = why(&question(Goal::Bind(at("::1", 3000)), Options::NONE)).unwrap();
     assert!(matches!(answer.verdict, Verdict::Fails { reason: Reason::Ipv6Off, .. }), "{answer:?}");
     let step = answer.advice[0].remedy.to_string();
     assert!(step.contains("`sudo sysctl net.ipv6.conf.all.disable_ipv6=0`"), "{step}");
@@ -180,7 +178,7 @@ fn of_several_listeners_the_one_that_the_kernel_chooses_would_take_it() {
         let goal = Goal::Connect { local: None, remote: at("127.0.0.1", port) };
         // As many as the queue holds may wait.
         let _waiting = std::net::TcpStream::connect(at("127.0.0.1", port)).unwrap();
-        let told = remarks(goal, PLAIN);
+        let told = remarks(goal, Options::NONE);
         assert!(told[0].starts_with(&format!("LISTEN {} ", at(chosen, port))), "{told:?}");
         for (ip, socket) in listening {
             assert_eq!(socket.accept().is_ok(), ip == chosen, "{ip}:{port}");

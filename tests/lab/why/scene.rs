@@ -22,6 +22,8 @@ impl Options {
     pub const ALL: [Self; 4] =
         [Self::of(false, false), Self::of(true, false), Self::of(false, true), Self::of(true, true)];
 
+    pub const NONE: Self = Self::of(false, false);
+
     pub const fn of(reuse_address: bool, reuse_port: bool) -> Self {
         Self { reuse_address, reuse_port, v6_only: false }
     }
@@ -200,7 +202,7 @@ fn client(state: State, local: SocketAddr, options: Options) -> Scene {
 }
 
 fn syn_sent(local: SocketAddr, options: Options) -> Scene {
-    let full = bound(elsewhere(local), Options::of(false, false));
+    let full = bound(elsewhere(local), Options::NONE);
     full.listen(0).unwrap();
     let waiting = visitor(&full);
     let client = bound(local, options);

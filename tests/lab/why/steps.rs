@@ -8,10 +8,9 @@ use fourtuple::lab::why::{Goal, Remedy, why};
 use super::advice::Answer;
 use super::agrees::{at, question, sysctl};
 use super::scene::{self, Options, State};
-use crate::program::namespace::{as_ordinary_user, has_ordinary_user, isolated};
+use crate::program::namespace::{as_ordinary_user, isolated, listener_of_another_user};
 use crate::program::{Program, path};
 
-const NONE: Options = Options::of(false, false);
 const RA: Options = Options::of(true, false);
 const RP: Options = Options::of(false, true);
 const BOTH: Options = Options::of(true, true);
@@ -32,25 +31,25 @@ type Case<'a> = (&'a [(State, Options)], &'a str, &'a str, Options, &'a [&'a str
 
 #[rustfmt::skip]
 const CASES: [Case; 18] = [
-    (&[(State::Listen, NONE)], "127.0.0.1", "127.0.0.1", NONE, &[RESTART_RP, ADDRESS, PORT, STOP]),
+    (&[(State::Listen, Options::NONE)], "127.0.0.1", "127.0.0.1", Options::NONE, &[RESTART_RP, ADDRESS, PORT, STOP]),
     (&[(State::Listen, RA)], "127.0.0.1", "127.0.0.1", RA, &[RESTART_RP, ADDRESS, PORT, STOP]),
-    (&[(State::Listen, BOTH)], "127.0.0.1", "127.0.0.1", NONE, &[SET_RP, ADDRESS, PORT, STOP]),
-    (&[(State::Bound, RA)], "127.0.0.1", "127.0.0.1", NONE, &[SET_RA, ADDRESS, PORT, STOP]),
-    (&[(State::Bound, BOTH)], "127.0.0.1", "127.0.0.1", NONE, &[SET_RA, SET_RP, ADDRESS, PORT, STOP]),
-    (&[(State::Bound, NONE)], "127.0.0.1", "0.0.0.0", RP, &[RESTART_RA, PORT, STOP]),
-    (&[(State::ChildBesideListener, NONE)], "127.0.0.1", "127.0.0.1", NONE, &[RESTART_RP, ADDRESS, PORT, STOP_AND_WAIT]),
-    (&[(State::ChildBesideListener, RA)], "127.0.0.1", "127.0.0.1", NONE, &[RESTART_RP, ADDRESS, PORT, STOP_AND_RA]),
-    (&[(State::TimeWait, RA), (State::Listen, RA)], "127.0.0.1", "127.0.0.1", NONE, &[RESTART_RP, ADDRESS, PORT, STOP_AND_RA]),
-    (&[(State::Client, NONE)], "127.0.0.1", "127.0.0.1", NONE, &[RESTART_RA, ADDRESS, PORT, STOP_AND_WAIT]),
-    (&[(State::CloseWait, NONE)], "127.0.0.1", "127.0.0.1", NONE, &[RESTART_RA, ADDRESS, PORT, STOP]),
+    (&[(State::Listen, BOTH)], "127.0.0.1", "127.0.0.1", Options::NONE, &[SET_RP, ADDRESS, PORT, STOP]),
+    (&[(State::Bound, RA)], "127.0.0.1", "127.0.0.1", Options::NONE, &[SET_RA, ADDRESS, PORT, STOP]),
+    (&[(State::Bound, BOTH)], "127.0.0.1", "127.0.0.1", Options::NONE, &[SET_RA, SET_RP, ADDRESS, PORT, STOP]),
+    (&[(State::Bound, Options::NONE)], "127.0.0.1", "0.0.0.0", RP, &[RESTART_RA, PORT, STOP]),
+    (&[(State::ChildBesideListener, Options::NONE)], "127.0.0.1", "127.0.0.1", Options::NONE, &[RESTART_RP, ADDRESS, PORT, STOP_AND_WAIT]),
+    (&[(State::ChildBesideListener, RA)], "127.0.0.1", "127.0.0.1", Options::NONE, &[RESTART_RP, ADDRESS, PORT, STOP_AND_RA]),
+    (&[(State::TimeWait, RA), (State::Listen, RA)], "127.0.0.1", "127.0.0.1", Options::NONE, &[RESTART_RP, ADDRESS, PORT, STOP_AND_RA]),
+    (&[(State::Client, Options::NONE)], "127.0.0.1", "127.0.0.1", Options::NONE, &[RESTART_RA, ADDRESS, PORT, STOP_AND_WAIT]),
+    (&[(State::CloseWait, Options::NONE)], "127.0.0.1", "127.0.0.1", Options::NONE, &[RESTART_RA, ADDRESS, PORT, STOP]),
     // Closed by its listener's end before anybody accepted it, a connection leaves nothing.
-    (&[(State::NotAccepted, NONE)], "127.0.0.1", "127.0.0.1", NONE, &[RESTART_RP, ADDRESS, PORT, STOP]),
-    (&[(State::TimeWait, NONE)], "127.0.0.1", "127.0.0.1", NONE, &["wait", ADDRESS, PORT, NEXT_TIME]),
-    (&[(State::TimeWait, RA)], "127.0.0.1", "127.0.0.1", NONE, &[SET_RA, "wait", ADDRESS, PORT]),
-    (&[(State::OrphanedFinWait2, NONE)], "127.0.0.1", "127.0.0.1", RA, &["wait", ADDRESS, PORT, NEXT_TIME]),
-    (&[(State::Listen, NONE)], "0.0.0.0", "::", NONE, &["IPV6_V6ONLY on the new socket", "another address: ::1", PORT, STOP]),
-    (&[(State::Listen, NONE)], "::", "0.0.0.0", NONE, &["restart ME with IPV6_V6ONLY", PORT, STOP]),
-    (&[(State::Listen, NONE)], "::1", "::", Options { v6_only: true, ..NONE }, &[RESTART_RP, PORT, STOP]),
+    (&[(State::NotAccepted, Options::NONE)], "127.0.0.1", "127.0.0.1", Options::NONE, &[RESTART_RP, ADDRESS, PORT, STOP]),
+    (&[(State::TimeWait, Options::NONE)], "127.0.0.1", "127.0.0.1", Options::NONE, &["wait", ADDRESS, PORT, NEXT_TIME]),
+    (&[(State::TimeWait, RA)], "127.0.0.1", "127.0.0.1", Options::NONE, &[SET_RA, "wait", ADDRESS, PORT]),
+    (&[(State::OrphanedFinWait2, Options::NONE)], "127.0.0.1", "127.0.0.1", RA, &["wait", ADDRESS, PORT, NEXT_TIME]),
+    (&[(State::Listen, Options::NONE)], "0.0.0.0", "::", Options::NONE, &["IPV6_V6ONLY on the new socket", "another address: ::1", PORT, STOP]),
+    (&[(State::Listen, Options::NONE)], "::", "0.0.0.0", Options::NONE, &["restart ME with IPV6_V6ONLY", PORT, STOP]),
+    (&[(State::Listen, Options::NONE)], "::1", "::", Options { v6_only: true, ..Options::NONE }, &[RESTART_RP, PORT, STOP]),
 ];
 
 /// The steps in words, without what differs from run to run: this process, which has the old sockets, and the times.
@@ -102,18 +101,18 @@ fn in_place_of_a_foreign_address_one_is_told_that_is_free() {
         return;
     }
     let told = |port| {
-        let answer = Answer::about(Goal::Bind(at("192.0.2.1", port)), NONE);
+        let answer = Answer::about(Goal::Bind(at("192.0.2.1", port)), Options::NONE);
         answer.of("advice").map(|advice| advice["words"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
     };
     let free = told(3000);
-    let answer = Answer::about(Goal::Bind(at("192.0.2.1", 3000)), NONE);
+    let answer = Answer::about(Goal::Bind(at("192.0.2.1", 3000)), Options::NONE);
     assert_eq!(answer.of("advice").filter(|advice| advice["tried_out"] == true).count(), 2);
     assert_eq!(free[..2], ["another address: 127.0.0.1", "another address: 0.0.0.0"]);
     assert!(
         free[2].starts_with("give the address to this host: `sudo ip addr add 192.0.2.1/32 dev lo`"),
         "{free:?}"
     );
-    let _scene = scene::set(State::Listen, at("127.0.0.1", 3001), NONE);
+    let _scene = scene::set(State::Listen, at("127.0.0.1", 3001), Options::NONE);
     assert_eq!(told(3001).len(), 1, "neither is free");
 }
 
@@ -124,15 +123,17 @@ fn who_listens_on_a_wildcard_address_is_connected_to_on_loopback() {
     }
     let remote = |asked: &str, port| {
         let goal = Goal::Connect { local: None, remote: at(asked, port) };
-        Answer::about(goal, NONE).step("remote").map(|step| step["words"].as_str().unwrap().to_owned())
+        Answer::about(goal, Options::NONE)
+            .step("remote")
+            .map(|step| step["words"].as_str().unwrap().to_owned())
     };
-    let _ipv4 = scene::set(State::Listen, at("0.0.0.0", 3000), NONE);
+    let _ipv4 = scene::set(State::Listen, at("0.0.0.0", 3000), Options::NONE);
     assert_eq!(remote("::1", 3000).unwrap(), "connect to 127.0.0.1:3000");
-    let only = Options { v6_only: true, ..NONE };
+    let only = Options { v6_only: true, ..Options::NONE };
     let _ipv6 = scene::set(State::Listen, at("::", 3001), only);
     assert_eq!(remote("127.0.0.1", 3001).unwrap(), "connect to [::1]:3001");
     let bound = Goal::Connect { local: Some(at("127.0.0.1", 0)), remote: at("127.0.0.1", 3001) };
-    let advice = why(&question(bound, NONE)).unwrap().advice;
+    let advice = why(&question(bound, Options::NONE)).unwrap().advice;
     assert!(
         !advice.iter().any(|advice| matches!(advice.remedy, Remedy::Remote(_))),
         "of the other family: {advice:?}"
@@ -147,7 +148,7 @@ fn a_process_that_asks_is_not_advised_to_stop_itself() {
     let scene = scene::set(State::Client, at("127.0.0.1", 3000), RA);
     let (local, remote) = scene.tuple.unwrap();
     for goal in [Goal::Bind(local), Goal::Connect { local: Some(local), remote }] {
-        let options = if matches!(goal, Goal::Bind(_)) { NONE } else { RA };
+        let options = if matches!(goal, Goal::Bind(_)) { Options::NONE } else { RA };
         let answer = why(&question(goal, options)).unwrap();
         assert_eq!(answer.in_the_way[0].holder.processes[0].pid, process::id());
         let stops = |step: &Remedy| matches!(step, Remedy::Stop(..) | Remedy::Restart(..));
@@ -160,7 +161,7 @@ fn without_a_word_of_it_ipv6_only_is_as_the_setting_says() {
     if !isolated() {
         return;
     }
-    let _scene = scene::set(State::Listen, at("0.0.0.0", 3000), NONE);
+    let _scene = scene::set(State::Listen, at("0.0.0.0", 3000), Options::NONE);
     let answer = Answer::to(&["[::]:3000"]);
     assert_eq!(answer.of("in-the-way").count(), 1);
     assert_eq!(answer.step("set").unwrap()["v6_only"], true);
@@ -175,9 +176,9 @@ fn of_several_that_wait_the_last_to_go_is_waited_for() {
     }
     let _scenes = [("127.0.0.1", "40"), ("127.0.0.2", "10")].map(|(ip, seconds)| {
         sysctl("ipv4/tcp_fin_timeout", seconds);
-        scene::set(State::OrphanedFinWait2, at(ip, 3000), NONE)
+        scene::set(State::OrphanedFinWait2, at(ip, 3000), Options::NONE)
     });
-    let answer = Answer::about(Goal::Bind(at("0.0.0.0", 3000)), NONE);
+    let answer = Answer::about(Goal::Bind(at("0.0.0.0", 3000)), Options::NONE);
     let wait = answer.step("wait").unwrap();
     assert!((20_000_000..=40_000_000).contains(&wait["wait_us"].as_u64().unwrap()), "{wait}");
     assert!(wait["wait_at_most_us"].as_u64() > wait["wait_us"].as_u64(), "{wait}");
@@ -188,13 +189,8 @@ fn what_is_not_known_of_one_in_the_way_is_not_made_up_for_by_another() {
     if !isolated() {
         return;
     }
-    if !has_ordinary_user(path("listener")) {
-        return crate::program::skip("nobody here is another user");
-    }
     let _root = scene::set(State::Listen, at("127.0.0.1", 3000), RP);
-    let mut theirs = as_ordinary_user(path("listener"));
-    let theirs = Program::spawn(theirs.args(["3000", "127.0.0.2", "--reuse-address", "off"]));
-    theirs.line("listening ");
+    let Some(theirs) = listener_of_another_user("127.0.0.2") else { return };
     // One of the two is theirs: to stop that is not enough.
     let mut ask = as_ordinary_user(path("fourtuple"));
     let end = Program::spawn(ask.args(["why", "3000"])).end().with_status(1);

@@ -36,8 +36,7 @@ fn an_answer_takes_less_than_50_ms() {
     if !isolated() {
         return;
     }
-    let _scene =
-        scene::set(State::ChildBesideListener, "127.0.0.1:3000".parse().unwrap(), Options::of(false, false));
+    let _scene = scene::set(State::ChildBesideListener, "127.0.0.1:3000".parse().unwrap(), Options::NONE);
     for arguments in
         [&["3000"][..], &["3001"], &["connect", "127.0.0.1:3000"], &["connect", "127.0.0.1:3002"]]
     {
@@ -61,7 +60,7 @@ fn hold_sockets() {
     listening.listen(4096).unwrap();
     let mut held: Vec<Socket> = Vec::new();
     while held.len() + 2 < EACH {
-        let client = scene::open(local, Options::of(false, false));
+        let client = scene::open(local, Options::NONE);
         client.connect(&local.into()).unwrap();
         held.extend([client, listening.accept().unwrap().0]);
         if held.len() + 2 < EACH {

@@ -154,7 +154,7 @@ impl Port {
             return None;
         }
         let local = listening.local_addr().unwrap().as_socket().unwrap();
-        let visitor = open(reached(local), Options::of(false, false));
+        let visitor = open(reached(local), Options::NONE);
         visitor.set_nonblocking(true).unwrap();
         let _ = visitor.connect(&reached(local).into());
         // Of a group that shares the address another one may have it.

@@ -3,8 +3,6 @@
 use std::fs::File;
 use std::process::{Command, Stdio};
 
-use snapbox::{assert_data_eq, file};
-
 use super::agrees::at;
 use super::scene::{self, Options, State};
 use crate::program::namespace::isolated;
@@ -12,10 +10,9 @@ use crate::program::{Program, path, usage};
 
 #[test]
 fn help() {
-    let short = usage::short_help("fourtuple", &["why"]);
-    assert_data_eq!(short, file!["../../snapshots/fourtuple-why-h.txt"].raw());
-    let long = usage::help("fourtuple", &["why", "--help"]);
-    assert_data_eq!(long, file!["../../snapshots/fourtuple-why--help.txt"].raw());
+    usage::short_help("fourtuple", &["why"]);
+    usage::help_is_kept("fourtuple", &["why", "-h"]);
+    usage::help_is_kept("fourtuple", &["why", "--help"]);
 }
 
 #[test]
@@ -64,7 +61,7 @@ fn without_namespaces_nothing_is_tried_out_and_that_is_told() {
     if !isolated() {
         return;
     }
-    let _scene = scene::set(State::Listen, at("127.0.0.1", 3000), Options::of(false, false));
+    let _scene = scene::set(State::Listen, at("127.0.0.1", 3000), Options::NONE);
     let script = "echo 0 >/proc/sys/user/max_net_namespaces && exec \"$0\" why 127.0.0.1:3000";
     // A user namespace of its own, so that the limit is one of this command alone.
     let mut command = Command::new("unshare");

@@ -4,43 +4,27 @@ use std::io::Write;
 
 use super::strace::strace;
 use crate::clients::{answer, connect_all};
-use crate::cpus::Watch;
 use crate::error::{Error, Result};
 use crate::metric::{Metric, Sample};
 use crate::peers::Peer;
-use crate::rounds::Work;
 use crate::server::Server;
 
 const CLIENTS: usize = 50;
 const ROUNDS: usize = 200;
 
 /// 50 clients send 64 bytes each, and then wait for their answers.
-pub struct Calls(Watch);
-
-impl Calls {
-    pub fn new() -> Result<Self> {
-        Ok(Self(Watch::begin()?))
-    }
-}
-
-impl Work for Calls {
-    fn measure(&mut self, peer: Peer) -> Result<Sample> {
-        let server = Server::ready(peer)?;
-        let mut clients = connect_all(server.address, CLIENTS)?;
-        let request = [b'x'; 64];
-        let calls = count_calls(server.pid(), || {
-            for _ in 0..ROUNDS {
-                clients.iter_mut().try_for_each(|client| client.write_all(&request))?;
-                clients.iter_mut().try_for_each(|client| answer(client, &request))?;
-            }
-            Ok(())
-        })?;
-        Ok(Sample::from([(Metric::CallsPerRequest, calls as f64 / (CLIENTS * ROUNDS) as f64)]))
-    }
-
-    fn others(&mut self) -> Result<f64> {
-        self.0.others(&[])
-    }
+pub fn calls(peer: Peer) -> Result<Sample> {
+    let server = Server::ready(peer)?;
+    let mut clients = connect_all(server.address, CLIENTS)?;
+    let request = [b'x'; 64];
+    let calls = count_calls(server.pid(), || {
+        for _ in 0..ROUNDS {
+            clients.iter_mut().try_for_each(|client| client.write_all(&request))?;
+            clients.iter_mut().try_for_each(|client| answer(client, &request))?;
+        }
+        Ok(())
+    })?;
+    Ok(Sample::from([(Metric::CallsPerRequest, calls as f64 / (CLIENTS * ROUNDS) as f64)]))
 }
 
 /// How many calls a process and its threads make during `work`.

@@ -3,8 +3,7 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
-use crate::cli::{self, Remote};
-use crate::text::Format;
+use crate::cli::{self, FormatArgs, Remote};
 use clap::{Args, ValueEnum};
 
 use crate::commands::load::outcome::STATUS;
@@ -35,6 +34,7 @@ Lines:
 /// DURATION is over, or at SIGINT or SIGTERM.
 #[derive(Args)]
 #[command(after_help = EXAMPLES, after_long_help = format!("{EXAMPLES}\n\n{LINES}\n\n{STATUS}"))]
+#[command(mut_arg("format", cli::how("events are")))]
 pub(crate) struct HoldArgs {
     /// How many, such as 500, 100k or 1M
     #[arg(long, value_parser = cli::count, value_name = "N")]
@@ -63,9 +63,8 @@ pub(crate) struct HoldArgs {
     /// How long an answer may take
     #[arg(long, hide_short_help = true, default_value = "30s", value_parser = cli::positive_duration, value_name = "DURATION")]
     pub reply_timeout: Duration,
-    /// How events are written: text, or one JSON object a line
-    #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]
-    pub format: Format,
+    #[command(flatten)]
+    pub output: FormatArgs,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]

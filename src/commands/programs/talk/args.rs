@@ -55,14 +55,7 @@ pub(super) struct TalkArgs {
     #[arg(long, default_value = "5s", value_parser = cli::duration, value_name = "DURATION", hide_short_help = true)]
     pub drain: Duration,
     /// SO_REUSEADDR of the listening socket: off shows EADDRINUSE after a restart
-    #[arg(
-        long,
-        value_enum,
-        default_value = "on",
-        hide_possible_values = true,
-        value_name = "on|off",
-        hide_short_help = true
-    )]
+    #[arg(long, hide_short_help = true, value_enum, default_value_t = Switch::On, hide_possible_values = true, value_name = "on|off")]
     pub reuse_address: Switch,
     #[command(flatten)]
     pub output: OutputArgs,
