@@ -5,6 +5,7 @@ mod pages;
 mod remote;
 mod resolve;
 mod socket_args;
+mod spelling;
 mod stop;
 mod values;
 
@@ -22,7 +23,7 @@ use crate::error::{Error, Result};
 use crate::lab::QUESTIONS;
 use crate::report::{Event, Output, Reporter, Verbosity, say};
 use crate::sandbox::scratch;
-use crate::text::{Escaped, Format};
+use crate::text::{Escaped, Format, spell_settings};
 
 pub(crate) use listen::{accept_on, listen};
 pub(crate) use remote::{Remote, remote, remotes};
@@ -34,9 +35,11 @@ pub(crate) use values::{
     positive_duration, positive_size, rate, remote_port, size, source_ip,
 };
 
-/// What each of the programs does first: it answers a [question](scratch) of an instrument, and ends, where it was
-/// started to; else it has malloc give back what a crowd of slow readers cost.
+/// What each of the programs does first: it has settings spelled as its user types them; it answers a
+/// [question](scratch) of an instrument, and ends, where it was started to; else it has malloc give back what a crowd
+/// of slow readers cost.
 pub(crate) fn start() {
+    spell_settings(spelling::spelling);
     scratch::attend(QUESTIONS);
     map_large_blocks();
 }

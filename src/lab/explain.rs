@@ -177,7 +177,7 @@ mod tests {
                 Errno::ECONNREFUSED,
                 "127.0.0.1:0",
                 Some("127.0.0.1:9"),
-                "`listener 9 127.0.0.1` does",
+                "nothing listens on 127.0.0.1:9: ",
             ),
             (
                 "connect",

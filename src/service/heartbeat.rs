@@ -11,7 +11,7 @@ use super::{Closed, ConnectionId, Io, Service, Signal, Timer};
 use crate::error::{Error, Result};
 use crate::net::FourTuple;
 use crate::report::{self, CloseReason, Event, RoundTrips};
-use crate::text::Short;
+use crate::text::{Setting, Short};
 
 /// What to connect, and what to send over it.
 #[derive(Clone, Debug)]
@@ -178,7 +178,8 @@ impl Heartbeat {
             CloseReason::Reset => self.fail("recv", Errno::ECONNRESET),
             CloseReason::ReceiveTimeout => self.fail("recv", io::Error::other("no byte arrived in time")),
             CloseReason::SendTimeout => {
-                let words = "no byte could be sent within --send-timeout: the remote side does not read";
+                let within = Setting::SendTimeout;
+                let words = format!("no byte could be sent within {within}: the remote side does not read");
                 self.fail("send", io::Error::other(words));
             }
             CloseReason::Failed(call, errno) => self.fail(call, errno),
@@ -228,7 +229,7 @@ impl Service for Heartbeat {
             Timer::Interval => self.beat(io, id),
             Timer::Answer => {
                 let limit = Short(self.plan.receive_timeout.unwrap_or_default());
-                let words = format!("no answer within {limit} (--receive-timeout)");
+                let words = format!("no answer within {limit} ({})", Setting::ReceiveTimeout);
                 self.give_up(io, id, words);
             }
             Timer::Input | Timer::Line | Timer::Leave | Timer::Turn => {}

@@ -10,7 +10,7 @@ use crate::error::{Error, Result};
 use crate::net::FourTuple;
 use crate::report::{Event, TalkEvent, TestOutcome};
 use crate::service::{Ack, Closed, ConnectionId, Echo, Io, Prefix, Reply, Service, Signal, Timer};
-use crate::text::{Escaped, Short};
+use crate::text::{Escaped, Setting, Short};
 
 /// How many foreign bytes a failure shows.
 const EXCERPT: usize = 40;
@@ -139,7 +139,7 @@ impl Script {
             Some((_, tuple)) if self.passed < self.all => {
                 let words = format!("{} of {} replies were as expected", self.passed, self.all);
                 let error = Error::new("test", tuple, io::Error::other(words));
-                Err(error.hint("--expect echo, ack or prefix:TEXT says what a reply should be"))
+                Err(error.hint(format_args!("{} says what a reply should be", Setting::ExpectedReply)))
             }
             _ => Ok(()),
         }
@@ -265,12 +265,12 @@ impl Service for Script {
         }
         if let (Timer::Answer, Some(waiting)) = (timer, &self.waiting) {
             let (heard, expected) = (waiting.heard, waiting.expected.len());
-            let limit = Short(self.reply_timeout);
+            let (limit, set) = (Short(self.reply_timeout), Setting::ReplyTimeout);
             self.fail(
                 io,
                 match self.expect {
-                    Some(_) => format!("{heard} of {expected} bytes came within {limit} (--reply-timeout)"),
-                    None => format!("no whole line came within {limit} (--reply-timeout)"),
+                    Some(_) => format!("{heard} of {expected} bytes came within {limit} ({set})"),
+                    None => format!("no whole line came within {limit} ({set})"),
                 },
             );
         }
