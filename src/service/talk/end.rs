@@ -4,12 +4,12 @@ use std::io;
 
 use nix::errno::Errno;
 
-use super::plan::LEAVE;
+use super::plan::{LEAVE, LEFT};
 use super::{State, Talk};
 use crate::error::Error;
 use crate::net::FourTuple;
 use crate::report::{CloseReason, Event, RefuseReason};
-use crate::service::{Closed, ConnectionId, Io, Timer};
+use crate::service::{Closed, ConnectionId, Io};
 
 impl Talk {
     /// Ends the conversation from our side; what the other side still says is thrown away.
@@ -21,7 +21,7 @@ impl Talk {
             self.state = State::Leaving;
             self.close_screen(io);
             io.finish(id);
-            io.after(id, Timer::Leave, LEAVE);
+            io.after(id, LEFT, LEAVE);
         }
         io.pause_input();
         io.stop();
@@ -33,7 +33,7 @@ impl Talk {
         io.report(&Event::Refused { local, remote, reason: RefuseReason::Busy });
         io.send(id, b"busy\n");
         io.finish(id);
-        io.after(id, Timer::Leave, LEAVE);
+        io.after(id, LEFT, LEAVE);
     }
 
     /// Why an end that the other side or the kernel brought about is a failure, if it is one.

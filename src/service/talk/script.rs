@@ -5,13 +5,15 @@ use std::time::{Duration, Instant};
 use std::{fmt, io};
 
 use super::calls::CallAttempts;
-use super::plan::LEAVE;
+use super::plan::{LEAVE, LEFT};
 use crate::error::{Error, Result};
 use crate::net::FourTuple;
 use crate::report::{Event, TalkEvent, TestOutcome};
 use crate::service::{Ack, Closed, ConnectionId, Echo, Io, Prefix, Reply, Service, Signal, Timer};
 use crate::text::{Escaped, Setting, Short};
 
+/// A reply is overdue.
+const ANSWER: Timer = Timer::named("answer");
 /// How many foreign bytes a failure shows.
 const EXCERPT: usize = 40;
 /// The longest reply to one byte from which to learn what replies are.
@@ -150,14 +152,14 @@ impl Script {
         let expected = self.expect.as_ref().map_or_else(Vec::new, |expect| expect.reply_to(&case.sent));
         let since = Instant::now();
         io.send(id, &case.sent);
-        io.after(id, Timer::Answer, self.reply_timeout);
+        io.after(id, ANSWER, self.reply_timeout);
         self.waiting = Some(Waiting { case, expected, heard: 0, since });
     }
 
     fn end(&mut self, io: &mut dyn Io, id: ConnectionId) {
-        io.cancel(id, Timer::Answer);
+        io.cancel(id, ANSWER);
         io.finish(id);
-        io.after(id, Timer::Leave, LEAVE);
+        io.after(id, LEFT, LEAVE);
     }
 
     /// Bytes came behind the last reply.
@@ -260,10 +262,10 @@ impl Service for Script {
     }
 
     fn timer(&mut self, io: &mut dyn Io, id: ConnectionId, timer: Timer) {
-        if timer == Timer::Leave {
+        if timer == LEFT {
             io.close(id);
         }
-        if let (Timer::Answer, Some(waiting)) = (timer, &self.waiting) {
+        if let (ANSWER, Some(waiting)) = (timer, &self.waiting) {
             let (heard, expected) = (waiting.heard, waiting.expected.len());
             let (limit, set) = (Short(self.reply_timeout), Setting::ReplyTimeout);
             self.fail(
