@@ -142,7 +142,7 @@ pub(crate) struct OutputArgs {
     /// How events are written: text, or one JSON object a line
     #[arg(long, value_enum, default_value_t, value_name = "FORMAT", help_heading = "Output")]
     pub format: Format,
-    /// Print the program's own events only, none of its connections'
+    /// Print only the program's own events, none of its connections
     #[arg(short, long, conflicts_with = "verbose", help_heading = "Output")]
     pub quiet: bool,
     /// Print every read too
