@@ -81,7 +81,7 @@ impl Measure {
             Ok((limit, _)) if limit < needed + OTHER_DESCRIPTORS => {
                 let what = format!("{low}-{high} towards {destinations} destinations");
                 Err(Error::new("socket", what, Errno::EMFILE)
-                    .note(format_args!("it takes {needed} descriptors, and a process may open {limit}"))
+                    .note(format_args!("it needs {needed} descriptors, and a process may open {limit}"))
                     .hint(format_args!(
                         "a narrower {}, or fewer {}",
                         Setting::PortRange,

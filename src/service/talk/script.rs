@@ -165,7 +165,7 @@ impl Script {
     /// Bytes came behind the last reply.
     fn surplus(&mut self, bytes: &[u8]) {
         if let Some((_, tuple)) = self.connection {
-            let words = Escaped(&with_excerpt("more came than the last reply: ", bytes)).to_string();
+            let words = Escaped(&with_excerpt("more than the last reply came: ", bytes)).to_string();
             self.failure.get_or_insert_with(|| Error::new("test", tuple, io::Error::other(words)));
         }
     }
@@ -195,7 +195,7 @@ impl Waiting {
         self.heard = at;
         match (rest.get(equal), bytes.get(equal..)) {
             (_, None | Some([])) => Ok(at == self.expected.len()),
-            (Some(_), Some(came)) => Err(with_excerpt(&format!("byte {} is another: ", at + 1), came)),
+            (Some(_), Some(came)) => Err(with_excerpt(&format!("byte {} differs: ", at + 1), came)),
             (None, Some(more)) => Err(with_excerpt(&format!("more than the {at} bytes expected: "), more)),
         }
     }
@@ -209,7 +209,9 @@ fn learn(waiting: &mut Waiting, bytes: &[u8]) -> std::result::Result<Option<Expe
         return Ok(None);
     }
     let learned = Expect::learned(line, reply);
-    learned.map(Some).ok_or_else(|| with_excerpt("no echo, no Ack!, no text before the line: ", reply))
+    learned
+        .map(Some)
+        .ok_or_else(|| with_excerpt("not an echo, not Ack!, not the line behind a prefix: ", reply))
 }
 
 fn with_excerpt(words: &str, bytes: &[u8]) -> Vec<u8> {
