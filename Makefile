@@ -28,7 +28,7 @@ help:
 	@echo 'make soak            the long runs that make test leaves out'
 	@echo 'make stress          the event loop under stress, soundness, and a fuzzer at the escaping'
 	@echo 'make million         hold 1,000,000 connections from one source address; COUNT=100000 for fewer'
-	@echo 'make bench           measure the listener beside other servers; ROW=echo for one row: out/bench'
+	@echo 'make bench           compare the listener with other servers; ROW=echo for one row: out/bench'
 	@echo '                     BEFORE=PATH measures another listener in the same rounds'
 	@echo 'make compare-models  the four models of the listener under 1 to 1,000 clients: out/bench/models.md'
 	@echo 'make install         programs, man pages and completions: PREFIX=$(PREFIX), DESTDIR for packagers;'

@@ -7,6 +7,7 @@ mod remote;
 mod resolve;
 mod socket_args;
 mod socket_line;
+mod spelling;
 mod stop;
 mod values;
 
@@ -24,7 +25,7 @@ use crate::error::{Error, Result};
 use crate::lab::QUESTIONS;
 use crate::report::{Event, Output, Reporter, Verbosity, say};
 use crate::sandbox::scratch;
-use crate::text::{Escaped, Format};
+use crate::text::{Escaped, Format, spell_settings};
 
 pub(crate) use format_args::{FormatArgs, how};
 pub(crate) use listen::{accept_on, listen};
@@ -38,9 +39,11 @@ pub(crate) use values::{
     positive_duration, positive_size, rate, remote_port, size, source_ip,
 };
 
-/// What each of the programs does first: it answers a [question](scratch) of an instrument, and ends, where it was
-/// started to; else it has malloc give back what a crowd of slow readers cost.
+/// What each of the programs does first: it has settings spelled as its user types them; it answers a
+/// [question](scratch) of an instrument, and ends, where it was started to; else it has malloc give back what a crowd
+/// of slow readers cost.
 pub(crate) fn start() {
+    spell_settings(spelling::spelling);
     scratch::attend(QUESTIONS);
     map_large_blocks();
 }
@@ -143,7 +146,7 @@ pub(crate) struct OutputArgs {
     /// How events are written: text, or one JSON object a line
     #[arg(long, value_enum, default_value_t, value_name = "FORMAT", help_heading = "Output")]
     pub format: Format,
-    /// Print the program's own events only, none of its connections'
+    /// Print only the program's own events, none of its connections
     #[arg(short, long, conflicts_with = "verbose", help_heading = "Output")]
     pub quiet: bool,
     /// Print every read too

@@ -30,7 +30,7 @@ Examples:
   fourtuple sockets --port 3000         who has this port
   fourtuple why 3000                    may I listen there, and if not, why?
   fourtuple isolate -- bash             a network to try things in
-  fourtuple load rr 127.0.0.1:3000      work for an echo server";
+  fourtuple load rr 127.0.0.1:3000      load an echo server";
 
 /// A lab bench for TCP connections: namespaces to try things in, and what the kernel says about them
 #[derive(Parser)]

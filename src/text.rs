@@ -2,9 +2,11 @@
 
 mod escape;
 mod line;
+mod setting;
 
 pub use escape::Escaped;
 pub(crate) use escape::Harmless;
 pub(crate) use line::cut;
 pub(crate) use line::{Commas, Short};
 pub use line::{Format, Line};
+pub(crate) use setting::{Setting, spell_settings};

@@ -139,7 +139,7 @@ require_another_user() {
 	arguments 0 0 "no argument" "$@"
 	local said
 	said=$("$programs/fourtuple" perform 'setfsuid 1' 2>/dev/null </dev/null) || true
-	[[ $said != *EPERM* ]] || skip "a socket of another user takes root"
+	[[ $said != *EPERM* ]] || skip "a socket of another user needs root"
 }
 
 # set_sysctl KEY VALUE: from here on, in this namespace. In the caller's own network nothing is changed, and the experiment

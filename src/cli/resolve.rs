@@ -16,7 +16,7 @@ pub(crate) fn resolve(host: &str, port: u16, local: SocketAddr) -> Result<Vec<So
     addresses.retain(|address| address.is_ipv4() == local.is_ipv4());
     if addresses.is_empty() {
         let family = if local.is_ipv4() { "IPv4" } else { "IPv6" };
-        let error = io::Error::other(format!("no {family} address, and {} is one", local.ip()));
+        let error = io::Error::other(format!("no {family} address, but {} is {family}", local.ip()));
         return Err(unresolved(host, error).hint("both addresses of one family"));
     }
     Ok(addresses)

@@ -23,7 +23,7 @@ pub(crate) struct SocketArgs {
     /// IPV6_V6ONLY [default: as net.ipv6.bindv6only says]
     #[arg(long, hide_short_help = true, value_enum, hide_possible_values = true, value_name = "on|off")]
     pub v6_only: Option<Switch>,
-    /// Close a connection whose unsent bytes do not leave for so long, or none; SO_SNDTIMEO too
+    /// Close a connection that makes no send progress for this long, or none; sets SO_SNDTIMEO
     #[arg(long, hide_short_help = true, default_value = "30s", value_parser = limit, value_name = "DURATION")]
     pub send_timeout: Limit,
     /// SO_RCVBUF, which the kernel doubles [default: the kernel's]
@@ -35,7 +35,7 @@ pub(crate) struct SocketArgs {
     /// SO_LINGER; 0s: close sends RST [default: off]
     #[arg(long, hide_short_help = true, value_parser = whole_seconds, value_name = "DURATION")]
     pub linger: Option<Duration>,
-    /// SO_KEEPALIVE after so long without traffic, and as often [default: off]
+    /// SO_KEEPALIVE: probe after this idle time, at the same interval [default: off]
     #[arg(long, hide_short_help = true, value_parser = keepalive, value_name = "DURATION")]
     pub keepalive: Option<Duration>,
     /// TCP_USER_TIMEOUT [default: the kernel's]

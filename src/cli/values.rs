@@ -123,7 +123,7 @@ pub(crate) fn count(text: &str) -> Parsed<usize> {
 
 /// Reads a rate of at least one a second: `500/s`, `20k/s`.
 pub(crate) fn rate(text: &str) -> Parsed<usize> {
-    let number = text.strip_suffix("/s").ok_or("a rate is so many a second, such as 500/s or 20k/s")?;
+    let number = text.strip_suffix("/s").ok_or("a rate is a number per second, such as 500/s or 20k/s")?;
     match count(number)? {
         rate if rate <= FASTEST => Ok(rate),
         _ => Err("at most 10M/s".to_owned()),

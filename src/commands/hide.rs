@@ -8,7 +8,7 @@ use crate::net::hide_segments;
 use clap::Args;
 use nix::errno::Errno;
 
-/// Let no segment arrive any more at the TCP sockets that a process has open
+/// Drop all incoming segments of a process's TCP sockets
 #[derive(Args)]
 pub(super) struct HideArgs {
     /// The process

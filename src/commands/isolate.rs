@@ -43,12 +43,12 @@ Exit status:
     after_long_help = format!("{EXAMPLES}\n\n{MORE}")
 )]
 pub(super) struct IsolateArgs {
-    /// Set a sysctl of the new network, instead of the pinned value or beside it; may be repeated
+    /// Set a sysctl of the new network, instead of the pinned value or in addition; may be repeated
     #[arg(long, value_name = "KEY=VALUE", conflicts_with = "join")]
     sysctl: Vec<Sysctl>,
     /// Enter the namespaces that process PID is in, instead of new ones
     ///
-    /// PID is that of `fourtuple isolate` or of any process inside, as it is seen from where this is called. Takes
+    /// PID is that of `fourtuple isolate` or of any process inside, as it is seen from where this is called. Needs
     /// the user who made them, or root. They outlive CMD, which ends with them.
     #[arg(long, value_name = "PID", value_parser = RangedI64ValueParser::<i32>::new().range(1..))]
     join: Option<i32>,

@@ -24,7 +24,7 @@ Examples:
   fourtuple load bulk 127.0.0.1:3000 --verify
   fourtuple load hold --count 20k --remote 127.0.0.1:3000-3001 --verify";
 
-/// Make work for an echo server, and measure how it does it
+/// Load an echo server, and measure how it copes
 #[derive(Args)]
 #[command(after_help = EXAMPLES, after_long_help = format!("{EXAMPLES}\n\n{STATUS}"))]
 pub(super) struct LoadArgs {

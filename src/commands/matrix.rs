@@ -27,7 +27,7 @@ const MORE: &str = "\
 A cell is two sockets that want one port:
   STATE    what the first one is when the second one comes: BOUND, LISTEN,
            ESTABLISHED (connected from that port), ACCEPTED (by a listener that
-           is closed since), FIN-WAIT-2, CLOSE-WAIT, TIME-WAIT
+           has closed since), FIN-WAIT-2, CLOSE-WAIT, TIME-WAIT
   OPTIONS  of the first one, then of the second: none, RA (SO_REUSEADDR),
            RP (SO_REUSEPORT), RA+RP
   PAIR     the address of the first one, then that of the second
@@ -40,16 +40,16 @@ A cell is two sockets that want one port:
              v6only-wildcard    [::] with IPV6_V6ONLY, 0.0.0.0; wildcard-v6only
              v6only-specific    the same, 127.0.0.1; and specific-v6only
              mapped-specific    [::ffff:127.0.0.1], 127.0.0.1; specific-mapped
-  USER     same-user; or other-user: the second one is somebody else's, which
-           takes root
+  USER     same-user; or other-user: the second one is another user's, which
+           needs root
 
 The second socket binds and listens; a first one that was only bound then
-listens too. What comes of it:
+listens too. Outcomes:
   ok             no call failed
   bind           the second one's bind failed
   listen         the second one's listen failed
   1st-listen     the first one's listen failed
-  no-other-user  not measured, for want of rights; no-ipv6 likewise
+  no-other-user  not measured: needs root; no-ipv6: needs IPv6
 
 Each cell is made on a port of its own, in a network of its own, as `fourtuple
 isolate` makes one. A state is waited for until the kernel's table has it.
@@ -57,15 +57,15 @@ isolate` makes one. A state is waited for until the kernel's table has it.
 No line of --format json has a time: equal outcomes are equal files.
 
 Exit status: 0 done, and nothing differs; 1 cells differ, or the kernel said no;
-2 wrong usage, or FILE holds no matrix.";
+2 wrong usage, or FILE is not a matrix.";
 
 const KERNEL_FIRST: &str = "\
 How it is written: text, or one JSON object a line, the first with kernel and sysctls";
 
 /// Measure which pairs of TCP sockets may share a port on this kernel
 ///
-/// Unless more is asked for: first sockets in BOUND, LISTEN, ESTABLISHED and TIME-WAIT, the same address or a wildcard,
-/// one user; as a table in which equal parts stand once.
+/// By default: first sockets in BOUND, LISTEN, ESTABLISHED and TIME-WAIT, the same address or a wildcard, one user; as a
+/// table that shows equal parts once.
 #[derive(Args)]
 #[command(after_help = EXAMPLES, after_long_help = format!("{MORE}\n\n{EXAMPLES}"))]
 #[command(mut_arg("format", |format| format.help(KERNEL_FIRST)))]
@@ -73,19 +73,19 @@ pub(super) struct MatrixArgs {
     /// Every state, every pair of addresses, and both users
     #[arg(long)]
     full: bool,
-    /// A line a cell instead of the table
+    /// One line per cell instead of the table
     #[arg(long)]
     cells: bool,
     /// One cell: the rule in words, the calls made now, and what each returned
     #[arg(long, value_name = "STATE,OPTIONS,OPTIONS,PAIR[,USER]", conflicts_with_all = ["full", "cells", "diff"])]
     explain: Option<Cell>,
-    /// Measure the cells of FILE again, and tell which differ
+    /// Measure the cells of FILE again, and show which differ
     ///
     /// FILE is what --format json wrote, here or on another kernel. Cells that could not be measured on both sides
-    /// are counted, and are no difference.
+    /// are counted, but are not differences.
     #[arg(long, value_name = "FILE", conflicts_with_all = ["full", "cells"])]
     diff: Option<PathBuf>,
-    /// Set a sysctl of the network that is measured in; may be repeated
+    /// Set a sysctl of the network measured in; may be repeated
     #[arg(long, value_name = "KEY=VALUE", hide_short_help = true)]
     sysctl: Vec<Sysctl>,
     #[command(flatten)]

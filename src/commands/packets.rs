@@ -28,7 +28,7 @@ Examples:
 const MORE: &str = "\
 A segment's line:
   time            seconds since the first segment shown
-  local, remote   who sent it, and to whom
+  local, remote   its sender and its receiver
   flags           S SYN, F FIN, R RST, P PSH, U URG, . ACK
   seq, ack        counted from the initial sequence number of the side that they
                   number; where no SYN was captured, the first segment is number
@@ -38,22 +38,22 @@ A segment's line:
                   side's SYN
   options         mss, wscale, sackOK, sack {FIRST:PAST-THE-LAST} (relative),
                   TS, kind N for others
-  retransmission  all that it carries was captured before
+  retransmission  everything it carries was captured before
 
 In JSON, time_us is when the kernel saw the segment, and addresses are never
 replaced by names.
 
-Every packet of lo is captured once, as it arrives; of other interfaces, what
-comes and what goes. The kernel keeps packets in a buffer of its own until they
-are read; those that it has no room for are counted as dropped.
+Every packet of lo is captured once, as it arrives; on other interfaces, both
+directions. The kernel buffers packets until they are read; those it has no room
+for are counted as dropped.
 
 Exit status: 0 done, 1 the kernel does not let this user capture, or a file
 cannot be read or written, 2 wrong usage, 130 or 143 after a second signal.";
 
 /// Show TCP segments as they pass: flags, relative numbers, options
 ///
-/// Captures in the network that it runs in, on all interfaces, IPv4 and IPv6, until SIGINT or SIGTERM. Takes root, or
-/// `fourtuple isolate`, where an ordinary user may.
+/// Captures in the network that it runs in, on all interfaces, IPv4 and IPv6, until SIGINT or SIGTERM. Needs root, or
+/// `fourtuple isolate`, where an ordinary user may capture.
 #[derive(Args)]
 #[command(after_help = EXAMPLES, after_long_help = format!("{MORE}\n\n{EXAMPLES}"))]
 #[command(mut_arg("format", cli::how("lines are")))]
@@ -67,16 +67,16 @@ pub(super) struct PacketsArgs {
     /// Only segments with one of these ports at either end
     #[arg(long, value_name = "PORT", value_delimiter = ',')]
     port: Vec<u16>,
-    /// End after so many segments
+    /// End after this many segments
     #[arg(long, value_name = "N", value_parser = positive)]
     count: Option<usize>,
     /// Show this name in place of an address; may be repeated
     #[arg(long, value_name = "ADDR:PORT=NAME", value_parser = parse_name)]
     name: Vec<AddressAlias>,
-    /// How much the kernel keeps for us, 256KiB at least
+    /// Size of the kernel's capture buffer, at least 256KiB
     #[arg(long, value_name = "SIZE", default_value = "32MiB", value_parser = buffer, conflicts_with = "read")]
     buffer: usize,
-    /// No line for a segment
+    /// Print no segments
     #[arg(short, long)]
     quiet: bool,
     #[command(flatten)]

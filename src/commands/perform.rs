@@ -34,17 +34,17 @@ Steps, with `;` or a new line between them:
   setsockopt OPTION VALUE  by the kernel's name; see below
   getsockopt OPTION        prints the value; of SO_ERROR, the errno or 0
   send \"TEXT\" [FLAGS]      escapes: \\n \\r \\t \\\" \\\\ \\xNN
-  send SIZE [FLAGS]        so much filler, such as 64KiB
+  send SIZE [FLAGS]        this much filler, such as 64KiB
   recv [N] [FLAGS]         at most N bytes, 4096 unless said; prints them
                            escaped
   shutdown RD|WR|RDWR
   close
   nonblocking on|off       O_NONBLOCK, fcntl(2)
-  poll [EVENTS] [TIME]     waits for TIME, or not at all; asks for EVENTS, or
+  poll [EVENTS] [TIME]     waits for TIME, or does not wait; asks for EVENTS, or
                            for all of POLLIN|POLLPRI|POLLOUT|POLLRDHUP
   getsockname
   getpeername
-  hide segments [BITS]     loses what arrives for this socket: every segment, or
+  hide segments [BITS]     drops what arrives for this socket: every segment, or
                            those with exactly these flags as tcpdump spells them
                            (S, S., F.); SO_ATTACH_FILTER
   show segments            lets all arrive again; SO_DETACH_FILTER
@@ -52,7 +52,7 @@ Steps, with `;` or a new line between them:
                            RFC 9293; after close too, such as TIME-WAIT
   pause TIME               such as 100ms
   pause                    until SIGINT or SIGTERM; then it goes on
-  setfsuid UID             sockets opened from here on are this user's; takes
+  setfsuid UID             sockets opened from here on are this user's; needs
                            root
 
 FLAGS: MSG_OOB, MSG_PEEK, MSG_WAITALL, MSG_DONTWAIT, MSG_TRUNC, several with |
@@ -70,14 +70,14 @@ SO_LINGER takes 0 or 1 and seconds; SO_RCVTIMEO and SO_SNDTIMEO a time, such as 
 IP_LOCAL_PORT_RANGE two ports, such as 40000-40007. SO_ERROR can only be read.
 
 Each call is printed when it returns: its result, then what it gave, or -1 and the errno. A call
-that fails does not end the performance; one on a socket that never came to be answers EBADF.
+that fails does not end the performance; a call on a socket that was never created returns EBADF.
 Sockets left open are closed at the end, in the order of their names. SIGPIPE is ignored.
 
 Signals: each `pause` without a time takes one SIGINT or SIGTERM, now or when its turn comes. One
 more ends the performance.
 
-Exit status: 0 every call was made, whatever it returned; 1 a state did not come or a call did not
-return for as long as --patience; 2 wrong usage, and no call was made; 130 or 143 by a signal.
+Exit status: 0 every call was made, whatever it returned; 1 a state was not reached or a call did not
+return within --patience; 2 wrong usage, and no call was made; 130 or 143 by a signal.
 ";
 
 /// What `-h` says below the options.

@@ -17,20 +17,20 @@ Examples:
   fourtuple ports measure --range 40000-40007 --destinations 4";
 
 const METHODS: &str = "\
-Methods, ways for a client to come by its source port:
+Methods, how a client gets its source port:
   connect                  connect(2) without bind(2)
   bind-port-0              bind(2) to port 0, then connect(2)
   IP_BIND_ADDRESS_NO_PORT  the same with this option: connect picks the port
   IP_LOCAL_PORT_RANGE      the same, and the socket has a range of its own
                            (Linux 6.3)
-  SO_REUSEADDR             bind(2) to one port after the other with this option,
-                           then connect(2); again for the next destination
+  SO_REUSEADDR             bind(2) to each port in turn with this option, then
+                           connect(2); again for the next destination
   SO_REUSEPORT             the same with this option";
 
-/// Tell how many connections can be open at once from one address, and what fails first
+/// Show how many connections can be open at once from one address, and what fails first
 ///
-/// A connection is its four-tuple, so towards every destination the whole range of ephemeral ports could be used.
-/// Whether it is depends on the call that picks the port: connect(2) knows the destination, bind(2) does not.
+/// A connection is its four-tuple, so the whole range of ephemeral ports can be used for every destination.
+/// Whether it is used depends on the call that picks the port: connect(2) knows the destination, bind(2) does not.
 #[derive(Args)]
 #[command(after_help = EXAMPLES, after_long_help = format!("{METHODS}\n\n{EXAMPLES}"), arg_required_else_help = true)]
 pub(super) struct PortsArgs {

@@ -11,9 +11,9 @@ use crate::report::say;
 use clap::Args;
 
 const AFTER_HELP: &str = "\
-A part of the bundle that is missing is named on the page. One that is damaged,
-or newer than this program, is told on standard error too, the rest is still
-shown, and the status is 1.
+A missing part of the bundle is named on the page. A damaged one, or one newer
+than this program, is also reported on standard error; the rest is still shown,
+and the status is 1.
 
 Exit status: 0 done, 1 there is no bundle, or a part of it cannot be read,
 2 wrong usage.

@@ -25,27 +25,27 @@ Examples:
   fourtuple why connect 192.0.2.7:443                  nothing is sent";
 
 const RULES: &str = "\
-It disturbs nobody, and no later call is answered otherwise because it was
-asked: nothing listens, connects or is sent. The sockets of the port, their
-options and the kernel's rules say whether bind(2) and listen(2) would succeed;
-routes and settings say whether connect(2) would. Of an address of another host
-it therefore says what this host decides: address, port, route and four-tuple.
+It has no side effects: nothing listens, connects or is sent, and no later call
+returns anything else because of it. The sockets of the port, their options and
+the kernel's rules decide whether bind(2) and listen(2) would succeed; routes
+and settings decide whether connect(2) would. For an address of another host it
+checks what this host decides: address, port, route and four-tuple.
 
-What helps comes cheapest first. A step that was tried out was taken in a
-scratch network with sockets in the same states, and the call made there worked;
-one that did not help is not shown.
+Remedies are listed cheapest first. One that was tried out was applied in a
+scratch network with sockets in the same states, and the call worked there; one
+that did not help is not shown.
 
-The options of another process's socket are asked of that socket
+The options of another process's socket are read from that socket
 (pidfd_getfd(2), getsockopt(2)). Where no process has it any more, they are
-inferred from what bind(2) answers beside it, if that can be asked without a
-trace: the kernel remembers how a port was bound for as long as it is in use.
-Where they stay unknown and matter, the answer is that the call may fail.
+inferred by binding next to it, if that leaves no trace: the kernel remembers
+how a port was bound for as long as it is in use. Where they stay unknown and
+matter, the answer is that the call may fail.
 
-Exit status: 0 the call would work, 1 it would not, or it cannot be told, 2
-wrong usage.
+Exit status: 0 the call would work, 1 it would not, or that is unknown, 2 wrong
+usage.
 ";
 
-/// Say why a bind, listen or connect fails here: who is in the way, by which rule, and what helps
+/// Explain why a bind, listen or connect fails here: which socket is in the way, by which rule, and what helps
 #[derive(Args)]
 #[command(
     args_conflicts_with_subcommands = true,
@@ -89,7 +89,7 @@ struct Listen {
 #[derive(Args)]
 #[command(allow_missing_positional = true)]
 struct Connect {
-    /// Where the new socket is bound before, if it is
+    /// Where the new socket is bound first, if it is
     #[arg(value_parser = parse_local)]
     local: Option<SocketAddr>,
     /// Where it connects to

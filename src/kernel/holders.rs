@@ -45,7 +45,7 @@ pub struct Holder {
 pub enum Source {
     /// Its process let us ask: getsockopt(2).
     Read,
-    /// bind(2) beside it answered as it does where they are so.
+    /// From what bind(2) answers next to it.
     Inferred,
     /// They are not.
     Unknown,

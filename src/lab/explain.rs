@@ -75,7 +75,7 @@ fn far_away(error: Error, failure: Errno, goal: Goal) -> Error {
             hint(error, format_args!("no route leads to {ip}: `ip route get {ip}` shows why"))
         }
         Errno::EHOSTUNREACH => {
-            hint(error, format_args!("nobody answers for {ip}: `ip route get {ip}` shows the way there"))
+            hint(error, format_args!("no host answers for {ip}: `ip route get {ip}` shows the way there"))
         }
         _ => error,
     }
@@ -101,7 +101,7 @@ fn too_many_files(error: Error) -> Error {
 
 fn unknown(why: &Error) -> String {
     let why = why.to_string();
-    format!("who holds it is not known: {}", why.lines().next().unwrap_or_default())
+    format!("its holder is unknown: {}", why.lines().next().unwrap_or_default())
 }
 
 #[cfg(test)]
@@ -177,7 +177,7 @@ mod tests {
                 Errno::ECONNREFUSED,
                 "127.0.0.1:0",
                 Some("127.0.0.1:9"),
-                "`listener 9 127.0.0.1` does",
+                "nothing listens on 127.0.0.1:9: ",
             ),
             (
                 "connect",

@@ -202,10 +202,10 @@ impl fmt::Display for Overlap {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Same => "the same address",
-            Self::OldIsWildcard | Self::NewIsWildcard => "the wildcard address is every address of this host",
-            Self::OldIsDualStack | Self::NewIsDualStack => {
-                "[::] without IPV6_V6ONLY is every IPv4 address too"
+            Self::OldIsWildcard | Self::NewIsWildcard => {
+                "the wildcard address covers every address of this host"
             }
+            Self::OldIsDualStack | Self::NewIsDualStack => "[::] without IPV6_V6ONLY also covers IPv4",
             Self::Connection => "an IPv6 connection without IPV6_V6ONLY counts as IPv4 against 0.0.0.0",
         })
     }
@@ -218,9 +218,11 @@ impl fmt::Display for Refusal {
             Self::Listens => {
                 "SO_REUSEADDR does not share with a socket that listens; SO_REUSEPORT on both does"
             }
-            Self::OldLacksReuseAddress => "the old socket lacks SO_REUSEADDR: it takes both",
-            Self::OldLacksReusePort => "the old socket lacks SO_REUSEPORT: it takes both",
-            Self::OldLacksBoth => "the old socket has neither SO_REUSEADDR nor SO_REUSEPORT: it takes both",
+            Self::OldLacksReuseAddress => "the old socket lacks SO_REUSEADDR: both need it",
+            Self::OldLacksReusePort => "the old socket lacks SO_REUSEPORT: both need it",
+            Self::OldLacksBoth => {
+                "the old socket has neither SO_REUSEADDR nor SO_REUSEPORT: both need one of them"
+            }
             Self::OtherUser(uid) => {
                 return write!(
                     f,

@@ -48,7 +48,7 @@ pub enum ClientState {
 pub enum Parting {
     Exit,
     Fin,
-    /// One sent a line longer than `--max-line` allows.
+    /// One sent a line longer than the relay allows.
     LineTooLong,
     /// The connection of one ended otherwise, as `client … state=disconnected` tells.
     Lost,

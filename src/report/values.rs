@@ -33,11 +33,11 @@ pub enum CloseReason {
     Local,
     /// The remote side sent RST.
     Reset,
-    /// No byte arrived for as long as `--receive-timeout` allows.
+    /// No byte arrived for as long as the receive timeout allows.
     ReceiveTimeout,
-    /// No unsent byte could be sent for as long as `--send-timeout` allows.
+    /// No unsent byte could be sent for as long as the send timeout allows.
     SendTimeout,
-    /// It was still open when `--drain` was over, or at the second signal: we sent RST.
+    /// It was still open when the drain limit was over, or at the second signal: we sent RST.
     Abort,
     /// A call on its socket, named as its man page is, failed otherwise.
     Failed(&'static str, Errno),

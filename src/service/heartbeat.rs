@@ -10,7 +10,12 @@ use super::{Closed, ConnectionId, Io, Service, Signal, Timer};
 use crate::error::{Error, Result};
 use crate::net::FourTuple;
 use crate::report::{self, CloseReason, Event, RoundTrips};
-use crate::text::Short;
+use crate::text::{Setting, Short};
+
+/// The next heartbeat is due.
+const BEAT: Timer = Timer::named("beat");
+/// An answer is overdue.
+const ANSWER: Timer = Timer::named("answer");
 
 /// What to connect, and what to send over it.
 #[derive(Clone, Debug)]
@@ -111,15 +116,15 @@ impl Heartbeat {
                 self.await_answer(io, id);
             }
         }
-        io.after(id, Timer::Interval, self.plan.interval);
+        io.after(id, BEAT, self.plan.interval);
     }
 
     /// Arms the deadline of the oldest unanswered heartbeat.
     fn await_answer(&self, io: &mut dyn Io, id: ConnectionId) {
         let Some(limit) = self.plan.receive_timeout else { return };
         match self.answers.oldest() {
-            Some(sent) => io.after(id, Timer::Answer, limit.saturating_sub(sent.elapsed())),
-            None => io.cancel(id, Timer::Answer),
+            Some(sent) => io.after(id, ANSWER, limit.saturating_sub(sent.elapsed())),
+            None => io.cancel(id, ANSWER),
         }
     }
 
@@ -158,8 +163,9 @@ impl Heartbeat {
             }
             CloseReason::ReceiveTimeout => ("recv", "no byte arrived in time".to_owned()),
             CloseReason::SendTimeout => {
-                let words = "no byte could be sent within --send-timeout: the remote side does not read";
-                ("send", words.to_owned())
+                let within = Setting::SendTimeout;
+                let words = format!("no byte could be sent within {within}: the remote side does not read");
+                ("send", words)
             }
             _ => return,
         };
@@ -199,18 +205,18 @@ impl Service for Heartbeat {
 
     fn timer(&mut self, io: &mut dyn Io, id: ConnectionId, timer: Timer) {
         match timer {
-            Timer::Interval if self.all_sent() => {
+            BEAT if self.all_sent() => {
                 let (sent, answered) = (self.sent, self.answers.answered());
                 let words = format!("{answered} of {sent} heartbeats answered");
                 self.give_up(io, id, words);
             }
-            Timer::Interval => self.beat(io, id),
-            Timer::Answer => {
+            BEAT => self.beat(io, id),
+            ANSWER => {
                 let limit = Short(self.plan.receive_timeout.unwrap_or_default());
-                let words = format!("no answer within {limit} (--receive-timeout)");
+                let words = format!("no answer within {limit} ({})", Setting::ReceiveTimeout);
                 self.give_up(io, id, words);
             }
-            Timer::Input | Timer::Line | Timer::Leave | Timer::Turn => {}
+            _ => {}
         }
     }
 
@@ -273,9 +279,9 @@ mod tests {
         let (mut heartbeat, mut io) = (heartbeat(None, None), Recorder::default());
         heartbeat.start(&mut io).unwrap();
         heartbeat.opened(&mut io, ID, account(0).tuple);
-        assert_eq!(io.take(), ["open 127.0.0.1:3001 -> 127.0.0.1:3000", "send hello", "after 5s Interval"]);
-        heartbeat.timer(&mut io, ID, Timer::Interval);
-        assert_eq!(io.take(), ["send hello", "after 5s Interval"]);
+        assert_eq!(io.take(), ["open 127.0.0.1:3001 -> 127.0.0.1:3000", "send hello", "after 5s beat"]);
+        heartbeat.timer(&mut io, ID, BEAT);
+        assert_eq!(io.take(), ["send hello", "after 5s beat"]);
     }
 
     #[test]
@@ -302,7 +308,7 @@ mod tests {
     #[test]
     fn the_count_sent_but_not_answered_within_an_interval_is_a_failure() {
         let (mut heartbeat, mut io) = established(Some(1));
-        heartbeat.timer(&mut io, ID, Timer::Interval);
+        heartbeat.timer(&mut io, ID, BEAT);
         assert_eq!(io.take(), ["close"]);
         assert!(heartbeat.outcome().unwrap_err().to_string().contains("0 of 1"));
     }
@@ -313,7 +319,7 @@ mod tests {
             (heartbeat(Some(1), None), Recorder { unsent: 5, ..Recorder::default() });
         heartbeat.opened(&mut io, ID, account(0).tuple);
         io.take();
-        heartbeat.timer(&mut io, ID, Timer::Interval);
+        heartbeat.timer(&mut io, ID, BEAT);
         assert_eq!(io.take(), ["abort"]);
     }
 
@@ -321,11 +327,11 @@ mod tests {
     fn a_remote_side_that_does_not_read_gets_no_further_heartbeat() {
         let (mut heartbeat, mut io) = established(None);
         io.unsent = 5;
-        heartbeat.timer(&mut io, ID, Timer::Interval);
-        heartbeat.timer(&mut io, ID, Timer::Interval);
-        assert_eq!(io.take(), ["send hello", "after 5s Interval", "after 5s Interval"]);
+        heartbeat.timer(&mut io, ID, BEAT);
+        heartbeat.timer(&mut io, ID, BEAT);
+        assert_eq!(io.take(), ["send hello", "after 5s beat", "after 5s beat"]);
         heartbeat.drained(&mut io, ID);
-        heartbeat.timer(&mut io, ID, Timer::Interval);
+        heartbeat.timer(&mut io, ID, BEAT);
         assert_eq!(io.take()[0], "send hello");
     }
 
@@ -334,9 +340,9 @@ mod tests {
         let limit = Duration::from_secs(2);
         let (mut heartbeat, mut io) = (heartbeat(None, Some(limit)), Recorder::default());
         heartbeat.opened(&mut io, ID, account(0).tuple);
-        assert!(io.take().iter().any(|call| call.ends_with("Answer")));
+        assert!(io.take().iter().any(|call| call.ends_with("answer")));
         heartbeat.received(&mut io, ID, b"hello");
-        assert_eq!(io.take(), ["cancel Answer"]);
+        assert_eq!(io.take(), ["cancel answer"]);
     }
 
     #[test]

@@ -41,21 +41,35 @@ impl fmt::Debug for ConnectionId {
     }
 }
 
-/// What a service can ask to be reminded of, once at a time for each connection.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Timer {
-    /// The next heartbeat is due.
-    Interval,
-    /// An answer is overdue.
-    Answer,
-    /// Standard input has been silent for long enough.
-    Input,
-    /// A line has been without its end for long enough.
-    Line,
-    /// The other side's end has been waited for long enough.
-    Leave,
-    /// The other side has kept its turn for long enough.
-    Turn,
+/// What a service can ask to be reminded of, once at a time for each connection. Each names its own.
+///
+/// ```
+/// use fourtuple::Timer;
+///
+/// const ANSWER: Timer = Timer::named("answer");
+/// assert_eq!(format!("{ANSWER:?}"), "answer");
+/// ```
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Timer([u8; 7]);
+
+impl Timer {
+    /// The timer of this name, seven bytes at most: a driver keeps it by the hundred thousand.
+    ///
+    /// # Panics
+    ///
+    /// Where the name is longer: as a constant it is not compiled.
+    pub const fn named(name: &str) -> Self {
+        let mut bytes = [0; 7];
+        bytes.split_at_mut(name.len()).0.copy_from_slice(name.as_bytes());
+        Self(bytes)
+    }
+}
+
+impl fmt::Debug for Timer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let name = self.0.split(|byte| *byte == 0).next().unwrap_or_default();
+        f.write_str(&String::from_utf8_lossy(name))
+    }
 }
 
 /// What standard input brings.
@@ -119,6 +133,9 @@ impl Closed {
 /// use std::time::Duration;
 /// use fourtuple::{CloseReason, Closed, ConnectionId, FourTuple, Input, Io, Service, Signal, Timer};
 ///
+/// /// An answer is due.
+/// const ANSWER: Timer = Timer::named("answer");
+///
 /// #[derive(Default)]
 /// struct Slow {
 ///     ended_well: usize,
@@ -126,7 +143,7 @@ impl Closed {
 ///
 /// impl Service for Slow {
 ///     fn opened(&mut self, io: &mut dyn Io, id: ConnectionId, _: FourTuple) {
-///         io.after(id, Timer::Answer, Duration::from_millis(200));
+///         io.after(id, ANSWER, Duration::from_millis(200));
 ///     }
 ///
 ///     fn received(&mut self, _: &mut dyn Io, _: ConnectionId, _: &[u8]) {}

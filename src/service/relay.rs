@@ -34,6 +34,11 @@ pub(crate) use name::{Name, RULE};
 /// `talk` sends it with the open; and one that has left by then was never there.
 const INTRODUCTION: Duration = Duration::from_millis(100);
 
+/// The time to say a name is over; or that to finish, of a client that is dismissed.
+const ANSWER: Timer = Timer::named("answer");
+/// There was more to pass.
+const MORE: Timer = Timer::named("more");
+
 /// How a relay passes messages.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct RelayPlan {
@@ -131,7 +136,7 @@ impl Service for Relay {
         }
         self.hall.arrive(id);
         self.tell(io, id, "welcome");
-        io.after(id, Timer::Answer, INTRODUCTION);
+        io.after(id, ANSWER, INTRODUCTION);
     }
 
     fn received(&mut self, io: &mut dyn Io, id: ConnectionId, bytes: &[u8]) {
@@ -184,9 +189,8 @@ impl Service for Relay {
 
     fn timer(&mut self, io: &mut dyn Io, id: ConnectionId, timer: Timer) {
         match (timer, self.standing(id)) {
-            (Timer::Answer, Standing::Dismissed) => io.close(id),
-            (Timer::Answer, _) => self.introduce(io, id),
-            // There was more to pass.
+            (ANSWER, Standing::Dismissed) => io.close(id),
+            (ANSWER, _) => self.introduce(io, id),
             _ => drop(self.pass_all(io, id)),
         }
     }

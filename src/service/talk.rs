@@ -24,7 +24,7 @@ use crate::terminal::edit::Typed;
 use crate::terminal::screen::Screen;
 use keyword::Keyword;
 use outgoing::Outgoing;
-use plan::LEAVE;
+use plan::{LEAVE, LEFT};
 use turns::Turns;
 use view::View;
 
@@ -34,6 +34,13 @@ pub(crate) use view::Show;
 
 /// With so many bytes unwritten on standard output, nothing more is read from the other side.
 const MUCH_UNWRITTEN: usize = 256 * 1024;
+
+/// Standard input has been silent for long enough.
+const INPUT: Timer = Timer::named("input");
+/// A line has been without its end for long enough.
+const LINE: Timer = Timer::named("line");
+/// The other side has kept its turn for long enough.
+const KEPT: Timer = Timer::named("turn");
 
 /// How long standard input may be silent after the other side has ended.
 const SILENCE: Duration = Duration::from_secs(1);
@@ -173,14 +180,14 @@ impl Talk {
     /// Tells, in a while, that the other side keeps the turn.
     fn expect_turn(&self, io: &mut dyn Io, id: ConnectionId) {
         if self.outgoing.turns.as_ref().is_some_and(|turns| !turns.ours()) {
-            io.after(id, Timer::Turn, TURN);
+            io.after(id, KEPT, TURN);
         }
     }
 
     /// After the other side's end, what input still brings is sent; when it falls silent, that is the end.
     fn expect_input(&self, io: &mut dyn Io, id: ConnectionId) {
         if self.partner_ended {
-            io.after(id, Timer::Input, SILENCE);
+            io.after(id, INPUT, SILENCE);
         }
     }
 
@@ -203,8 +210,8 @@ impl Talk {
     /// Shows the beginning of a line in a while, unless its end comes before or is not read.
     fn expect_line(&self, io: &mut dyn Io, id: ConnectionId) {
         match self.view.waits() && !self.paused {
-            true => io.after(id, Timer::Line, UNFINISHED),
-            false => io.cancel(id, Timer::Line),
+            true => io.after(id, LINE, UNFINISHED),
+            false => io.cancel(id, LINE),
         }
     }
 
@@ -212,7 +219,7 @@ impl Talk {
         let Some(turns) = &mut self.outgoing.turns else { return };
         let echoed = turns.hear(bytes);
         if turns.ours() {
-            io.cancel(id, Timer::Turn);
+            io.cancel(id, KEPT);
         }
         if echoed {
             self.notice(
@@ -275,22 +282,22 @@ impl Service for Talk {
                 self.outgoing.send_in_turn(io, id);
                 self.expect_input(io, id);
             }
-            State::Leaving => io.after(id, Timer::Leave, LEAVE),
+            State::Leaving => io.after(id, LEFT, LEAVE),
             State::Waiting | State::Over => {}
         }
     }
 
     fn timer(&mut self, io: &mut dyn Io, id: ConnectionId, timer: Timer) {
         match timer {
-            Timer::Leave | Timer::Input if self.is_partner(id) && !self.outgoing.is_idle() => {}
-            Timer::Leave => io.close(id),
-            Timer::Input => io.finish(id),
-            Timer::Line => {
+            LEFT | INPUT if self.is_partner(id) && !self.outgoing.is_idle() => {}
+            LEFT => io.close(id),
+            INPUT => io.finish(id),
+            LINE => {
                 let shown = self.view.so_far();
                 self.show(io, &shown);
             }
-            Timer::Turn => self.complain(io),
-            Timer::Interval | Timer::Answer => {}
+            KEPT => self.complain(io),
+            _ => {}
         }
     }
 

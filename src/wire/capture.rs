@@ -13,6 +13,7 @@ use nix::poll::{PollFd, PollFlags, poll};
 
 use crate::error::{Error, Result};
 use crate::ready;
+use crate::text::Setting;
 use ring::Ring;
 
 pub use packet::Packet;
@@ -117,12 +118,12 @@ impl Capture {
 fn explained(error: Error) -> Error {
     match (error.call(), error.errno()) {
         ("socket", Some(Errno::EPERM | Errno::EACCES)) => error
-            .note("capturing takes CAP_NET_RAW in this network")
-            .hint("fourtuple isolate -- …, where an ordinary user has it; or root"),
-        ("socket", Some(Errno::EAFNOSUPPORT)) => {
-            error.note("this kernel cannot capture, or may not load what does").hint("modprobe af_packet")
-        }
-        (_, Some(Errno::ENOMEM)) => error.hint("a smaller --buffer"),
+            .note("capturing needs CAP_NET_RAW in this network")
+            .hint(format_args!("{}, where an ordinary user has it; or root", Setting::OwnNetwork)),
+        ("socket", Some(Errno::EAFNOSUPPORT)) => error
+            .note("this kernel cannot capture, or may not load the module for it")
+            .hint("modprobe af_packet"),
+        (_, Some(Errno::ENOMEM)) => error.hint(format_args!("a smaller {}", Setting::CaptureBuffer)),
         _ => error,
     }
 }

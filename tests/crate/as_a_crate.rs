@@ -66,6 +66,15 @@ fn a_program_that_uses_it_keeps_its_signal_handlers_and_is_not_started_again() {
     assert!(caught.load(Ordering::Relaxed));
 }
 
+#[test]
+fn its_advice_names_no_program_of_ours() {
+    let holder = bind(([127, 0, 0, 1], 0).into(), &SocketOptions::default()).unwrap();
+    let goal = Goal::Connect { local: None, remote: holder.local() };
+    let answer = why(&PlannedCall { goal, options: SocketOptions::default() }).unwrap();
+    let steps: Vec<String> = answer.advice.iter().map(|advice| advice.remedy.to_string()).collect();
+    assert!(steps.contains(&format!("nothing listens on {}: a listener does", holder.local())), "{steps:?}");
+}
+
 /// The names that `src/lib.rs` exports.
 fn face() -> Vec<String> {
     let library = include_str!("../../src/lib.rs");

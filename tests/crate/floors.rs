@@ -138,3 +138,18 @@ fn what_a_floor_may_not_say_is_a_fault() {
     assert_says(&faults, "Socket::new(: only net, kernel and wire open sockets");
     assert_says(&faults, "TcpListener::bind: only src/net/open.rs opens TCP sockets");
 }
+
+#[test]
+fn what_a_user_types_is_spelled_by_cli_and_commands_alone() {
+    let faults = faults(&[
+        ("drive/accept.rs", "const PLANTED: &str = \"no answer within 5s (--planted-flag)\";"),
+        ("wire/segment.rs", "fn planted() { say(r#\"first\n`make experiment-2`\"#) }"),
+        ("lab/why/claim.rs", "const PLANTED: &str = \"fourtuple planted shows it\";"),
+        ("lab/questions.rs", "// --innocent\n#[cfg(test)]\nmod more { const TEST: &str = \"--innocent\"; }"),
+        ("cli/stop.rs", "const PLANTED: &str = \"--innocent\";"),
+    ]);
+    assert_says(&faults, "--planted-flag: only cli and commands say what a user types");
+    assert_says(&faults, "make experiment: only cli and commands say what a user types");
+    assert_says(&faults, "fourtuple planted: only cli and commands say what a user types");
+    assert!(!faults.contains("innocent"), "{faults}");
+}

@@ -74,7 +74,7 @@ fn every_experiment_holds() {
     }
     let All { count, told, status, text, .. } = every_experiment();
     assert_eq!(*status, Some(0), "{text}");
-    // A socket of another user takes root.
+    // A socket of another user needs root.
     let skipped = if geteuid().is_root() { 0 } else { 1 };
     let counts = format!("\n{} passed, 0 failed, {skipped} skipped\n", count - skipped);
     assert!(text.ends_with(&counts), "{text}");
@@ -166,7 +166,7 @@ fn what_takes_a_second_user_is_skipped_where_there_is_none() {
     match geteuid().is_root() {
         true => verdict.passes(),
         false => {
-            verdict.is_skipped("a socket of another user takes root");
+            verdict.is_skipped("a socket of another user needs root");
         }
     }
 }

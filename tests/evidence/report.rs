@@ -104,7 +104,7 @@ fn a_page_says_question_verdict_owners_states_calls_checks_and_environment() {
         &page,
         &["FIN ACK</tspan>", "seq=9 ack=1", " · 8 bytes", "net.ipv4.tcp_timestamps", "6.18.44 x86_64"],
     );
-    has_not(&page, &["class=\"verdict bad\"", "Not whole", "<script", "http://", "https://"]);
+    has_not(&page, &["class=\"verdict bad\"", "Incomplete evidence", "<script", "http://", "https://"]);
 }
 
 #[test]
@@ -189,7 +189,7 @@ fn told(bundle: &Copy, words: &str) -> String {
     let (page, end) = bundle.page(1);
     assert_eq!(end.stderr.lines().count(), 1, "{}", end.stderr);
     assert!(end.stderr.starts_with("fourtuple: report ") && end.stderr.contains(words), "{}", end.stderr);
-    has(&page, &["Not whole", words]);
+    has(&page, &["Incomplete evidence", words]);
     page
 }
 

@@ -247,7 +247,7 @@ fn a_sysctl_the_kernel_does_not_take_is_named_and_nothing_runs() {
     for (sysctl, reason) in [
         ("net.ipv4.no_such_setting=1", "ENOENT"),
         ("net.ipv4.tcp_timestamps=often", "EINVAL"),
-        ("kernel.hostname=lab", "no setting of a network namespace"),
+        ("kernel.hostname=lab", "not a setting of a network namespace"),
     ] {
         let output = run(&["--sysctl", sysctl, "--", "echo", "ran"]);
         let (key, _) = sysctl.split_once('=').unwrap();

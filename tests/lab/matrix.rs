@@ -207,7 +207,7 @@ fn an_ordinary_user_measures_all_but_another_users_sockets() {
         }
     }
     let table = of(ordinary().arg("--full")).unwrap().well();
-    assert!(table.stdout.contains("\n1680 more could not be measured: a second user takes root."));
+    assert!(table.stdout.contains("\n1680 more could not be measured: needs root (a second user)."));
     assert!(table.stdout.contains("LISTEN; same user;"), "{}", table.stdout);
     assert!(!table.stdout.contains("; other user"), "{}", table.stdout);
 }
@@ -350,7 +350,7 @@ fn an_explanations_calls_made_again_return_the_same() {
         ("TIME-WAIT,RP,RP,same,other-user", "second: listen 1", "ok"),
     ] {
         if cell.ends_with("other-user") && !geteuid().is_root() {
-            eprintln!("skipped {cell}: a second user takes root");
+            eprintln!("skipped {cell}: needs root (a second user)");
             continue;
         }
         let Some(explained) = explained(cell) else { return };
@@ -387,7 +387,7 @@ fn an_explanation_says_which_part_of_the_rule_does_not_hold() {
         ("ACCEPTED,RA+RP,RA+RP,v6only-specific,other-user", &["same port of 127.0.0.1."]),
         ("LISTEN,none,none,specifics", &["they differ, and neither is the wildcard."]),
         ("LISTEN,none,none,v6only-specific", &["IPV6_V6ONLY leaves IPv4 to others."]),
-        ("LISTEN,RP,RP,same,other-user", &["      no, they are two users'\n", "somebody else's"]),
+        ("LISTEN,RP,RP,same,other-user", &["      no, they belong to different users\n", "another user's"]),
         ("TIME-WAIT,RP,RP,same,other-user", &["in TIME-WAIT the user does not matter\n"]),
     ] {
         let Some(end) = matrix(&["--explain", cell]) else { return };

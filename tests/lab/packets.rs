@@ -463,7 +463,7 @@ fn without_the_privilege_the_way_to_get_it_is_told() {
     assert_eq!(
         end.stderr,
         "fourtuple: socket AF_PACKET: EPERM (Operation not permitted)\n\
-         capturing takes CAP_NET_RAW in this network\n\
+         capturing needs CAP_NET_RAW in this network\n\
          hint: fourtuple isolate -- …, where an ordinary user has it; or root\n"
     );
     assert_eq!(end.stdout, "");

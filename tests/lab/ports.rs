@@ -320,7 +320,7 @@ fn what_cannot_be_planned_or_measured_is_told_with_a_next_step() {
         (to("127.0.0.1", "nowhere.invalid:1"), "getaddrinfo nowhere.invalid"),
         (
             ["measure", "--range=1024-65535", "--destinations", "250", "--format=text"],
-            "takes 16128000 descriptors",
+            "needs 16128000 descriptors",
         ),
     ] {
         let end = ports(&arguments).with_status(1);

@@ -103,7 +103,7 @@ fn troubles(troubles: &[Trouble]) -> Markup {
     html! {
         @if !troubles.is_empty() {
             section .troubles {
-                h2 { "Not whole" }
+                h2 { "Incomplete evidence" }
                 ul { @for trouble in troubles { li { (Harmless(&trouble.to_string())) } } }
             }
         }

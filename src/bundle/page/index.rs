@@ -9,6 +9,7 @@ use super::bundle::Bundle;
 use super::html::document;
 use super::words::{Count, Harmless, Short, harmless_lines, moment};
 use crate::error::{Error, Result};
+use crate::text::Setting;
 
 /// The index of the bundles in `directory`, as the text of an HTML file.
 ///
@@ -25,7 +26,7 @@ pub fn index(directory: &Path) -> Result<String> {
     if bundles.is_empty() {
         let error = std::io::Error::other("no bundle in it");
         return Err(Error::new("report", directory.display(), error)
-            .hint("run an experiment first: make experiment-1"));
+            .hint(format_args!("run an experiment first: {}", Setting::Experiment)));
     }
     Ok(document("fourtuple: experiments", body(&bundles)))
 }

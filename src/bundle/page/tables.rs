@@ -42,7 +42,7 @@ fn check(check: &Check, beside: Option<&Beside>) -> Markup {
                     div { dt { "expected" } dd { (harmless_lines(&check.expected)) } }
                     div .seen { dt { "seen" } dd { (harmless_lines(&check.seen)) } }
                     @if let Some(beside) = beside {
-                        div .beside { dt { "beside it" } dd { a href=(format!("#check-{}-here", check.number)) { (Harmless(&beside.words)) } } }
+                        div .beside { dt { "meanwhile" } dd { a href=(format!("#check-{}-here", check.number)) { (Harmless(&beside.words)) } } }
                     }
                 }
             }
@@ -99,7 +99,7 @@ fn row(index: usize, connection: &ConnectionHistory, drawn: bool) -> Markup {
 fn owners(connection: &ConnectionHistory, end: usize) -> Markup {
     let owners = connection.owners.get(end).map(Vec::as_slice).unwrap_or_default();
     html! {
-        @if owners.is_empty() { "nobody seen" }
+        @if owners.is_empty() { "no owner seen" }
         @for (index, owner) in owners.iter().enumerate() {
             @if index > 0 { ", " }
             @match owner {

@@ -126,7 +126,7 @@ impl CheckNote {
             "held" => CheckOutcome::Held,
             "failed" => CheckOutcome::Failed,
             "skipped" => CheckOutcome::Skipped,
-            other => return Err(format!("'{other}' is no outcome of a check")),
+            other => return Err(format!("'{other}' is not an outcome of a check")),
         };
         let [text, expected, seen] = [text, expected, seen].map(|field| (*field).to_owned());
         Ok(Self { text, expected, seen, outcome, time_us: number(time)? })

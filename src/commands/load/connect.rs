@@ -18,11 +18,11 @@ Examples:
   fourtuple load connect 127.0.0.1:3000
   fourtuple load connect 127.0.0.1:3000 --connections 1 --duration 1s";
 
-/// Connect, send one request, wait for its answer, close; and again
+/// Connect, send one request, wait for its answer, close; repeat
 ///
-/// Each connection is counted as one request, its latency from connect(2) to the answer's last byte. The source ports
-/// are taken in turn, and with SO_REUSEADDR, so that TIME-WAIT, which is kept here, is no obstacle. A connection that
-/// fails is counted by what became of it, and there is one less from then on. Every answer is compared.
+/// Each connection counts as one request, its latency from connect(2) to the answer's last byte. Source ports are taken
+/// in turn, with SO_REUSEADDR, so that TIME-WAIT, which stays on this side, is no obstacle. A connection that fails is
+/// counted by cause, and one fewer is under way from then on. Every answer is compared.
 #[derive(Args)]
 #[command(after_help = EXAMPLES, after_long_help = format!("{EXAMPLES}\n\n{LINES}\n\n{STATUS}"))]
 pub(super) struct ConnectArgs {
@@ -32,7 +32,7 @@ pub(super) struct ConnectArgs {
     /// Bytes of a request
     #[arg(long, default_value = "64B", value_parser = cli::positive_size, value_name = "SIZE")]
     size: usize,
-    /// Ports to bind, those that are taken left out
+    /// Ports to bind; ports in use are left out
     #[arg(long, default_value = "20000-59999", value_parser = cli::port_range, value_name = "LOW-HIGH")]
     source_ports: (u16, u16),
     #[command(flatten)]

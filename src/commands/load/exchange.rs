@@ -25,11 +25,11 @@ Examples:
   fourtuple load bulk 127.0.0.1:3000
   fourtuple load bulk 127.0.0.1:3000 --connections 4 --verify";
 
-/// Send a request on each connection, the next one when its answer is there
+/// Send a request on each connection, the next one after its answer
 ///
-/// All connections are opened first; the measured time begins when the last one stands. It ends them by RST, which
-/// leaves no TIME-WAIT. A connection that fails is counted by what became of it and not opened again. The first answer
-/// of each is compared with what was sent.
+/// All connections are opened first; the measured time begins when the last one is ESTABLISHED. They end by RST, which
+/// leaves no TIME-WAIT. A connection that fails is counted by cause and not reopened. The first answer of each is
+/// compared with what was sent.
 #[derive(Args)]
 #[command(after_help = RR_EXAMPLES, after_long_help = format!("{RR_EXAMPLES}\n\n{LINES}\n\n{STATUS}"))]
 pub(super) struct RrArgs {
@@ -42,16 +42,16 @@ pub(super) struct RrArgs {
     /// Requests of a connection that are under way at once
     #[arg(long, default_value_t = 1, value_parser = cli::positive, value_name = "N")]
     depth: usize,
-    /// Send at this rate, whatever becomes of the requests before, such as 500/s or 20k/s
+    /// Send at this rate, whether or not earlier requests are answered, such as 500/s or 20k/s
     ///
-    /// A request is due at its time, and its latency counts from then, also where it could not be sent: what a slow
-    /// answer keeps waiting is not left out (coordinated omission). The last millisecond before each is not slept
-    /// through, so from 1k/s on a thread is never idle. All answers are waited for.
+    /// Latency counts from when a request is due, even where it could not be sent yet: it is corrected for coordinated
+    /// omission. The last millisecond before each is busy-waited, so from 1k/s on a thread is never idle. All answers
+    /// are waited for.
     #[arg(long, conflicts_with = "depth", value_parser = cli::rate, value_name = "N/s")]
     rate: Option<usize>,
     /// Send one request on each connection before the measured time
     ///
-    /// It begins when all are answered, or after so long: for a server that has something to start for each client.
+    /// That begins when all are answered, or after this long: for a server that starts something for each client.
     #[arg(long, hide_short_help = true, default_value = "0s", value_parser = cli::duration, value_name = "DURATION")]
     warm_up: Duration,
     /// Compare every byte of every answer with what was sent
@@ -61,7 +61,7 @@ pub(super) struct RrArgs {
     pub common: Common,
 }
 
-/// Send without waiting for each answer: as much as fits on its way there and back
+/// Send without waiting for each answer: as much as fits on the way there and back
 ///
 /// Each connection has DEPTH × SIZE bytes under way, and sends as many as come back. Otherwise as rr.
 #[derive(Args)]

@@ -15,9 +15,10 @@ use super::plot::Plot;
 
 /// What all modes end with.
 pub(super) const STATUS: &str = "\
-SIGINT or SIGTERM ends the run early, and it is told as it is; again: at once.
-Exit status: 0 every connection did its part; 1 one of them did not, or the run
-could not begin; 2 wrong usage; 130 or 143 after a second SIGINT or SIGTERM.";
+SIGINT or SIGTERM ends the run early and prints its results so far; a second one
+ends it at once.
+Exit status: 0 every connection succeeded; 1 one failed, or the run could not
+begin; 2 wrong usage; 130 or 143 after a second SIGINT or SIGTERM.";
 
 /// The account of a run.
 pub(super) struct RunReport {

@@ -24,15 +24,15 @@ use super::progress::Progress;
 pub(super) const LINES: &str = "\
 Lines:
   running   the measured time begins
-  result    requests answered in it, connections that were served at all, and
-            bytes of the answers
+  result    requests answered in it, connections that got at least one answer,
+            and bytes of the answers
   latency   from a request's send, with --rate from when it was due, to its
-            answer's last byte: what 50, 90, 99 and 99.9 of a hundred took at
-            most, and the longest
+            answer's last byte: percentiles, and the maximum; answered requests
+            only, with --rate corrected for coordinated omission
   cpu       processor time of this process, and of the server (--server-pid),
             its threads and children; measured to the nanosecond, but divided
             into user and system by clock ticks of 10 ms
-  failures  connections that came to nothing; their time is in no line above";
+  failures  failed connections; not counted above";
 
 /// How often a thing is looked at that nobody tells of.
 const LOOK: Duration = Duration::from_micros(500);
@@ -54,7 +54,7 @@ pub(super) struct Common {
     /// Threads, each with an event loop of its own; at most one a connection
     #[arg(long, default_value_t = 1, value_parser = cli::positive, value_name = "N")]
     threads: usize,
-    /// Tell what this process and its children spend of the processor's time too
+    /// Also report CPU time of this process and its children
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..=i32::MAX.into()), value_name = "PID")]
     server_pid: Option<u32>,
     /// How long a handshake may take
@@ -63,7 +63,7 @@ pub(super) struct Common {
     /// How long an answer may take
     #[arg(long, hide_short_help = true, default_value = "5s", value_parser = cli::positive_duration, value_name = "DURATION")]
     reply_timeout: Duration,
-    /// Write the latency by percentile to this file, as SVG
+    /// Plot latency by percentile to this file, as SVG
     #[arg(long, value_name = "FILE")]
     plot: Option<PathBuf>,
     #[command(flatten)]

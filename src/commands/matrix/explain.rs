@@ -59,14 +59,14 @@ fn situation(cell: Cell) -> [String; 2] {
         State::Bound => format!("is bound to {first}, and does nothing yet"),
         State::Listen => format!("listens on {first}"),
         State::Established => format!("was bound to {first}, and is connected from there"),
-        State::Accepted => format!("was accepted by a listener on {first} that is closed since"),
+        State::Accepted => format!("was accepted by a listener on {first} that has closed since"),
         State::FinWait2 => format!("is connected from {first}, and has sent FIN: FIN-WAIT-2"),
-        State::CloseWait => format!("is connected from {first}, and has got FIN: CLOSE-WAIT"),
+        State::CloseWait => format!("is connected from {first}, and has received FIN: CLOSE-WAIT"),
         State::TimeWait => format!("was connected from {first}, and closed first: TIME-WAIT"),
     };
     let owner = match cell.user {
         User::Same => "",
-        User::Other => "somebody else's, ",
+        User::Other => "another user's, ",
     };
     let wants = if first == second {
         "the same address and port".to_owned()
@@ -131,7 +131,7 @@ fn address_reuse(cell: Cell) -> String {
     let have = [cell.first.reuse_address(), cell.second.reuse_address()];
     match expected_by(Options::ReuseAddress, cell) {
         Outcome::Failed(Failing::FirstListen, _) => {
-            "yes for bind; no for the last listen, as the other one listens by then".to_owned()
+            "yes for bind; no for the last listen: the other one listens by then".to_owned()
         }
         Outcome::Failed(..) => no(lacking(have).unwrap_or("the first one listens")),
         _ => "yes".to_owned(),
@@ -141,8 +141,8 @@ fn address_reuse(cell: Cell) -> String {
 fn port_reuse(cell: Cell) -> String {
     let have = [cell.first.reuse_port(), cell.second.reuse_port()];
     match (expected_by(Options::ReusePort, cell), cell.state, cell.user) {
-        (Outcome::Failed(..), ..) => no(lacking(have).unwrap_or("they are two users'")),
-        (_, State::TimeWait, User::Other) => "yes, for in TIME-WAIT the user does not matter".to_owned(),
+        (Outcome::Failed(..), ..) => no(lacking(have).unwrap_or("they belong to different users")),
+        (_, State::TimeWait, User::Other) => "yes: in TIME-WAIT the user does not matter".to_owned(),
         _ => "yes".to_owned(),
     }
 }

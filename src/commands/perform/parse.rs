@@ -42,7 +42,7 @@ fn step(mut words: Cursor, sockets: &mut Sockets) -> Checked<Step> {
     let call = arguments::call(&word, at.clone(), &mut words)?;
     words.nothing_more()?;
     if named && !call.has_socket() {
-        let why = format!("`{}` is about no socket; expected no name before it", call.name());
+        let why = format!("`{}` needs no socket; expected no name before it", call.name());
         return Err(Mistake::new(at, why));
     }
     let socket = sockets.named.clone();

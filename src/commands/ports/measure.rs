@@ -13,17 +13,17 @@ use super::plan::between;
 
 const AFTER_LONG_HELP: &str = "\
 Columns:
-  METHOD       how the client comes by its source port: fourtuple ports --help
-  PLANNED      how many connections were to be open at once, from 127.0.0.1 to
-               all destinations together; of an odd range the least and the most
+  METHOD       how the client gets its source port: fourtuple ports --help
+  PLANNED      how many connections should be open at once, from 127.0.0.1 to
+               all destinations together; for an odd range, minimum and maximum
   MEASURED     how many were ESTABLISHED
   CALL, ERRNO  what failed then
-  PLAN         `held`, `differs`, or `differs:` and what was to fail
+  PLAN         `held`, `differs`, or `differs:` and what should fail
 
 Exit status: 0 every plan held, 1 one differs or the system said no,
 2 wrong usage.";
 
-/// Measure the same in a network of its own, beside the plan
+/// Measure the same in a network of its own, and compare it with the plan
 #[derive(Args)]
 #[command(after_long_help = AFTER_LONG_HELP)]
 pub(super) struct MeasureArgs {

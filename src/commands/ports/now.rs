@@ -18,17 +18,17 @@ Columns:
   SOURCE       the local address
   DESTINATION  the remote address
   PORTS        how many ports of the range the connections between them have
-  SHARE        the part of the range that this is
+  SHARE        that part of the range
   ESTABLISHED, TIME-WAIT, OTHERS
                how many of the connections are in these states
 
-The socket table does not tell which side opened a connection. What has the port
-of a listening socket of this host was accepted by it, and is left out.
+The socket table does not show which side opened a connection. A connection on
+the port of a listening socket of this host was accepted by it, and is left out.
 
 Exit status: 0 done, 1 the kernel does not list its sockets or the output cannot
 be written, 2 wrong usage.";
 
-/// List what is used of the ephemeral ports, by destination
+/// List the ephemeral ports in use, by destination
 #[derive(Args)]
 #[command(after_long_help = AFTER_LONG_HELP)]
 pub(super) struct NowArgs {

@@ -22,27 +22,27 @@ Columns:
   DESTINATION  a remote address; then the connections to it that have a port of
                the range, by state
   FREE         how many more connections to it connect(2) finds a port for
-  METHOD       how the client comes by its source port: fourtuple ports --help
+  METHOD       how the client gets its source port: fourtuple ports --help
   OPEN         how many more connections can be open at once, to all
                destinations together
   CALL, ERRNO  what fails then
   HELD         how long a connection that we close first keeps its port: all of
                TIME-WAIT; with TCP timestamps 1s where net.ipv4.tcp_tw_reuse
                allows it, and 0s with SO_REUSEADDR or SO_REUSEPORT
-  RATE         the highest rate that lasts: new connections a second to each
+  RATE         the highest sustainable rate: new connections a second to each
                destination
   NEEDS        with --rate: how many ports are held at every moment
   LASTS        with --rate: `yes`, or when the first connection fails
 
-Nothing leaves this host. What other sockets have is accounted for: listening
-and bound sockets, connections to the same destination, TIME-WAIT with the time
-it has left, reserved ports. With SO_REUSEADDR and SO_REUSEPORT only ports count
-that nobody has; a program may use others, and other ranges, too.
+Nothing leaves this host. Other sockets are accounted for: listening and bound
+sockets, connections to the same destination, TIME-WAIT with its remaining time,
+reserved ports. With SO_REUSEADDR and SO_REUSEPORT only unused ports count; a
+program may use others, and other ranges, too.
 
-Two numbers, such as 27-28, are the least and the most. The kernel's search may
-overlook a port of an odd range; the socket table does not tell whether an IPv6
-connection has a port of IPv4 too; and before Linux 6.3 nothing tells whether
-the port of a connection was bound first.
+Two numbers, such as 27-28, are the minimum and the maximum. The kernel's search
+may overlook a port of an odd range; the socket table does not show whether an
+IPv6 connection has a port of IPv4 too; and before Linux 6.3 nothing shows
+whether the port of a connection was bound first.
 
 Exit status: 0 done, 1 the kernel or the network said no, 2 wrong usage.";
 
@@ -220,8 +220,8 @@ fn remarks(asked: &Asked, forecasts: &[Forecast]) -> String {
         .map(|forecast| forecast.method.name())
         .collect();
     let at_rate = asked.rate.map(|rate| match &lasting[..] {
-        [] => format!("{rate}/s to each: no method lasts\n"),
-        lasting => format!("{rate}/s to each lasts with {}\n", lasting.join(", ")),
+        [] => format!("{rate}/s each: no method sustains it\n"),
+        lasting => format!("{rate}/s each is sustainable with {}\n", lasting.join(", ")),
     });
     let elsewhere =
         asked.destinations.iter().find(|destination| destination.unbound_source != destination.source);
@@ -231,7 +231,7 @@ fn remarks(asked: &Asked, forecasts: &[Forecast]) -> String {
     let most = forecasts.iter().map(|forecast| *forecast.open.end() as u64).max();
     let few = most.is_some_and(|most| most > descriptors()).then(|| {
         let limit = descriptors();
-        format!("a process opens {limit} descriptors at most: there socket gives EMFILE before that\n")
+        format!("the limit of {limit} descriptors comes first: socket fails with EMFILE\n")
     });
     [at_rate, elsewhere, few].into_iter().flatten().collect()
 }

@@ -16,7 +16,7 @@ use clap::{CommandFactory, Parser};
 /// TCP client that binds a fixed local address before it connects, and sends a heartbeat
 ///
 /// Binds LOCAL_IP:LOCAL_PORT, connects to REMOTE_IP:REMOTE_PORT, sends MESSAGE at once and every interval,
-/// whatever the remote side answers or does not, and prints each answer with its round-trip time.
+/// whether or not the remote side answers, and prints each answer with its round-trip time.
 #[derive(Parser)]
 #[command(name = "connector", version)]
 #[command(override_usage = "connector [OPTIONS] LOCAL_IP LOCAL_PORT REMOTE_IP REMOTE_PORT [MESSAGE]")]
@@ -34,28 +34,28 @@ struct ConnectorArgs {
     /// Port to connect to
     #[arg(value_parser = cli::remote_port)]
     remote_port: u16,
-    /// What a heartbeat says
+    /// The text of a heartbeat
     #[arg(default_value = "hi", value_parser = clap::builder::NonEmptyStringValueParser::new())]
     message: String,
-    /// From one heartbeat to the next
+    /// Time between heartbeats
     #[arg(long, default_value = "5s", value_parser = cli::positive_duration, value_name = "DURATION")]
     interval: Duration,
-    /// Heartbeats to send before it ends [default: until a signal]
+    /// End after this many heartbeats [default: at a signal]
     #[arg(long, value_parser = clap::value_parser!(u64).range(1..), value_name = "N")]
     count: Option<u64>,
     /// How long the handshake may take, or none
     #[arg(long, default_value = "10s", value_parser = cli::limit, value_name = "DURATION")]
     connect_timeout: Limit,
-    /// How long an answer may take, or none; SO_RCVTIMEO too
+    /// How long an answer may take, or none; sets SO_RCVTIMEO
     #[arg(long, default_value = "none", value_parser = cli::limit, value_name = "DURATION")]
     receive_timeout: Limit,
-    /// Let connect(2) and not bind(2) pick the port 0 stands for: IP_BIND_ADDRESS_NO_PORT
+    /// For port 0, let connect(2) pick the port, not bind(2): IP_BIND_ADDRESS_NO_PORT
     #[arg(long, hide_short_help = true)]
     bind_address_no_port: bool,
     /// Ports the kernel may pick from: IP_LOCAL_PORT_RANGE
     #[arg(long, value_parser = cli::port_range, value_name = "LOW-HIGH", hide_short_help = true)]
     local_port_range: Option<(u16, u16)>,
-    /// How long unsent bytes may take to leave after SIGINT or SIGTERM
+    /// Time to flush unsent data after SIGINT or SIGTERM
     #[arg(long, default_value = "5s", value_parser = cli::duration, value_name = "DURATION", hide_short_help = true)]
     drain: Duration,
     #[command(flatten)]

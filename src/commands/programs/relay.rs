@@ -13,10 +13,9 @@ use clap::Parser;
 
 /// Pairs callers, and passes lines between the two of a pair
 ///
-/// Callers are paired in the order they come; the odd one waits for the next. The two of a pair write in turns, a
-/// line each, and a line sent out of turn waits for it. What one sends reaches the other as `name: line`, what the
-/// relay itself has to say begins `* `. nc, socat and talk are clients: a first line `/name alice` names a client,
-/// `exit` ends its room.
+/// Callers are paired in order of arrival; an odd one waits for the next. The two of a pair take turns, a line each,
+/// and a line sent out of turn waits for its turn. A line reaches the partner as `name: line`; the relay's own lines
+/// begin with `* `. nc, socat and talk are clients: a first line `/name alice` names a client, `exit` ends its room.
 #[derive(Parser)]
 #[command(name = "relay", version, after_help = EXAMPLES, after_long_help = LONG_EXAMPLES)]
 #[command(mut_arg("reuse_port", |arg| arg.default_value("off").help(REUSE_PORT)))]
@@ -29,16 +28,16 @@ struct RelayArgs {
     /// Address to bind; 0.0.0.0 and :: are wildcards
     #[arg(default_value = "127.0.0.1", value_parser = cli::local_ip)]
     ip: LocalIp,
-    /// Whether the two of a pair write in turns
+    /// Whether the two of a pair take turns
     #[arg(long, value_enum, default_value = "on", hide_possible_values = true, value_name = "on|off")]
     turns: Switch,
-    /// Longest line; whoever sends a longer one is told and closed
+    /// Longest line; a client that sends a longer one is notified and closed
     #[arg(long, default_value = "64KiB", value_parser = cli::positive_size, value_name = "SIZE")]
     max_line: usize,
     /// Length of the accept queue, listen(2)
     #[arg(long, default_value_t = 4096, value_parser = clap::value_parser!(i32).range(0..), value_name = "N")]
     backlog: i32,
-    /// Most clients at once; one more is closed [default: no limit]
+    /// Maximum concurrent clients; others are closed [default: no limit]
     #[arg(long, value_parser = cli::positive, value_name = "N")]
     max_connections: Option<usize>,
     /// Time for clients to end, each when its room has, and all after a signal
@@ -50,41 +49,41 @@ struct RelayArgs {
     output: OutputArgs,
 }
 
-const REUSE_PORT: &str = "SO_REUSEPORT; two relays that share a port would share out the callers too";
-const KEEPALIVE: &str = "SO_KEEPALIVE after so long without traffic, and as often";
-const USER_TIMEOUT: &str = "TCP_USER_TIMEOUT: close a connection that acknowledges nothing for so long";
+const REUSE_PORT: &str = "SO_REUSEPORT; two relays on one port would split the callers between them";
+const KEEPALIVE: &str = "SO_KEEPALIVE: probe after this idle time, at the same interval";
+const USER_TIMEOUT: &str = "TCP_USER_TIMEOUT: close a connection that acknowledges nothing for this long";
 
 const EXAMPLES: &str = "\
 Socket options, signals and exit status: relay --help
 
 Examples:
   relay                     on 127.0.0.1:33016
-  relay 33016 0.0.0.0       for everybody who reaches this host
-  relay 0 ::1 --turns off   both may write at any time
+  relay 33016 0.0.0.0       for every host that can reach this one
+  relay 0 ::1 --turns off   both write at any time
   nc 127.0.0.1 33016        a client";
 
 const LONG_EXAMPLES: &str = "\
 Examples:
   relay                     on 127.0.0.1:33016
-  relay 33016 0.0.0.0       for everybody who reaches this host
-  relay 0 ::1 --turns off   both may write at any time
+  relay 33016 0.0.0.0       for every host that can reach this one
+  relay 0 ::1 --turns off   both write at any time
   nc 127.0.0.1 33016        a client; so is talk --name alice
 
-What a client says, and what it is told:
-  /name alice  its first line, if it likes: 1 to 32 letters, digits, '-', '_'
-               or '.'; who says nothing for 100 ms is introduced as client
-  exit         it leaves, as at the end of its input
+What a client sends, and what it receives:
+  /name alice  an optional first line: 1 to 32 letters, digits, '-', '_' or '.';
+               a client silent for 100 ms is introduced as client
+  exit         leave, as at the end of input
   * ...        the relay: welcome, waiting for a partner, status WRITE, ...
   alice: ...   the partner
 
-  A line ends with \\n or \\r\\n. What a terminal would obey arrives as text: a
-  control character as \\x1b, a byte that is not UTF-8 as \\xff.
+  A line ends with \\n or \\r\\n. No escape sequence passes: a control character
+  arrives as \\x1b, a byte that is not UTF-8 as \\xff.
 
 Signals:
-  SIGINT, SIGTERM, SIGUSR1  tell every client, pass on what was read, send FIN,
+  SIGINT, SIGTERM, SIGUSR1  notify clients, pass on what was read, send FIN,
                             end within --drain; SIGINT, SIGTERM again: at once
-  SIGUSR2                   print the numbers of clients, of rooms, and of
-                            clients that wait
+  SIGUSR2                   print the number of clients, rooms and waiting
+                            clients
 
 Exit status: 0 done, 1 the kernel said no, 2 wrong usage; 130 or 143 after a
 second SIGINT or SIGTERM.

@@ -27,21 +27,21 @@ Columns:
   SEND-Q     bytes not acknowledged yet; of LISTEN, the backlog
   TIMER      what runs / time left / how often it expired unanswered:
              retransmit, keepalive, probe, time-wait (no count), or -
-  UID        who created it; 0 for TIME-WAIT
+  UID        its owner; 0 for TIME-WAIT
   INODE      its number in /proc/PID/fd; 0 where no process has it: not accepted
              yet, or closed
   REUSE      which of SO_REUSEADDR and SO_REUSEPORT are set: address, port,
-             address+port or none; - where this user may not ask its process, or
-             there is none
-  PROCESSES  who has it open, as NAME(PID), those that this user may look into;
-             or -
+             address+port or none; - where its process may not be read, or there
+             is none
+  PROCESSES  the processes that have it open, as NAME(PID), those visible to
+             this user; or -
 
 Filters of different kinds must all match; several values of one kind are
 alternatives. An IPv4 address matches the IPv6 address that it is mapped to.
 
 A terminal gets a table that fits its width, anything else plain columns
-separated by blanks, of which none is ever empty or has a blank in it. Nothing
-that matches is no failure.
+separated by blanks, where no field is empty or contains a blank. No match is
+not a failure.
 
 Exit status: 0 done, 1 the kernel does not list its sockets or the output cannot
 be written, 2 wrong usage.
@@ -71,11 +71,10 @@ pub(crate) struct SocketsArgs {
     port: Vec<u16>,
     /// Print a line for every change of a socket's state, until SIGINT or SIGTERM
     ///
-    /// Samples the table every 5 ms: from=- is a socket's first sight, to=gone the sample that has it
-    /// no more, and a state that is left within 5 ms may not show. The inode is the last that was
-    /// known. A socket whose addresses match at first sight is watched to its end, also one in BOUND
-    /// whose address then becomes another; --state chooses among the changes, those from and those to
-    /// a state.
+    /// Samples the table every 5 ms: from=- is the first sample with a socket, to=gone the first
+    /// without it, and a state shorter than 5 ms may be missed. The inode is the last one known. A
+    /// socket whose addresses match at first is watched to its end, even one in BOUND whose address
+    /// changes; --state selects the changes from or to a state.
     #[arg(long, conflicts_with = "no_header")]
     pub watch: bool,
     /// Leave out the line of column names

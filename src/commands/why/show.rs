@@ -25,9 +25,9 @@ pub(super) fn text(question: &PlannedCall, answer: &Answer) -> String {
     };
     section("in the way", in_the_way(&answer.in_the_way));
     section("what helps, cheapest first", advice(&answer.advice, &paint));
-    section("also on this port, and not in the way", sockets(answer.beside.iter()));
+    section("also on this port, not conflicting", sockets(answer.beside.iter()));
     section("in other network namespaces, which share no port with this one", elsewhere(question, answer));
-    section("besides", answer.remarks.clone());
+    section("notes", answer.remarks.clone());
     lines.join("\n") + "\n"
 }
 
@@ -56,14 +56,14 @@ fn verdict(question: &PlannedCall, answer: &Answer, paint: &Paint) -> Vec<String
     let Paint { yes, no, plain, .. } = paint;
     match &answer.verdict {
         Verdict::Works if answer.is_half => {
-            vec![format!("{yes}yes{plain}: {asked} would work, as far as it is up to this host")]
+            vec![format!("{yes}yes{plain}: {asked} would work, as far as this host decides")]
         }
         Verdict::Works => vec![format!("{yes}yes{plain}: {asked} would work")],
         Verdict::MayFail => {
             let in_use = Errno::EADDRINUSE;
             vec![
                 format!("{no}unknown{plain}: {asked} may fail at bind with EADDRINUSE ({})", in_use.desc()),
-                "it depends on options of the sockets below, which nobody can read".to_owned(),
+                "it depends on options of the sockets below, which cannot be read".to_owned(),
             ]
         }
         Verdict::Fails { call, errno, reason } => {

@@ -12,7 +12,7 @@ use crate::drive::connection::{Connection, Deadline};
 use crate::drive::stream::Stream;
 use crate::report::CloseReason;
 use crate::service::{ConnectionId, Service};
-use crate::text::Short;
+use crate::text::{Setting, Short};
 
 impl<S: Stream> Connections<S> {
     pub(super) fn arm(&mut self, id: ConnectionId) {
@@ -74,7 +74,7 @@ impl<S: Stream> Connections<S> {
                 Deadline::Send => self.end(service, id, CloseReason::SendTimeout),
                 Deadline::Connect => {
                     let limit = Short(limits.connect.unwrap_or_default());
-                    let words = format!("no answer to SYN within {limit} (--connect-timeout)");
+                    let words = format!("no answer to SYN within {limit} ({})", Setting::ConnectTimeout);
                     self.fail_open(service, id, "connect", io::Error::other(words));
                 }
             },

@@ -179,7 +179,7 @@ impl Scripted {
     fn act(&mut self, io: &mut dyn Io, id: ConnectionId) {
         self.steps += 1;
         let (what, delay) = (self.draw(32), Duration::from_micros(1 + u64::from(self.draw(5_000))));
-        let timer = if what % 2 == 0 { Timer::Interval } else { Timer::Answer };
+        let timer = if what % 2 == 0 { Timer::named("even") } else { Timer::named("odd") };
         match what {
             0..4 => {}
             4..12 => self.send(io, id),

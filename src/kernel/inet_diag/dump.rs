@@ -118,7 +118,7 @@ fn refused(error: io::Error) -> Error {
     let error = Error::new("sock_diag", "TCP sockets", error);
     match error.errno() {
         Some(Errno::ENOENT) => error
-            .note("this kernel cannot list TCP sockets, or may not load what does")
+            .note("this kernel cannot list TCP sockets, or may not load the module for it")
             .hint("modprobe -a inet_diag tcp_diag"),
         _ => error,
     }

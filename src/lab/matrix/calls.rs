@@ -10,7 +10,7 @@ use super::pair::BindAddress;
 use crate::error::{Error, Result, errno_name};
 use crate::net::{self, BoundSocket};
 
-/// A call that was made, as `fourtuple perform` spells it, and its errno if it failed.
+/// A call that was made, written as the steps of a performance are, and its errno if it failed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MadeCall {
     pub call: String,

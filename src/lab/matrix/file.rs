@@ -61,7 +61,7 @@ impl Matrix {
         for (number, line) in lines {
             let CellLine { cell, outcome, .. } = read(line, CELL).map_err(at(number))?;
             if !seen.insert(cell) {
-                return Err(format!("line {number}: {cell} stands there twice"));
+                return Err(format!("line {number}: {cell} is there twice"));
             }
             cells.push((cell, outcome));
         }
@@ -133,14 +133,14 @@ mod tests {
             ("hello\n".to_owned(), "line 1: expected value"),
             (text.replacen("matrix", "cell", 1), "line 1: not `"),
             (text.replacen("\"RA\"", "\"RAW\"", 1), "line 3: unknown variant"),
-            (text.replacen("EADDRINUSE", "EWRONG", 1), "line 3: `EWRONG` is no errno"),
+            (text.replacen("EADDRINUSE", "EWRONG", 1), "line 3: `EWRONG` is not an errno"),
             (
                 text.replacen(
                     "LISTEN\",\"first\":\"none\",\"second\":\"RA\"",
                     "LISTEN\",\"first\":\"none\",\"second\":\"none\"",
                     1,
                 ),
-                "line 3: LISTEN,none,none,same stands there twice",
+                "line 3: LISTEN,none,none,same is there twice",
             ),
             (text.lines().take(5).collect::<Vec<_>>().join("\n"), "4 of 16 cells: it was cut"),
         ] {

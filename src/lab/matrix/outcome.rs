@@ -35,7 +35,7 @@ pub enum Failing {
 /// What a measurement lacks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Missing {
-    /// A second user: it takes root.
+    /// A second user: it needs root.
     OtherUser,
     /// IPv6.
     Ipv6,
@@ -86,7 +86,7 @@ impl Failing {
 impl fmt::Display for Missing {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::OtherUser => "a second user takes root",
+            Self::OtherUser => "needs root (a second user)",
             Self::Ipv6 => "there is no IPv6 here",
         })
     }
@@ -123,7 +123,7 @@ impl TryFrom<Words> for Outcome {
         match (failing, errno, plain) {
             (Some(call), Some(errno), _) => Ok(Self::Failed(call, errno_named(&errno)?)),
             (_, None, Some(plain)) => Ok(plain),
-            _ => Err(format!("`{outcome}` is no outcome")),
+            _ => Err(format!("`{outcome}` is not an outcome")),
         }
     }
 }
@@ -132,7 +132,7 @@ fn errno_named(name: &str) -> Result<Errno, String> {
     // Linux numbers its errnos without large gaps, up to EHWPOISON.
     const LAST: i32 = 133;
     let found = (1..=LAST).map(Errno::from_raw).find(|&errno| errno_name(errno) == name);
-    found.ok_or_else(|| format!("`{name}` is no errno"))
+    found.ok_or_else(|| format!("`{name}` is not an errno"))
 }
 
 #[cfg(test)]

@@ -18,6 +18,7 @@ use crate::kernel::time_wait::TIME_WAIT;
 use crate::net::{SocketOptions, bind, connect_unbound, connected_within};
 use crate::sandbox::namespace::Sysctl;
 use crate::sandbox::scratch::{Question, ask};
+use crate::text::Setting;
 
 /// How long a handshake over lo may take.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -80,8 +81,12 @@ impl Measure {
             Ok((limit, _)) if limit < needed + OTHER_DESCRIPTORS => {
                 let what = format!("{low}-{high} towards {destinations} destinations");
                 Err(Error::new("socket", what, Errno::EMFILE)
-                    .note(format_args!("it takes {needed} descriptors, and a process may open {limit}"))
-                    .hint("a narrower --range, or fewer --destinations"))
+                    .note(format_args!("it needs {needed} descriptors, and a process may open {limit}"))
+                    .hint(format_args!(
+                        "a narrower {}, or fewer {}",
+                        Setting::PortRange,
+                        Setting::Destinations
+                    )))
             }
             _ => Ok(()),
         }

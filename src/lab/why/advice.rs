@@ -10,6 +10,7 @@ use super::{Answer, Goal, PlannedCall, Reason, Verdict};
 use crate::kernel::owners::Process;
 use crate::kernel::settings::Settings;
 use crate::net::wildcard;
+use crate::text::Setting;
 
 /// The steps that the rules say help, cheapest first; none where it works already.
 pub(super) fn steps(question: &PlannedCall, answer: &Answer, settings: &Settings) -> Vec<Remedy> {
@@ -66,8 +67,8 @@ fn nobody_listens(question: &PlannedCall, answer: &Answer) -> Vec<Remedy> {
     let Goal::Connect { local, remote } = question.goal else { return Vec::new() };
     let reached = answer.beside.iter().map(|holder| reached_at(holder.row.local));
     let mut others = reached.filter(|other| local.is_none_or(|local| local.is_ipv4() == other.is_ipv4()));
-    let (port, ip) = (remote.port(), remote.ip());
-    let listen = Remedy::Elsewhere(format!("nothing listens on {remote}: `listener {port} {ip}` does"));
+    let listener = Setting::Listener(remote);
+    let listen = Remedy::Elsewhere(format!("nothing listens on {remote}: {listener} does"));
     others.next().map(Remedy::Remote).into_iter().chain([listen]).collect()
 }
 

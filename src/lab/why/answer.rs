@@ -105,7 +105,7 @@ pub enum Reason {
     NoRoute,
     /// The socket is bound to loopback, and the remote address is elsewhere.
     FromLoopback,
-    /// The remote address is this host's, and nobody listens there.
+    /// The remote address is this host's, and no socket listens there.
     NobodyListens,
     /// Somebody listens there, and accepts none of the connections that wait already.
     QueueFull,
@@ -152,40 +152,38 @@ impl fmt::Display for Reason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Held => "another socket has the address",
-            Self::FourTuple => "a four-tuple exists once, and this one does already",
+            Self::FourTuple => "this four-tuple is already in use",
             Self::NoPortLeft(ports) => {
                 return write!(
                     f,
-                    "the kernel may pick from {ports} ports (net.ipv4.ip_local_port_range), and each is taken"
+                    "the kernel may pick from {ports} ports (net.ipv4.ip_local_port_range), and all are taken"
                 );
             }
             Self::Privileged(start) => {
                 return write!(
                     f,
-                    "ports below {start} (net.ipv4.ip_unprivileged_port_start) take CAP_NET_BIND_SERVICE"
+                    "ports below {start} (net.ipv4.ip_unprivileged_port_start) need CAP_NET_BIND_SERVICE"
                 );
             }
-            Self::NotLocal => "the address is none of this host's, as seen from this network namespace",
+            Self::NotLocal => "not an address of this host (in this network namespace)",
             Self::Forbidden => {
                 "a security policy forbids it: SELinux, AppArmor, or a BPF program of the cgroup"
             }
             Self::Tentative => {
-                "duplicate address detection has not ended for this address, or found a duplicate"
+                "duplicate address detection for this address is unfinished, or found a duplicate"
             }
             Self::V6Only => "a socket with IPV6_V6ONLY has no IPv4 address",
             Self::OtherFamily => {
                 "an IPv4 socket has no IPv6 address, and an IPv6 socket takes IPv4 ones as ::ffff:1.2.3.4"
             }
-            Self::NoScope => "a link-local address is one only together with its interface",
+            Self::NoScope => "a link-local address needs its interface, as in fe80::1%eth0",
             Self::Ipv6Off => "IPv6 is switched off (net.ipv6.conf.all.disable_ipv6)",
             Self::NotUnicast => "it is a broadcast or multicast address",
             Self::NoRoute => "no route leads there",
             Self::FromLoopback => "a socket bound to loopback reaches loopback alone",
-            Self::NobodyListens => "the address is this host's, and nobody listens there",
-            Self::QueueFull => {
-                "who listens there does not accept: its queue is full, and further connections get no answer"
-            }
-            Self::Unexplained => "nothing that is seen from here tells why",
+            Self::NobodyListens => "the address is this host's, and no socket listens there",
+            Self::QueueFull => "the listener's accept queue is full: further SYNs go unanswered",
+            Self::Unexplained => "no visible cause",
         })
     }
 }

@@ -42,8 +42,8 @@ pub(super) fn answer(
     match answer.verdict {
         Verdict::Works if way.is_local => reach(&way, settings, answer),
         Verdict::Works => Ok(Answer { is_half: true, ..answer }.remark(format_args!(
-            "nothing was sent: address, port, route and four-tuple are there to be had, and whether {} answers is not \
-             known",
+            "nothing was sent: address, port, route and four-tuple are available; whether {} answers is \
+             unknown",
             way.tuple.remote
         ))),
         Verdict::Fails { .. } | Verdict::MayFail => Ok(answer),
@@ -177,7 +177,7 @@ fn reach(way: &Way, settings: &Settings, mut answer: Answer) -> Result<Answer> {
     let Some(acceptor) = acceptor(remote.ip(), listening) else {
         if local.port() == 0 && settings.ephemeral.contains(remote.port()) {
             answer = answer.remark(format_args!(
-                "port {} is one that the kernel may pick for the new socket itself, which then connects to itself",
+                "the kernel may pick port {} for the new socket itself, which then connects to itself",
                 remote.port()
             ));
         }
@@ -190,7 +190,7 @@ fn reach(way: &Way, settings: &Settings, mut answer: Answer) -> Result<Answer> {
         answer.verdict = Verdict::fails("connect", Errno::ETIMEDOUT, Reason::QueueFull);
         return Ok(answer);
     }
-    Ok(answer.remark(format_args!("{acceptor} would take it")))
+    Ok(answer.remark(format_args!("{acceptor} would get it")))
 }
 
 /// The listening socket that gets the connection: one on the address itself before one on the wildcard.

@@ -46,7 +46,7 @@ impl Answer {
             self.elsewhere.extend(holders.into_iter().map(|holder| (namespace.named_by(&holder), holder)));
         }
         if hidden && open && self.elsewhere.is_empty() {
-            let words = "into network namespaces of other users, such as containers, this user may not look: root may";
+            let words = "only root can look into network namespaces of other users, such as containers";
             self.remarks.push(words.to_owned());
         }
     }

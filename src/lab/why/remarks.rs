@@ -63,7 +63,7 @@ fn picked_some_day(question: &PlannedCall, local: SocketAddr, settings: &Setting
     let is_server = matches!(question.goal, Goal::Bind(_) | Goal::Listen(_));
     (is_server && settings.ephemeral.contains(local.port())).then(|| {
         format!(
-            "an outgoing connection may be given port {} some day ({}): {} keeps it free",
+            "the kernel may pick port {} for an outgoing connection ({}): {} keeps it free",
             local.port(),
             range(settings),
             reserve(local.port(), settings)
@@ -75,7 +75,7 @@ fn reserved(local: SocketAddr, settings: &Settings) -> Option<String> {
     let port = local.port();
     (settings.ephemeral.spans(port) && settings.ephemeral.is_reserved(port)).then(|| {
         format!(
-            "port {port} is in net.ipv4.ip_local_reserved_ports: the kernel never picks it, whoever names it gets it"
+            "port {port} is in net.ipv4.ip_local_reserved_ports: the kernel never picks it; naming it works"
         )
     })
 }
@@ -91,14 +91,14 @@ fn connection(local: SocketAddr, answer: &Answer, settings: &Settings) -> Option
     let port = local.port();
     if settings.ephemeral.contains(port) {
         return Some(format!(
-            "nobody listens on port {port}: the kernel may have picked it for an outgoing connection ({}); {} keeps it \
+            "no socket listens on port {port}: the kernel may have picked it for an outgoing connection ({}); {} keeps it \
              free from now on",
             range(settings),
             reserve(port, settings)
         ));
     }
     Some(format!(
-        "nobody listens on port {port}: its connections were accepted by a listener that is gone, or bound to it \
+        "no socket listens on port {port}: its connections were accepted by a listener that is gone, or were bound to it \
          before they connected"
     ))
 }
@@ -112,9 +112,7 @@ fn nonlocal(local: SocketAddr, settings: &Settings) -> Option<String> {
     }
     let is_own = ip.is_loopback() || ip.is_unspecified() || own_addresses(wildcard(ip)).contains(&ip);
     (!is_own).then(|| {
-        format!(
-            "{ip} is no address of this host: net.{family}.ip_nonlocal_bind lets it be bound all the same"
-        )
+        format!("{ip} is not an address of this host: net.{family}.ip_nonlocal_bind allows the bind")
     })
 }
 
@@ -138,7 +136,7 @@ fn group(question: &PlannedCall, answer: &Answer) -> Option<String> {
     let is_one = |holder: &&Holder| holder.row.state == TcpState::Listen && holder.row.local == local;
     let count = answer.beside.iter().filter(is_one).count();
     (answer.verdict == Verdict::Works && count > 0).then(|| {
-        format!("by SO_REUSEPORT it would share the connections that come with {count} that listen already")
+        format!("incoming connections are shared by SO_REUSEPORT, with listeners already there: {count}")
     })
 }
 
@@ -165,8 +163,6 @@ fn hidden<'a>(holders: impl Iterator<Item = &'a Holder>) -> Option<String> {
     Some(if geteuid().is_root() {
         format!("no process in this /proc has it: it is one of uid {users} outside this PID namespace")
     } else {
-        format!(
-            "which process of uid {users} has it, and with which options, this user may not see: root may"
-        )
+        format!("only root can see which process of uid {users} has it, and with which options")
     })
 }

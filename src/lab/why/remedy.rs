@@ -133,17 +133,17 @@ impl fmt::Display for Remedy {
             }
             Self::Wait(time, latest) => {
                 let [time, latest] = [time, latest].map(Duration::as_secs_f64);
-                write!(f, "wait {time:.1}s, {latest:.1}s at the most")
+                write!(f, "wait {time:.1}s, {latest:.1}s at most")
             }
             Self::Address(ip) => write!(f, "another address: {ip}"),
             Self::Port(0) => f.write_str("port 0: the kernel picks a free one"),
             Self::Port(port) => write!(f, "another port: {port}"),
             Self::Remote(remote) => write!(f, "connect to {remote}"),
-            Self::User(uid) => write!(f, "SO_REUSEPORT on the new socket, and uid {uid} to make it"),
+            Self::User(uid) => write!(f, "SO_REUSEPORT on the new socket, created by uid {uid}"),
             Self::Stop(processes, leftover) => write!(f, "stop {}{leftover}", Pids(processes)),
             Self::NextTime(changes) => write!(
                 f,
-                "the next time {} on the old socket and on the new one: at once then",
+                "next time, {} on the old socket and on the new one: then it works at once",
                 OptionList(changes)
             ),
             Self::Elsewhere(words) => f.write_str(words),

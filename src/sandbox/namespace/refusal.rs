@@ -6,6 +6,7 @@ use nix::errno::Errno;
 use procfs::process::Process;
 
 use crate::error::Error;
+use crate::text::Setting;
 
 const CONTAINER: &str = "docker run --cap-add SYS_ADMIN --cap-add NET_ADMIN --security-opt seccomp=unconfined \
                          --security-opt apparmor=unconfined --security-opt systempaths=unconfined …";
@@ -102,7 +103,7 @@ fn with(error: Error, obstacles: Vec<Obstacle>) -> Error {
 pub(super) fn or_this_network(error: Error) -> Error {
     match error.errno() {
         Some(Errno::ENOENT | Errno::EINVAL | Errno::ERANGE) | None => error,
-        _ => error.or_hint("NAMESPACE=host make experiment-1 runs it in this network itself"),
+        _ => error.or_hint(format_args!("{} runs it in this network itself", Setting::ExperimentHere)),
     }
 }
 
@@ -141,9 +142,7 @@ mod tests {
     fn without_a_known_cause_an_experiments_way_around_stands_alone() {
         let error = Error::new("write", "/proc/self/uid_map", Errno::EPERM);
         let said = or_this_network(explained_on(error, &System::default())).to_string();
-        assert!(
-            said.ends_with("\nhint: NAMESPACE=host make experiment-1 runs it in this network itself"),
-            "{said}"
-        );
+        let hint = format!("\nhint: {} runs it in this network itself", Setting::ExperimentHere);
+        assert!(said.ends_with(&hint), "{said}");
     }
 }

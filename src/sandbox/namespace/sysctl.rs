@@ -57,7 +57,7 @@ impl Sysctl {
         let parts: Vec<&str> = self.key.split('.').collect();
         let plain = |part: &&str| !part.is_empty() && !part.contains('/');
         if parts.first() != Some(&"net") || !parts.iter().all(plain) {
-            let reason = std::io::Error::other("no setting of a network namespace");
+            let reason = std::io::Error::other("not a setting of a network namespace");
             return Err(Error::new("sysctl", Escaped(self.key.as_bytes()), reason)
                 .hint("a key such as net.ipv4.tcp_syn_retries"));
         }
@@ -74,7 +74,7 @@ impl Sysctl {
         let error = Error::new("sysctl", format_args!("{key}={value}"), error);
         match error.errno() {
             Some(Errno::ENOENT) => error.note("this kernel has no such setting in a network namespace"),
-            Some(Errno::EINVAL | Errno::ERANGE) => error.note("the kernel does not take this value"),
+            Some(Errno::EINVAL | Errno::ERANGE) => error.note("the kernel rejects this value"),
             _ => refusal::explained(error),
         }
     }

@@ -9,7 +9,7 @@ use nix::errno::Errno;
 use crate::error::Error;
 use crate::net::FourTuple;
 use crate::report::{CloseReason, Failures};
-use crate::text::Short;
+use crate::text::{Setting, Short};
 
 /// The longest time that is told from longer ones, in nanoseconds: an hour.
 const LONGEST: u64 = 3_600_000_000_000;
@@ -105,7 +105,7 @@ impl Tally {
     pub(super) fn unanswered(&mut self, tuple: FourTuple, limit: Duration) {
         self.failures.timed_out += 1;
         self.first_failure.get_or_insert_with(|| {
-            let words = format!("no answer within {} (--reply-timeout)", Short(limit));
+            let words = format!("no answer within {} ({})", Short(limit), Setting::ReplyTimeout);
             (Error::new("recv", tuple, io::Error::other(words)), tuple)
         });
     }

@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use super::Relay;
 use super::client::Standing;
 use super::name::{Name, RULE};
+use super::{ANSWER, MORE, Relay};
 use crate::report::ClientState;
-use crate::service::{ConnectionId, Io, Timer};
+use crate::service::{ConnectionId, Io};
 
 /// What a first line begins with that says a name.
 const COMMAND: &[u8] = b"/name ";
@@ -58,7 +58,7 @@ impl Relay {
         if self.standing(id) != Standing::New {
             return;
         }
-        io.cancel(id, Timer::Answer);
+        io.cancel(id, ANSWER);
         self.set_standing(id, Standing::Introduced);
         self.hall.make_ready(id);
         self.pair_all(io);
@@ -85,7 +85,7 @@ impl Relay {
             }
             self.report_room(io, &room, None);
             // What they have said already passes when all that is happening now has happened.
-            io.after(room.writer, Timer::Interval, Duration::ZERO);
+            io.after(room.writer, MORE, Duration::ZERO);
         }
     }
 }

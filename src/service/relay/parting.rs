@@ -1,10 +1,10 @@
 //! How clients leave, and rooms end.
 
-use super::Relay;
 use super::client::Standing;
 use super::lines::LineBuffer;
+use super::{ANSWER, Relay};
 use crate::report::Parting;
-use crate::service::{ConnectionId, Io, Timer};
+use crate::service::{ConnectionId, Io};
 
 impl Relay {
     /// `id` has said all: forgotten where it waits, and gone from its room once all of it has passed.
@@ -47,7 +47,7 @@ impl Relay {
         client.lines = LineBuffer::default();
         self.throttle(io, id);
         io.finish(id);
-        io.after(id, Timer::Answer, self.plan.patience);
+        io.after(id, ANSWER, self.plan.patience);
     }
 
     /// Hands over what may be, whosever turn it is, says goodbye to all, and stops.
@@ -64,7 +64,7 @@ impl Relay {
         }
         for &id in &ids {
             if self.standing(id) != Standing::Dismissed {
-                io.cancel(id, Timer::Answer);
+                io.cancel(id, ANSWER);
                 self.tell(io, id, "the server will disconnect");
                 if let Some(room) = self.hall.leave(id) {
                     self.report_room(io, &room, Some(Parting::Stop));

@@ -3,10 +3,10 @@
 use std::io::Write;
 use std::time::Duration;
 
-use super::Relay;
 use super::client::{RelayClient, Standing};
+use super::{MORE, Relay};
 use crate::buffer::Buffer;
-use crate::service::{ConnectionId, Io, Timer};
+use crate::service::{ConnectionId, Io};
 use crate::text::Harmless;
 
 /// So many bytes of messages are sent at once.
@@ -32,7 +32,7 @@ impl Relay {
         self.words = words;
         let over = |id: &&ConnectionId| self.clients.get(id).is_some_and(RelayClient::is_over);
         if more {
-            io.after(id, Timer::Interval, Duration::ZERO);
+            io.after(id, MORE, Duration::ZERO);
         } else if let Some(&leaver) = members.iter().find(over) {
             self.end_room(io, leaver);
         }

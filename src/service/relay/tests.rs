@@ -58,12 +58,12 @@ impl Io for Links {
     }
 
     fn after(&mut self, id: ConnectionId, timer: Timer, delay: Duration) {
-        assert_eq!(timer == Timer::Interval, delay.is_zero());
+        assert_eq!(timer == MORE, delay.is_zero());
         self.change(id, |link| if delay.is_zero() { link.again = true } else { link.timer = true });
     }
 
     fn cancel(&mut self, id: ConnectionId, timer: Timer) {
-        assert_eq!(timer, Timer::Answer);
+        assert_eq!(timer, ANSWER);
         self.change(id, |link| link.timer = false);
     }
 
@@ -251,7 +251,7 @@ impl World {
             if !link.finish {
                 self.model.time_passes(id);
             }
-            self.relay.timer(&mut self.links, id, Timer::Answer);
+            self.relay.timer(&mut self.links, id, ANSWER);
         }
     }
 
@@ -273,7 +273,7 @@ impl World {
     fn go_on(&mut self) {
         while let Some((&id, link)) = self.links.0.iter_mut().find(|(_, link)| link.again) {
             link.again = false;
-            self.relay.timer(&mut self.links, id, Timer::Interval);
+            self.relay.timer(&mut self.links, id, MORE);
         }
     }
 

@@ -2,12 +2,12 @@
 
 use std::io;
 
-use super::plan::LEAVE;
+use super::plan::{LEAVE, LEFT};
 use super::{State, Talk};
 use crate::error::Error;
 use crate::net::FourTuple;
 use crate::report::{CloseReason, Event, RefuseReason};
-use crate::service::{Closed, ConnectionId, Io, Timer};
+use crate::service::{Closed, ConnectionId, Io};
 
 impl Talk {
     /// Ends the conversation from our side; what the other side still says is thrown away.
@@ -19,7 +19,7 @@ impl Talk {
             self.state = State::Leaving;
             self.close_screen(io);
             io.finish(id);
-            io.after(id, Timer::Leave, LEAVE);
+            io.after(id, LEFT, LEAVE);
         }
         io.pause_input();
         io.stop();
@@ -31,7 +31,7 @@ impl Talk {
         io.report(&Event::Refused { local, remote, reason: RefuseReason::Busy });
         io.send(id, b"busy\n");
         io.finish(id);
-        io.after(id, Timer::Leave, LEAVE);
+        io.after(id, LEFT, LEAVE);
     }
 
     /// Why an end that the other side or the kernel brought about is a failure, if it is one.

@@ -4,7 +4,10 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::view::Show;
+use crate::service::Timer;
 
+/// The other side's end has been waited for long enough.
+pub(super) const LEFT: Timer = Timer::named("leave");
 /// How long the other side may take to end after we have.
 pub(super) const LEAVE: Duration = Duration::from_secs(1);
 

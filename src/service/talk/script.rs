@@ -4,14 +4,16 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 use std::{fmt, io};
 
-use super::plan::LEAVE;
+use super::plan::{LEAVE, LEFT};
 use crate::error::{Error, Result};
 use crate::net::FourTuple;
 use crate::report::{Event, TalkEvent, TestOutcome};
 use crate::service::calls::CallAttempts;
 use crate::service::{Ack, Closed, ConnectionId, Echo, Io, Prefix, Reply, Service, Signal, Timer};
-use crate::text::{Escaped, Short};
+use crate::text::{Escaped, Setting, Short};
 
+/// A reply is overdue.
+const ANSWER: Timer = Timer::named("answer");
 /// How many foreign bytes a failure shows.
 const EXCERPT: usize = 40;
 /// The longest reply to one byte from which to learn what replies are.
@@ -137,7 +139,7 @@ impl Script {
             Some((_, tuple)) if self.passed < self.all => {
                 let words = format!("{} of {} replies were as expected", self.passed, self.all);
                 let error = Error::new("test", tuple, io::Error::other(words));
-                Err(error.hint("--expect echo, ack or prefix:TEXT says what a reply should be"))
+                Err(error.hint(format_args!("{} says what a reply should be", Setting::ExpectedReply)))
             }
             _ => Ok(()),
         }
@@ -148,20 +150,20 @@ impl Script {
         let expected = self.expect.as_ref().map_or_else(Vec::new, |expect| expect.reply_to(&case.sent));
         let since = Instant::now();
         io.send(id, &case.sent);
-        io.after(id, Timer::Answer, self.reply_timeout);
+        io.after(id, ANSWER, self.reply_timeout);
         self.waiting = Some(Waiting { case, expected, heard: 0, since });
     }
 
     fn end(&mut self, io: &mut dyn Io, id: ConnectionId) {
-        io.cancel(id, Timer::Answer);
+        io.cancel(id, ANSWER);
         io.finish(id);
-        io.after(id, Timer::Leave, LEAVE);
+        io.after(id, LEFT, LEAVE);
     }
 
     /// Bytes came behind the last reply.
     fn surplus(&mut self, bytes: &[u8]) {
         if let Some((_, tuple)) = self.calls.connection() {
-            let words = Escaped(&with_excerpt("more came than the last reply: ", bytes)).to_string();
+            let words = Escaped(&with_excerpt("more than the last reply came: ", bytes)).to_string();
             self.failure.get_or_insert_with(|| Error::new("test", tuple, io::Error::other(words)));
         }
     }
@@ -191,7 +193,7 @@ impl Waiting {
         self.heard = at;
         match (rest.get(equal), bytes.get(equal..)) {
             (_, None | Some([])) => Ok(at == self.expected.len()),
-            (Some(_), Some(came)) => Err(with_excerpt(&format!("byte {} is another: ", at + 1), came)),
+            (Some(_), Some(came)) => Err(with_excerpt(&format!("byte {} differs: ", at + 1), came)),
             (None, Some(more)) => Err(with_excerpt(&format!("more than the {at} bytes expected: "), more)),
         }
     }
@@ -205,7 +207,9 @@ fn learn(waiting: &mut Waiting, bytes: &[u8]) -> std::result::Result<Option<Expe
         return Ok(None);
     }
     let learned = Expect::learned(line, reply);
-    learned.map(Some).ok_or_else(|| with_excerpt("no echo, no Ack!, no text before the line: ", reply))
+    learned
+        .map(Some)
+        .ok_or_else(|| with_excerpt("not an echo, not Ack!, not the line behind a prefix: ", reply))
 }
 
 fn with_excerpt(words: &str, bytes: &[u8]) -> Vec<u8> {
@@ -256,17 +260,17 @@ impl Service for Script {
     }
 
     fn timer(&mut self, io: &mut dyn Io, id: ConnectionId, timer: Timer) {
-        if timer == Timer::Leave {
+        if timer == LEFT {
             io.close(id);
         }
-        if let (Timer::Answer, Some(waiting)) = (timer, &self.waiting) {
+        if let (ANSWER, Some(waiting)) = (timer, &self.waiting) {
             let (heard, expected) = (waiting.heard, waiting.expected.len());
-            let limit = Short(self.reply_timeout);
+            let (limit, set) = (Short(self.reply_timeout), Setting::ReplyTimeout);
             self.fail(
                 io,
                 match self.expect {
-                    Some(_) => format!("{heard} of {expected} bytes came within {limit} (--reply-timeout)"),
-                    None => format!("no whole line came within {limit} (--reply-timeout)"),
+                    Some(_) => format!("{heard} of {expected} bytes came within {limit} ({set})"),
+                    None => format!("no whole line came within {limit} ({set})"),
                 },
             );
         }

@@ -29,7 +29,7 @@ fn begun(plan: TalkPlan) -> (Talk, Recorder) {
 fn asked(io: &mut Recorder) -> Vec<String> {
     io.take()
         .into_iter()
-        .filter(|call| !["write ", "cancel Line", "cancel Turn"].contains(&call.as_str()))
+        .filter(|call| !["write ", "cancel line", "cancel turn"].contains(&call.as_str()))
         .collect()
 }
 
@@ -119,17 +119,17 @@ fn the_end_waits_until_all_has_been_written() {
 fn after_the_other_sides_end_input_is_sent_until_it_falls_silent() {
     let (mut talk, mut io) = begun(plan());
     talk.finished(&mut io, ID);
-    assert_eq!(asked(&mut io), ["resume input", "after 1s Input"]);
+    assert_eq!(asked(&mut io), ["resume input", "after 1s input"]);
     talk.input(&mut io, Input::Bytes(b"more"));
-    assert_eq!(asked(&mut io), ["send more", "resume input", "after 1s Input"]);
+    assert_eq!(asked(&mut io), ["send more", "resume input", "after 1s input"]);
     io.unsent = 4;
     talk.input(&mut io, Input::Bytes(b"more"));
     io.take();
-    talk.timer(&mut io, ID, Timer::Input);
+    talk.timer(&mut io, ID, INPUT);
     assert_eq!(asked(&mut io), [""; 0], "unsent bytes are no silence");
     talk.drained(&mut io, ID);
-    assert_eq!(asked(&mut io), ["resume input", "after 1s Input"]);
-    talk.timer(&mut io, ID, Timer::Input);
+    assert_eq!(asked(&mut io), ["resume input", "after 1s input"]);
+    talk.timer(&mut io, ID, INPUT);
     assert_eq!(asked(&mut io), ["finish"]);
 }
 
@@ -137,12 +137,12 @@ fn after_the_other_sides_end_input_is_sent_until_it_falls_silent() {
 fn the_other_sides_end_is_the_end_for_a_person() {
     let (mut talk, mut io) = begun(TalkPlan { speaker: Speaker::Person, ..plan() });
     talk.finished(&mut io, ID);
-    assert_eq!(asked(&mut io), ["resume input", "finish", "after 1s Leave", "pause input", "stop"]);
+    assert_eq!(asked(&mut io), ["resume input", "finish", "after 1s leave", "pause input", "stop"]);
 }
 
 #[test]
 fn a_keyword_ends_it_from_either_side_and_nothing_behind_it_passes() {
-    let end = ["finish", "after 1s Leave", "pause input", "stop"];
+    let end = ["finish", "after 1s leave", "pause input", "stop"];
     let (mut talk, mut io) = begun(plan());
     talk.input(&mut io, Input::Bytes(b"one\nrevoir\nmore\n"));
     assert_eq!(asked(&mut io), [&["send one\\nrevoir\\n", "resume input"], &end[..]].concat());
@@ -162,11 +162,11 @@ fn whoever_does_not_end_when_we_leave_is_not_waited_for() {
     talk.input(&mut io, Input::Bytes(b"hello"));
     talk.signal(&mut io, Signal::Stop);
     io.take();
-    talk.timer(&mut io, ID, Timer::Leave);
+    talk.timer(&mut io, ID, LEFT);
     assert_eq!(asked(&mut io), [""; 0], "first all must have gone");
     talk.drained(&mut io, ID);
-    talk.timer(&mut io, ID, Timer::Leave);
-    assert_eq!(asked(&mut io), ["after 1s Leave", "close"]);
+    talk.timer(&mut io, ID, LEFT);
+    assert_eq!(asked(&mut io), ["after 1s leave", "close"]);
     talk.closed(&mut io, ID, Closed { reason: CloseReason::Reset, ..account(0) });
     assert!(talk.outcome().is_ok());
 }
@@ -185,7 +185,7 @@ fn a_reader_that_has_gone_ends_it_well_and_a_full_disk_does_not() {
     for (errno, well) in [(Errno::EPIPE, true), (Errno::ENOSPC, false)] {
         let (mut talk, mut io) = begun(plan());
         talk.written(&mut io, Err(Error::new("write", "standard output", errno)));
-        assert_eq!(asked(&mut io), ["finish", "after 1s Leave", "pause input", "stop"]);
+        assert_eq!(asked(&mut io), ["finish", "after 1s leave", "pause input", "stop"]);
         assert_eq!(talk.outcome().is_ok(), well, "{errno}");
     }
 }
@@ -196,7 +196,7 @@ fn a_second_caller_is_told_and_the_first_is_not_disturbed() {
     let listening = Some("127.0.0.1:5000".parse().unwrap());
     let (mut talk, mut io) = begun(TalkPlan { remotes: Vec::new(), listening, ..plan() });
     talk.opened(&mut io, other, account(0).tuple);
-    assert_eq!(asked(&mut io), ["send busy\\n", "finish", "after 1s Leave"]);
+    assert_eq!(asked(&mut io), ["send busy\\n", "finish", "after 1s leave"]);
     talk.received(&mut io, other, b"but");
     talk.closed(&mut io, other, account(0));
     assert_eq!(asked(&mut io), [""; 0]);
@@ -208,16 +208,16 @@ fn a_second_caller_is_told_and_the_first_is_not_disturbed() {
 fn out_of_turn_lines_wait_and_so_does_input_when_there_are_many() {
     let (mut talk, mut io) = begun(TalkPlan { turns: true, ..plan() });
     talk.input(&mut io, Input::Bytes(b"one\ntwo\n"));
-    assert_eq!(asked(&mut io), ["send one\\n", "resume input", "after 5s Turn"]);
+    assert_eq!(asked(&mut io), ["send one\\n", "resume input", "after 5s turn"]);
     talk.received(&mut io, ID, b"answer\n");
-    assert_eq!(asked(&mut io), ["write answer\\n", "send two\\n", "resume input", "after 5s Turn"]);
+    assert_eq!(asked(&mut io), ["write answer\\n", "send two\\n", "resume input", "after 5s turn"]);
     talk.input(&mut io, Input::Bytes(&[b'\n'; 65_536]));
-    assert_eq!(asked(&mut io), ["pause input", "after 5s Turn"]);
+    assert_eq!(asked(&mut io), ["pause input", "after 5s turn"]);
     talk.input(&mut io, Input::End);
     io.take();
     talk.finished(&mut io, ID);
     let rest = format!("send {}", "\\n".repeat(65_536));
-    assert_eq!(asked(&mut io), [&rest, "finish", "after 1s Input"]);
+    assert_eq!(asked(&mut io), [&rest, "finish", "after 1s input"]);
 }
 
 #[test]
@@ -239,8 +239,8 @@ fn a_relay_says_who_speaks() {
 fn a_line_without_its_end_is_shown_after_a_while() {
     let (mut talk, mut io) = begun(TalkPlan { show: Show::Lines, ..plan() });
     talk.received(&mut io, ID, b"login: \xc3");
-    assert_eq!(asked(&mut io), ["after 200ms Line"]);
-    talk.timer(&mut io, ID, Timer::Line);
+    assert_eq!(asked(&mut io), ["after 200ms line"]);
+    talk.timer(&mut io, ID, LINE);
     assert_eq!(asked(&mut io), ["write remote: login: \\n"]);
     talk.received(&mut io, ID, b"\xa9\n");
     assert_eq!(asked(&mut io), ["write remote: é\\n"]);
@@ -253,7 +253,7 @@ fn a_line_whose_end_is_not_read_is_not_shown_in_two() {
     talk.received(&mut io, ID, b"hel");
     assert_eq!(asked(&mut io), ["pause"]);
     talk.written(&mut io, Ok(()));
-    assert_eq!(asked(&mut io), ["resume", "after 200ms Line"]);
+    assert_eq!(asked(&mut io), ["resume", "after 200ms line"]);
 }
 
 #[test]

@@ -8,7 +8,7 @@ use super::{Speaker, TURN, Talk};
 use crate::net::any_local;
 use crate::report::{self, Event};
 use crate::service::Io;
-use crate::text::Short;
+use crate::text::{Setting, Short};
 
 impl Talk {
     pub(super) fn greet(&mut self, io: &mut dyn Io, remote: SocketAddr) {
@@ -61,8 +61,9 @@ impl Talk {
         let waiting = self.outgoing.turns.as_ref().map_or(0, Turns::waiting);
         let words = format!(
             "It is the other side's turn, and it has ended no line for {}; yours that wait: {waiting}. \
-             Does it take turns? If not, talk without --turns",
-            Short(TURN)
+             Does it take turns? If not, talk without {}",
+            Short(TURN),
+            Setting::Turns
         );
         self.notice(io, &words);
     }

@@ -1,4 +1,4 @@
-//! What `fourtuple why` says besides.
+//! What `fourtuple why` notes.
 
 use std::process::Command;
 
@@ -30,7 +30,7 @@ fn what_the_settings_of_a_network_mean_for_a_port_is_told() {
     remarked(&["40001"], true, "port 40001 is in net.ipv4.ip_local_reserved_ports");
     remarked(&["40002"], true, "net.ipv4.ip_local_reserved_ports=40001,40100-40200,40002`");
     sysctl("ipv4/ip_nonlocal_bind", "1");
-    remarked(&["bind", "192.0.2.1:80"], true, "net.ipv4.ip_nonlocal_bind lets it be bound all the same");
+    remarked(&["bind", "192.0.2.1:80"], true, "net.ipv4.ip_nonlocal_bind allows the bind");
     sysctl("ipv4/ip_unprivileged_port_start", "0");
     assert!(Answer::to(&["80"]).works());
 }
@@ -58,7 +58,7 @@ fn what_a_connection_would_meet_is_told() {
     remarked(
         &["listen", "[::1]:3001", "--reuse-port", "on"],
         true,
-        "share the connections that come with 1 that",
+        "shared by SO_REUSEPORT, with listeners already there: 1",
     );
     // localhost is two addresses.
     let answer = Answer::to(&["connect", "127.0.0.1:3001"]);
@@ -139,7 +139,7 @@ fn what_is_not_so_is_not_remarked() {
     }
     let client = Goal::Connect { local: Some(at("127.0.0.1", 40_003)), remote: at("127.0.0.1", 3001) };
     let told = remarks(client, plain);
-    assert!(told.len() == 1 && told[0].ends_with(" would take it"), "{told:?}");
+    assert!(told.len() == 1 && told[0].ends_with(" would get it"), "{told:?}");
 }
 
 #[test]

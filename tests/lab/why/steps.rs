@@ -24,7 +24,7 @@ const PORT: &str = "another port: NEXT";
 const STOP: &str = "stop ME";
 const STOP_AND_RA: &str = "stop ME, and SO_REUSEADDR on the new socket: connections leave TIME-WAIT";
 const STOP_AND_WAIT: &str = "stop ME, and wait a minute: its connections leave TIME-WAIT";
-const NEXT_TIME: &str = "the next time SO_REUSEADDR on the old socket and on the new one: at once then";
+const NEXT_TIME: &str = "next time, SO_REUSEADDR on the old socket and on the new one: then it works at once";
 
 /// The old sockets, all at one address, and the new one that wants the port; then what helps.
 type Case<'a> = (&'a [(State, Options)], &'a str, &'a str, Options, &'a [&'a str]);

@@ -19,19 +19,19 @@ The servers keep idle connections: `listener 3000 --receive-timeout none`.
 
 Lines:
   spread    connections, source ports, destinations, owners of a port, processes
-  held      connections that stand, those verified, and how long that took
-  memory    bytes that they have added, in all and for each: of=kernel, its
+  held      established connections, those verified, and how long that took
+  memory    bytes that they added, in all and for each: of=kernel, its
             objects (Slab), and of=kernel-buffers, TCP's buffers, of the whole
-            system; of=listeners and of=holders, what these have for themselves
-  failures  connections that came to nothing, or were lost while they were held";
+            system; of=listeners and of=holders, the memory of these processes
+  failures  failed connections, and those lost while they were held";
 
-/// Open very many connections, and keep them
+/// Open a very large number of connections, and hold them
 ///
 /// Each is a four-tuple of its own: one source address, the source ports and the destinations in turn, so that every
-/// port has as many owners as the next, 100 at most. They are held by as many processes as the limit on descriptors
-/// demands; these end with this one. Before it begins it computes whether descriptors, ports and memory suffice. Then
-/// it tells how fast they were opened, and what they cost the kernel and the listeners in memory. It ends them when
-/// DURATION is over, or at SIGINT or SIGTERM.
+/// port has as many owners as the next, 100 at most. They are held by as many processes as RLIMIT_NOFILE requires, which
+/// end with this one. First it computes whether descriptors, ports and memory suffice; then it reports how fast the
+/// connections were opened, and what memory they cost the kernel and the listeners. They end when DURATION is over, or
+/// at SIGINT or SIGTERM.
 #[derive(Args)]
 #[command(after_help = EXAMPLES, after_long_help = format!("{EXAMPLES}\n\n{LINES}\n\n{STATUS}"))]
 #[command(mut_arg("format", cli::how("events are")))]
@@ -45,7 +45,7 @@ pub(crate) struct HoldArgs {
     /// Source address [default: the loopback address for servers there, else the route's]
     #[arg(long, value_parser = cli::source_ip, value_name = "IP")]
     pub source: Option<IpAddr>,
-    /// Source ports; those that a socket has already are left out
+    /// Source ports; ports in use are left out
     #[arg(long, default_value = "20000-59999", value_parser = cli::port_range, value_name = "LOW-HIGH")]
     pub source_ports: (u16, u16),
     /// Send a request over each connection, and compare its answer

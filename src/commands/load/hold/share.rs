@@ -23,7 +23,7 @@ const TELL: Duration = Duration::from_millis(50);
 /// How long connections have to end by FIN.
 const DRAIN: Duration = Duration::from_secs(60);
 
-/// Hold a share of the connections, which standard input tells, for `fourtuple load hold`
+/// Hold a share of the connections, which standard input describes, for `fourtuple load hold`
 #[derive(Args)]
 pub(crate) struct ShareArgs {}
 

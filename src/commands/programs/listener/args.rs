@@ -27,13 +27,13 @@ pub(super) struct ListenerArgs {
         value_name = "N"
     )]
     pub backlog: i32,
-    /// Most connections open at once; one more is closed [default: no limit]
+    /// Maximum concurrent connections; others are closed [default: no limit]
     #[arg(long, value_parser = cli::positive, value_name = "N")]
     pub max_connections: Option<usize>,
-    /// Wait by event-loop, sequential, thread, or fork
+    /// Serve by event-loop, sequential, thread or fork
     ///
-    /// event-loop: one loop for all; sequential: one client after the other, the next waits in the accept queue;
-    /// thread: a thread for each; fork: a process for each
+    /// event-loop: one loop for all; sequential: one client at a time, the next waits in the accept queue; thread: a
+    /// thread for each; fork: a process for each
     #[arg(long, value_enum, default_value_t, hide_possible_values = true, value_name = "MODEL")]
     pub model: ConcurrencyModel,
     /// Threads, each with its own loop and listening socket
@@ -45,13 +45,13 @@ pub(super) struct ListenerArgs {
     /// Echo, with TEXT in front of each line
     #[arg(long, value_parser = prefix, value_name = "TEXT")]
     pub reply_prefix: Option<String>,
-    /// Longest time without a byte, or none; SO_RCVTIMEO too
+    /// Close when idle this long, or none; sets SO_RCVTIMEO
     #[arg(long, default_value = "5m", value_parser = cli::limit, value_name = "DURATION")]
     pub receive_timeout: Limit,
-    /// Wait without sleeping for so long after each event
+    /// Busy-poll this long after each event
     ///
-    /// Saves a client the time that it takes to wake this program, on an idle machine most of a round trip; costs a
-    /// whole processor for each worker while clients are that busy. Only sensible with a processor to spare.
+    /// Saves a client the time to wake this program, most of a round trip on an idle machine; costs each worker a whole
+    /// processor while clients are that busy. Only sensible with a processor to spare.
     #[arg(long, hide_short_help = true, default_value = "0s", value_parser = cli::duration, value_name = "DURATION")]
     pub spin: Duration,
     /// Time for connections to end after SIGINT or SIGTERM
@@ -69,7 +69,7 @@ pub(super) enum ConcurrencyModel {
     /// One loop for all of them
     #[default]
     EventLoop,
-    /// One after the other; the next waits in the accept queue
+    /// One at a time; the next waits in the accept queue
     Sequential,
     /// A thread for each
     Thread,
@@ -123,7 +123,7 @@ Examples:
   listener                     echo on 0.0.0.0:3000
   listener 4545 127.0.0.1      on one address
   listener 4545 ::1            on IPv6
-  listener 0 --reuse-port off  on any free port, shared with nobody
+  listener 0 --reuse-port off  on any free port, not shared
   listener 3737 --model fork --reply ack --max-connections 3
                                a process for each client, three at most; each answers line by line
 
@@ -132,7 +132,7 @@ Signals:
   SIGUSR2          print the number of open connections
 
 Exit status: 0 done, 1 the kernel said no, 2 wrong usage; 130 or 143 after a second SIGINT or SIGTERM.
-There is no authentication and no encryption: on 0.0.0.0 everybody who reaches this host is served.";
+There is no authentication and no encryption: on 0.0.0.0 every host that can reach this one is served.";
 
 impl ListenerArgs {
     /// What does not go together.

@@ -31,18 +31,18 @@ pub(super) struct TalkArgs {
     /// Call a relay under this name
     #[arg(long, value_parser = name, conflicts_with = "listen")]
     pub name: Option<String>,
-    /// A line that ends the talk, whoever says it; or none
+    /// A line that ends the talk, from either side; or none
     ///
     /// The whole line, exactly. May be given several times. [default: on a terminal revoir, quit and exit, else none]
     #[arg(long, value_parser = word, value_name = "WORD")]
     pub bye: Vec<String>,
-    /// A line each in turn, the caller first; what comes early waits
+    /// Take turns, a line each, the caller first; an early line waits
     #[arg(long, conflicts_with = "name")]
     pub turns: bool,
     /// Send a built-in set of lines, check each reply, and end
     #[arg(long, conflicts_with_all = ["listen", "name", "turns", "bye"])]
     pub test: bool,
-    /// What a reply to --test is: echo, ack or prefix:TEXT [default: what the reply to the first line is]
+    /// The replies that --test expects: echo, ack or prefix:TEXT [default: as the first reply]
     #[arg(long, value_parser = expect, value_name = "REPLY", hide_short_help = true)]
     pub expect: Option<Expect>,
     /// How long a reply to --test may take
@@ -51,7 +51,7 @@ pub(super) struct TalkArgs {
     /// How long a call may go unanswered, or none
     #[arg(long, default_value = "10s", value_parser = cli::limit, value_name = "DURATION", hide_short_help = true)]
     pub connect_timeout: Limit,
-    /// How long unsent bytes may take to leave at the end
+    /// Time to flush unsent data before closing
     #[arg(long, default_value = "5s", value_parser = cli::duration, value_name = "DURATION", hide_short_help = true)]
     pub drain: Duration,
     /// SO_REUSEADDR of the listening socket: off shows EADDRINUSE after a restart
@@ -80,12 +80,13 @@ Examples:
 
 Signals:
   SIGINT, SIGTERM  end the conversation, within --drain; again: at once
-  SIGUSR1          the same, but said to be a goodbye
-  SIGUSR2          tell how the conversation stands
+  SIGUSR1          the same, announced as a goodbye
+  SIGUSR2          print the state of the conversation
 
-Exit status: 0 ended by either side, a keyword or a signal; 1 nobody answered,
-the other side sent RST, a reply to --test was another, or standard input or
-output failed; 2 wrong usage; 130 or 143 after a second SIGINT or SIGTERM.";
+Exit status: 0 ended by either side, a keyword or a signal; 1 no answer to the
+call, RST from the other side, an unexpected reply to --test, or a failure of
+standard input or output; 2 wrong usage; 130 or 143 after a second SIGINT or
+SIGTERM.";
 
 /// A host, and the ports that users put beside it, which are told where they belong.
 const SPELLING: Grammar = Grammar {
