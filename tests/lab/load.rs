@@ -112,7 +112,7 @@ fn the_plot_is_a_picture_of_its_own() {
     let listener = Listener::start(&["--quiet"]);
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("latency.svg");
-    let options = ["--duration", "1s", "--plot", file.to_str().unwrap()];
+    let options = ["--duration", "4s", "--plot", file.to_str().unwrap()];
     load("rr", listener.address, &options).well();
     let picture = std::fs::read_to_string(&file).unwrap();
     assert!(picture.starts_with("<svg ") && picture.trim_end().ends_with("</svg>"), "{picture}");
@@ -161,7 +161,7 @@ fn connect_uses_its_source_ports_again_and_passes_over_those_of_others() {
     }
     let listener = Listener::start(&["--quiet"]);
     let _taken = Listener::at("127.0.0.1", 20_001, &["--quiet", "--reuse-port", "off"]);
-    let options = ["--source-ports", "20000-20009", "--connections", "2", "--duration", "200ms"];
+    let options = ["--source-ports", "20000-20009", "--connections", "2", "--duration", "2s"];
     let end = load("connect", listener.address, &options).well();
     assert!(event(&end, "result")["requests"].as_u64() > Some(20), "{}", end.stdout);
 }
