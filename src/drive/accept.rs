@@ -8,7 +8,7 @@ use socket2::Socket;
 
 use super::clock::Time;
 use super::connections::Connections;
-use super::exhaustion::{Exhaustion, Refused};
+use super::exhaustion::{Accepted, Exhaustion};
 use crate::error::{Error, Result};
 use crate::net::{accept_queue, local_address};
 use crate::service::{Io, Service};
@@ -76,21 +76,18 @@ impl Acceptor {
     /// Accepts until the queue is empty or the kernel has no room for one, `most` at most.
     fn accept_some(&mut self, most: usize, connections: &mut Connections, service: &mut dyn Service) {
         for _ in 0..most {
-            match self.listener.accept() {
-                Ok((stream, remote)) => {
-                    self.exhaustion.accepted();
+            match self.exhaustion.note(self.listener.accept(), connections.now()) {
+                Accepted::Client((stream, remote)) => {
                     connections.adopt(service, stream, self.local, remote);
                 }
-                Err(error) => match self.exhaustion.refused(&error, connections.now()) {
-                    Refused::Skip => {}
-                    Refused::QueueEmpty => {
-                        self.ready = false;
-                        return;
-                    }
-                    Refused::Paused(event) => {
-                        return event.iter().for_each(|event| connections.report(event));
-                    }
-                },
+                Accepted::Skip => {}
+                Accepted::QueueEmpty => {
+                    self.ready = false;
+                    return;
+                }
+                Accepted::Paused(event) => {
+                    return event.iter().for_each(|event| connections.report(event));
+                }
             }
         }
     }

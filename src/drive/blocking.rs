@@ -12,7 +12,7 @@ use socket2::Socket;
 use super::clock::{Clock, Time};
 use super::connections::LoopSettings;
 use super::event_loop::Ended;
-use super::exhaustion::{Exhaustion, Refused};
+use super::exhaustion::{Accepted, Exhaustion};
 use super::signals::{Heard, Signals};
 use crate::error::{Error, Result};
 use crate::net::{FourTuple, accept_queue, local_address};
@@ -189,19 +189,16 @@ impl Front {
     /// Accepts one, unless none waits or the kernel has no room for one.
     fn accept_one(&mut self, model: &mut dyn Model) -> bool {
         let Some(listener) = &self.listener else { return false };
-        match listener.accept() {
-            Ok((socket, remote)) => {
-                self.exhaustion.accepted();
+        match self.exhaustion.note(listener.accept(), self.clock.now()) {
+            Accepted::Client((socket, remote)) => {
                 if let Some(remote) = remote.as_socket() {
                     self.admit(model, listener, socket, remote);
                 }
                 return true;
             }
-            Err(error) => match self.exhaustion.refused(&error, self.clock.now()) {
-                Refused::Skip => return true,
-                Refused::QueueEmpty => {}
-                Refused::Paused(event) => event.iter().for_each(|event| self.reporter.report(event)),
-            },
+            Accepted::Skip => return true,
+            Accepted::QueueEmpty => {}
+            Accepted::Paused(event) => event.iter().for_each(|event| self.reporter.report(event)),
         }
         false
     }

@@ -16,8 +16,9 @@ const CALM: Duration = Duration::from_secs(1);
 /// How many connections in a row may be gone; more are a refusal, such as EPERM by a security module for each.
 const SKIPS: u32 = 256;
 
-/// What follows where accept(2) gives no connection.
-pub(super) enum Refused {
+/// What accept(2) has come to.
+pub(super) enum Accepted<T> {
+    Client(T),
     QueueEmpty,
     /// This connection is gone; the next may be well.
     Skip,
@@ -42,23 +43,25 @@ impl Exhaustion {
         self.paused
     }
 
-    /// The kernel has given one.
-    pub(super) fn accepted(&mut self) {
-        self.skipped = 0;
-    }
-
-    /// The kernel has given none, and has said why.
-    pub(super) fn refused(&mut self, error: &io::Error, now: Time) -> Refused {
-        let errno = errno_of(error);
+    /// Notes what a call of accept(2) returned, and what follows.
+    pub(super) fn note<T>(&mut self, outcome: io::Result<T>, now: Time) -> Accepted<T> {
+        let error = match outcome {
+            Ok(client) => {
+                self.skipped = 0;
+                return Accepted::Client(client);
+            }
+            Err(error) => error,
+        };
+        let errno = errno_of(&error);
         if error.kind() == ErrorKind::WouldBlock {
             self.paused = None;
             self.skipped = 0;
-            Refused::QueueEmpty
+            Accepted::QueueEmpty
         } else if is_of_one_connection(errno) && self.skipped < SKIPS {
             self.skipped += 1;
-            Refused::Skip
+            Accepted::Skip
         } else {
-            Refused::Paused(self.pause(errno, now))
+            Accepted::Paused(self.pause(errno, now))
         }
     }
 
@@ -113,12 +116,12 @@ fn is_of_one_connection(errno: Errno) -> bool {
 mod tests {
     use super::*;
 
-    fn refused(exhaustion: &mut Exhaustion, errno: Errno) -> Refused {
-        exhaustion.refused(&errno.into(), Time::default())
+    fn refused(exhaustion: &mut Exhaustion, errno: Errno) -> Accepted<()> {
+        exhaustion.note(Err(errno.into()), Time::default())
     }
 
-    fn is_skip(refused: &Refused) -> bool {
-        matches!(refused, Refused::Skip)
+    fn is_skip(refused: &Accepted<()>) -> bool {
+        matches!(refused, Accepted::Skip)
     }
 
     #[test]
@@ -126,9 +129,9 @@ mod tests {
         let mut exhaustion = Exhaustion::default();
         assert!((0..SKIPS).all(|_| is_skip(&refused(&mut exhaustion, Errno::EPERM))));
         let told = refused(&mut exhaustion, Errno::EPERM);
-        assert!(matches!(told, Refused::Paused(Some(Event::AcceptPaused { reason: Errno::EPERM }))));
+        assert!(matches!(told, Accepted::Paused(Some(Event::AcceptPaused { reason: Errno::EPERM }))));
         assert!(exhaustion.paused().is_some());
-        assert!(matches!(refused(&mut exhaustion, Errno::EPERM), Refused::Paused(None)));
+        assert!(matches!(refused(&mut exhaustion, Errno::EPERM), Accepted::Paused(None)));
     }
 
     #[test]
@@ -136,11 +139,11 @@ mod tests {
         let mut exhaustion = Exhaustion::default();
         for _ in 0..2 * SKIPS {
             assert!(is_skip(&refused(&mut exhaustion, Errno::ECONNABORTED)));
-            exhaustion.accepted();
+            assert!(matches!(exhaustion.note(Ok(()), Time::default()), Accepted::Client(())));
         }
         for _ in 0..2 * SKIPS {
             assert!(is_skip(&refused(&mut exhaustion, Errno::ECONNABORTED)));
-            assert!(matches!(refused(&mut exhaustion, Errno::EAGAIN), Refused::QueueEmpty));
+            assert!(matches!(refused(&mut exhaustion, Errno::EAGAIN), Accepted::QueueEmpty));
         }
     }
 }

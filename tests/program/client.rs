@@ -10,6 +10,8 @@ use socket2::{Domain, SockRef, Socket, Type};
 
 use super::{PATIENCE, kernel, until};
 
+pub const MIB: usize = 1024 * 1024;
+
 /// Connects; no read and no write on the stream blocks beyond patience.
 #[track_caller]
 pub fn connect(address: SocketAddr) -> TcpStream {

@@ -10,11 +10,9 @@ use nix::libc::ECONNRESET;
 use nix::sys::signal::Signal::{SIGCONT, SIGINT, SIGSTOP, SIGTERM, SIGUSR2};
 
 use super::model::Model;
-use crate::program::client::{Pattern, connect, read_to_error, read_to_fin, round_trip};
+use crate::program::client::{MIB, Pattern, connect, read_to_error, read_to_fin, round_trip};
 use crate::program::field;
 use crate::program::kernel::longest_queue;
-
-const MIB: usize = 1024 * 1024;
 
 claims! { every_model under event_loop, sequential, thread, fork: {
     a_client_that_had_not_read_gets_all_that_was_taken_from_it_and_then_fin,

@@ -11,10 +11,8 @@ use socket2::SockRef;
 
 use super::model::Model;
 use crate::program::Listener;
-use crate::program::client::{Pattern, connect, exchange, read_to_fin, reset, round_trip};
+use crate::program::client::{MIB, Pattern, connect, exchange, read_to_fin, reset, round_trip};
 use crate::program::kernel::row_of;
-
-const MIB: usize = 1024 * 1024;
 
 claims! { every_model under event_loop, sequential, thread, fork: {
     every_byte_comes_back_while_other_connections_are_reset,
