@@ -140,19 +140,13 @@ impl Event<'_> {
 
     fn fields<'l>(&self, line: &'l mut Line) -> &'l mut Line {
         match self {
-            Self::Listening { local, reuse_address, reuse_port, model, workers } => {
-                line.begin("listening")
-                    .field("local", local)
-                    .field("reuse-address", on_off(*reuse_address))
-                    .field("reuse-port", on_off(*reuse_port));
-                if let Some(model) = model {
-                    line.field("model", model);
-                }
-                if *workers > 1 {
-                    line.number("workers", *workers as u64);
-                }
-                line
-            }
+            Self::Listening { local, reuse_address, reuse_port, model, workers } => line
+                .begin("listening")
+                .field("local", local)
+                .field("reuse-address", on_off(*reuse_address))
+                .field("reuse-port", on_off(*reuse_port))
+                .field_if_any("model", *model)
+                .number_if_any("workers", (*workers > 1).then_some(*workers as u64)),
             Self::SharedWith { pids } => line.begin("shared").field("with", Commas(pids)),
             Self::AcceptPaused { reason } => line.begin("accept-paused").field("reason", errno_name(*reason)),
             Self::AcceptResumed => line.begin("accept-resumed"),
@@ -160,20 +154,16 @@ impl Event<'_> {
             Self::Draining { connections, limit } => {
                 line.begin("draining").number("connections", *connections as u64).duration("limit", *limit)
             }
-            Self::Stopped { accepted, bytes } => {
-                line.begin("stopped").number("accepted", *accepted);
-                match bytes {
-                    Some((received, sent)) => line.number("received", *received).number("sent", *sent),
-                    None => line,
-                }
-            }
-            Self::Failed { error } => {
-                line.begin("failed").field("call", error.call()).text("subject", error.subject().as_bytes());
-                match error.errno() {
-                    Some(errno) => line.field("errno", errno_name(errno)),
-                    None => line,
-                }
-            }
+            Self::Stopped { accepted, bytes } => line
+                .begin("stopped")
+                .number("accepted", *accepted)
+                .number_if_any("received", bytes.map(|(received, _)| received))
+                .number_if_any("sent", bytes.map(|(_, sent)| sent)),
+            Self::Failed { error } => line
+                .begin("failed")
+                .field("call", error.call())
+                .text("subject", error.subject().as_bytes())
+                .field_if_any("errno", error.errno().map(errno_name)),
             Self::Accepted { local, remote } => {
                 line.begin("accepted").field("local", local).field("remote", remote)
             }

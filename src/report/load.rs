@@ -117,31 +117,24 @@ impl std::ops::AddAssign for Failures {
 impl LoadEvent {
     pub(super) fn fields<'l>(&self, line: &'l mut Line) -> &'l mut Line {
         match *self {
-            Self::Running { mode, remote, connections, size, depth, rate, threads } => {
-                line.begin("running")
-                    .field("mode", mode)
-                    .field("remote", remote)
-                    .number("connections", connections as u64)
-                    .number("size", size as u64)
-                    .number("depth", depth as u64);
-                if let Some(rate) = rate {
-                    line.number("rate", rate as u64);
-                }
-                line.number("threads", threads as u64)
-            }
-            Self::Result { requests, due, served, bytes, elapsed } => {
-                line.begin("result").number("requests", requests);
-                if let Some(due) = due {
-                    line.number("due", due);
-                }
-                if let Some(served) = served {
-                    line.number("served", served as u64);
-                }
-                line.number("bytes", bytes)
-                    .duration("elapsed", elapsed)
-                    .number("requests-per-second", per_second(requests, elapsed))
-                    .number("bytes-per-second", per_second(bytes, elapsed))
-            }
+            Self::Running { mode, remote, connections, size, depth, rate, threads } => line
+                .begin("running")
+                .field("mode", mode)
+                .field("remote", remote)
+                .number("connections", connections as u64)
+                .number("size", size as u64)
+                .number("depth", depth as u64)
+                .number_if_any("rate", rate.map(|rate| rate as u64))
+                .number("threads", threads as u64),
+            Self::Result { requests, due, served, bytes, elapsed } => line
+                .begin("result")
+                .number("requests", requests)
+                .number_if_any("due", due)
+                .number_if_any("served", served.map(|served| served as u64))
+                .number("bytes", bytes)
+                .duration("elapsed", elapsed)
+                .number("requests-per-second", per_second(requests, elapsed))
+                .number("bytes-per-second", per_second(bytes, elapsed)),
             Self::Latency { p50, p90, p99, p999, max } => line
                 .begin("latency")
                 .nanoseconds("p50", p50)
@@ -165,14 +158,12 @@ impl LoadEvent {
                 .number("destinations", destinations as u64)
                 .number("owners-per-port", owners as u64)
                 .number("processes", processes as u64),
-            Self::Held { connections, verified, elapsed } => {
-                line.begin("held").number("connections", connections as u64);
-                if let Some(verified) = verified {
-                    line.number("verified", verified as u64);
-                }
-                line.duration("elapsed", elapsed)
-                    .number("connections-per-second", per_second(connections as u64, elapsed))
-            }
+            Self::Held { connections, verified, elapsed } => line
+                .begin("held")
+                .number("connections", connections as u64)
+                .number_if_any("verified", verified.map(|verified| verified as u64))
+                .duration("elapsed", elapsed)
+                .number("connections-per-second", per_second(connections as u64, elapsed)),
             Self::Memory { of, bytes, connections } => line
                 .begin("memory")
                 .field("of", of)

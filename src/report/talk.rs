@@ -60,13 +60,14 @@ impl TalkEvent<'_> {
                     TestOutcome::NotRun => line.field("outcome", "not-run"),
                 }
             }
-            Self::Conversation { state, local, remote, received, sent, unsent } => {
-                line.begin("conversation").field("state", state).field("local", local);
-                if let Some(remote) = remote {
-                    line.field("remote", remote);
-                }
-                line.number("received", received).number("sent", sent).number("unsent", unsent as u64)
-            }
+            Self::Conversation { state, local, remote, received, sent, unsent } => line
+                .begin("conversation")
+                .field("state", state)
+                .field("local", local)
+                .field_if_any("remote", remote)
+                .number("received", received)
+                .number("sent", sent)
+                .number("unsent", unsent as u64),
         }
     }
 }

@@ -93,6 +93,22 @@ impl Line {
         self
     }
 
+    /// Adds a field where there is a value, else nothing.
+    pub(crate) fn field_if_any(&mut self, key: &str, value: Option<impl fmt::Display>) -> &mut Self {
+        match value {
+            Some(value) => self.field(key, value),
+            None => self,
+        }
+    }
+
+    /// Adds a whole number where there is one, else nothing.
+    pub(crate) fn number_if_any(&mut self, key: &str, value: Option<u64>) -> &mut Self {
+        match value {
+            Some(value) => self.number(key, value),
+            None => self,
+        }
+    }
+
     /// Adds a value, as [`field`](Self::field) does, or that there is none: `-` in text, `null` in JSON.
     pub fn optional(&mut self, key: &str, value: Option<impl fmt::Display + Into<Value>>) -> &mut Self {
         match (&mut self.0, value) {

@@ -33,10 +33,7 @@ pub(super) fn json(question: &PlannedCall, answer: &Answer) -> String {
 
 /// The call, its addresses and the options of its socket.
 fn call(line: &mut Line, question: &PlannedCall) {
-    line.field("call", question.goal.call());
-    if let Some(local) = question.goal.local() {
-        line.field("local", local);
-    }
+    line.field("call", question.goal.call()).field_if_any("local", question.goal.local());
     if let Goal::Connect { remote, .. } = question.goal {
         line.field("remote", remote);
     }
