@@ -32,7 +32,10 @@ impl Tmux {
     #[track_caller]
     fn command(&self, arguments: &[&str]) -> String {
         let socket = self.path("tmux");
-        let output = Command::new("tmux").arg("-S").arg(socket).args(arguments).output().unwrap();
+        let mut command = Command::new("tmux");
+        // That of some users is nologin(8).
+        command.env("SHELL", "/bin/sh").arg("-S").arg(socket).args(arguments);
+        let output = command.output().unwrap();
         assert!(output.status.success(), "{output:?}");
         String::from_utf8(output.stdout).unwrap()
     }

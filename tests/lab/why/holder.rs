@@ -144,6 +144,8 @@ fn the_options_of_a_socket_that_nobody_has_are_concluded() {
     if !isolated() {
         return;
     }
+    // With SO_REUSEPORT it takes a second user to ask without leaving a trace.
+    let alone = !has_ordinary_user(path("fourtuple"));
     let mut port = 3000;
     for state in [State::TimeWait, State::OrphanedFinWait2] {
         for options in Options::ALL {
@@ -153,8 +155,9 @@ fn the_options_of_a_socket_that_nobody_has_are_concluded() {
                 let answer = Answer::about(Goal::Bind(at(ip, port)), Options::NONE);
                 let found = only(&answer);
                 assert_eq!(found["options"], "inferred", "{found}");
-                assert_eq!(found["reuse_address"], options.reuse_address, "{found}");
                 assert_eq!(found["reuse_port"], options.reuse_port, "{found}");
+                let unknown = alone && options.reuse_port && found["reuse_address"].is_null();
+                assert!(unknown || found["reuse_address"] == options.reuse_address, "{found}");
             }
         }
     }
