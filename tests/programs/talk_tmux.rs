@@ -33,8 +33,8 @@ impl Tmux {
     fn command(&self, arguments: &[&str]) -> String {
         let socket = self.path("tmux");
         let mut command = Command::new("tmux");
-        // That of some users is nologin(8); and some have no language of UTF-8.
-        command.env("SHELL", "/bin/sh").env("LC_ALL", "C.UTF-8").arg("-S").arg(socket).args(arguments);
+        // That of some users is nologin(8), and some have no language of UTF-8. sh(1) may end itself at a Ctrl-C.
+        command.env("SHELL", "/bin/bash").env("LC_ALL", "C.UTF-8").arg("-S").arg(socket).args(arguments);
         let output = command.output().unwrap();
         assert!(output.status.success(), "{output:?}");
         String::from_utf8(output.stdout).unwrap()
