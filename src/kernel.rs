@@ -7,6 +7,7 @@ pub mod inet_diag;
 pub(crate) mod memory;
 pub(crate) mod netlink;
 pub(crate) mod owners;
+pub mod packet_filter;
 pub mod port_range;
 pub(crate) mod route;
 pub(crate) mod settings;

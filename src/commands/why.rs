@@ -31,6 +31,11 @@ the kernel's rules decide whether bind(2) and listen(2) would succeed; routes
 and settings decide whether connect(2) would. For an address of another host it
 checks what this host decides: address, port, route and four-tuple.
 
+Packet filters are part of the answer: the rules of nf_tables, iptables-legacy
+and ip6tables-legacy in this network namespace are followed, DNAT and redirects
+among them, and the rule that decides is named. It takes CAP_NET_ADMIN to read
+them. Programs of BPF, tc(8) and XDP are not looked at.
+
 Remedies are listed cheapest first. One that was tried out was applied in a
 scratch network with sockets in the same states, and the call worked there; one
 that did not help is not shown.

@@ -70,6 +70,18 @@ fn octets(ip: IpAddr) -> Vec<u8> {
     }
 }
 
+/// The number of the interface by which a packet from `local` to `remote` leaves, or lo's where it stays here.
+///
+/// # Errors
+///
+/// As [`route`].
+pub(crate) fn departure(remote: SocketAddr, local: Option<IpAddr>) -> io::Result<Option<u32>> {
+    let reply = netlink::ask(NETLINK_ROUTE, RTM_GETROUTE, 0, &request(remote, local))?;
+    let attributes = reply.payload.get(ROUTE..).unwrap_or_default();
+    let found = netlink::attributes(attributes).find(|(kind, _)| *kind == RTA_OIF);
+    Ok(found.and_then(|(_, index)| index.first_chunk()).map(|index| u32::from_ne_bytes(*index)))
+}
+
 fn read(NetlinkReply { kind, payload }: &NetlinkReply) -> io::Result<Route> {
     let malformed =
         || io::Error::new(io::ErrorKind::InvalidData, "malformed reply of the kernel about a route");

@@ -49,11 +49,13 @@ fn explained(error: Error, failure: Errno, goal: Goal, answer: &Answer) -> Error
     match answer.verdict {
         Verdict::Fails { errno, .. } if errno == failure => {}
         Verdict::MayFail if failure == Errno::EADDRINUSE => {}
+        Verdict::MayBeFiltered if answer.rules.iter().any(|rule| rule.ruling.errno() == Some(failure)) => {}
         // It may work by now, or another host has refused it.
         _ => return far_away(error, failure, goal),
     }
     let holders = answer.in_the_way.iter().map(|found| &found.holder);
     let error = holders.take(SHOWN).fold(error, |error, holder| error.note(format_args!("held by {holder}")));
+    let error = answer.rules.iter().take(SHOWN).fold(error, |error, rule| error.note(rule));
     let error = match answer.in_the_way.len().saturating_sub(SHOWN) {
         0 => error,
         more => error.note(format_args!("and {more} more")),

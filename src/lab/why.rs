@@ -2,13 +2,15 @@
 //!
 //! The sockets of the port, their options and the kernel's rules say whether bind(2) and listen(2) would succeed; routes
 //! and settings, whether connect(2) would. Nothing listens, connects or is sent, and no later bind(2) answers otherwise
-//! than it would have: what the kernel itself is asked leaves no trace in it (`memory`).
+//! than it would have: what the kernel itself is asked leaves no trace in it (`memory`). What packet filters make of a
+//! connection is read from their rules (`filtered`).
 
 mod advice;
 mod answer;
 mod claim;
 mod connect;
 mod elsewhere;
+mod filtered;
 mod free;
 mod held;
 mod holding;
@@ -27,7 +29,7 @@ mod unknown;
 use crate::error::Result;
 use crate::kernel::settings::Settings;
 
-pub use answer::{Advice, Answer, InTheWay, Reason, TrialOutcome, Verdict};
+pub use answer::{Advice, Answer, Clients, InTheWay, MetRule, Reason, TrialOutcome, Verdict};
 pub(crate) use claim::stage;
 pub use claim::{claim, on_port};
 pub use network_namespace::NetworkNamespace;
@@ -58,6 +60,9 @@ pub fn why(question: &PlannedCall) -> Result<Answer> {
     }?;
     let not_made = |remedy| Advice { remedy, trial: TrialOutcome::NotMade("not tried".to_owned()) };
     answer.remarks.extend(remarks::remarks(question, &answer, &settings));
+    if let Goal::Bind(local) | Goal::Listen(local) = question.goal {
+        filtered::listen(&mut answer, local, &question.options, &settings);
+    }
     answer.advice = advice::steps(question, &answer, &settings).into_iter().map(not_made).collect();
     Ok(answer)
 }

@@ -2,6 +2,7 @@
 
 mod advice;
 mod agrees;
+mod filtered;
 mod holder;
 mod remarks;
 mod scene;

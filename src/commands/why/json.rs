@@ -3,7 +3,7 @@
 use crate::cli::{say_owner, say_sharing, say_timer, socket_line};
 use crate::error::errno_name;
 use crate::kernel::holders::{Holder, Source};
-use crate::lab::why::{Advice, Answer, Goal, PlannedCall, Remedy, TrialOutcome, Verdict};
+use crate::lab::why::{Advice, Answer, Goal, MetRule, PlannedCall, Remedy, TrialOutcome, Verdict};
 use crate::text::{Format, Line};
 
 /// One object a line: the verdict, each socket in the way, each step, each other socket, each remark.
@@ -22,12 +22,14 @@ pub(super) fn json(question: &PlannedCall, answer: &Answer) -> String {
         line
     });
     let advice = answer.advice.iter().map(|found| advice(question, found));
+    let rules = answer.rules.iter().map(rule);
     let remarks = answer.remarks.iter().map(|remark| {
         let mut line = Line::new(Format::Json, "remark");
         line.field("words", remark);
         line
     });
-    let lines = std::iter::once(verdict(question, answer)).chain(in_the_way).chain(advice).chain(beside);
+    let lines =
+        std::iter::once(verdict(question, answer)).chain(in_the_way).chain(rules).chain(advice).chain(beside);
     lines.chain(elsewhere).chain(remarks).map(|line| line.finish() + "\n").collect()
 }
 
@@ -47,13 +49,29 @@ fn verdict(question: &PlannedCall, answer: &Answer) -> Line {
     let mut line = Line::new(Format::Json, "verdict");
     call(&mut line, question);
     line.mark("works", answer.verdict == Verdict::Works).mark("remote-unknown", answer.is_half);
-    line.mark("unknown", answer.verdict == Verdict::MayFail);
+    let is_unknown = matches!(answer.verdict, Verdict::MayFail | Verdict::MayBeFiltered);
+    line.mark("unknown", is_unknown);
     if let Verdict::Fails { call, errno, reason } = &answer.verdict {
         line.field("fails-at", call)
             .field("errno", errno_name(*errno))
             .field("reason", reason.name())
             .field("because", reason);
     }
+    line
+}
+
+/// A rule of a packet filter that decides, or may.
+fn rule(found: &MetRule) -> Line {
+    let mut line = Line::new(Format::Json, "filter-rule");
+    let ruling = &found.ruling;
+    line.field("rule", &ruling.place).field("effect", ruling.effect.name());
+    line.mark("certain", ruling.is_certain()).mark("reply", ruling.is_reply);
+    line.field("clients", found.clients.name());
+    line.field_if_any("to", ruling.effect.address());
+    line.field_if_any("errno", ruling.errno().map(errno_name));
+    line.field_if_any("depends", ruling.depends.as_ref());
+    line.field_if_any("matches", Some(&ruling.matches).filter(|matches| !matches.is_empty()));
+    line.field("command", &ruling.command).field("words", found);
     line
 }
 

@@ -4,7 +4,9 @@ use std::io::stdout;
 
 use crate::error::errno_name;
 use crate::kernel::holders::{Holder, Source};
-use crate::lab::why::{Advice, Answer, Goal, InTheWay, NetworkNamespace, PlannedCall, TrialOutcome, Verdict};
+use crate::lab::why::{
+    Advice, Answer, Goal, InTheWay, MetRule, NetworkNamespace, PlannedCall, TrialOutcome, Verdict,
+};
 use crate::report::coloured;
 use crate::text::Escaped;
 use nix::errno::Errno;
@@ -24,6 +26,7 @@ pub(super) fn text(question: &PlannedCall, answer: &Answer) -> String {
         }
     };
     section("in the way", in_the_way(&answer.in_the_way));
+    section("packet filters", shortened(answer.rules.iter().map(MetRule::to_string).collect()));
     section("what helps, cheapest first", advice(&answer.advice, &paint));
     section("also on this port, not conflicting", sockets(answer.beside.iter()));
     section("in other network namespaces, which share no port with this one", elsewhere(question, answer));
@@ -69,6 +72,12 @@ fn verdict(question: &PlannedCall, answer: &Answer, paint: &Paint) -> Vec<String
         Verdict::Fails { call, errno, reason } => {
             let (name, words) = (errno_name(*errno), errno.desc());
             vec![format!("{no}no{plain}: {asked} fails at {call} with {name} ({words})"), reason.to_string()]
+        }
+        Verdict::MayBeFiltered => {
+            let first = format!(
+                "{no}unknown{plain}: {asked} may fail: a packet filter may stop it or send it elsewhere"
+            );
+            vec![first, "whether it does cannot be known before packets are sent".to_owned()]
         }
     }
 }

@@ -3,10 +3,7 @@
 use std::io;
 use std::ops::ControlFlow;
 
-use netlink_packet_core::{
-    NLM_F_DUMP, NLM_F_DUMP_INTR, NLMSG_ALIGNTO, NLMSG_DONE, NLMSG_ERROR, NLMSG_NOOP, NLMSG_OVERRUN,
-    NetlinkBuffer,
-};
+use netlink_packet_core::NLM_F_DUMP;
 use netlink_sys::protocols::NETLINK_SOCK_DIAG;
 use nix::errno::Errno;
 
@@ -22,8 +19,6 @@ const TCPDIAG_GETSOCK: u16 = 18;
 pub(super) const SOCK_DIAG_BY_FAMILY: u16 = 20;
 /// How often a table that changed while it was read is asked for again.
 const ATTEMPTS: usize = 8;
-/// The kernel fills datagrams of at most 32 KiB in a dump (`netlink_dump` in net/netlink/af_netlink.c).
-const DATAGRAM: usize = 64 * 1024;
 
 /// Which sockets are asked for.
 #[derive(Clone, Copy)]
@@ -57,7 +52,7 @@ fn dump_once(wanted: Wanted) -> Result<Vec<SocketRow>> {
     let socket = netlink::open(NETLINK_SOCK_DIAG).map_err(failed("socket"))?;
     let request = netlink::message(TCPDIAG_GETSOCK, NLM_F_DUMP, &request(wanted));
     socket.send(&request, 0).map_err(failed("send"))?;
-    let mut buffer = Buffer::zeroed(DATAGRAM);
+    let mut buffer = Buffer::zeroed(netlink::DATAGRAM);
     let mut rows = Vec::new();
     loop {
         let datagram = netlink::receive(&socket, &mut buffer).map_err(failed("recv"))?;
@@ -95,23 +90,14 @@ fn request(wanted: Wanted) -> Vec<u8> {
 }
 
 /// Adds the rows of one datagram; breaks at the end of the dump.
-fn read_datagram(mut bytes: &[u8], rows: &mut Vec<SocketRow>) -> io::Result<ControlFlow<()>> {
-    while !bytes.is_empty() {
-        let message = NetlinkBuffer::new_checked(bytes).map_err(malformed)?;
-        if message.flags() & NLM_F_DUMP_INTR != 0 {
-            return Err(Errno::EINTR.into());
+fn read_datagram(bytes: &[u8], rows: &mut Vec<SocketRow>) -> io::Result<ControlFlow<()>> {
+    netlink::read_all(bytes, |kind, payload| match kind {
+        TCPDIAG_GETSOCK => {
+            rows.push(SocketRow::parse(payload)?);
+            Ok(())
         }
-        match message.message_type() {
-            NLMSG_NOOP => {}
-            NLMSG_OVERRUN => return Err(Errno::ENOBUFS.into()),
-            NLMSG_DONE | NLMSG_ERROR => return netlink::end(message.payload()).map(ControlFlow::Break),
-            TCPDIAG_GETSOCK => rows.push(SocketRow::parse(message.payload())?),
-            other => return Err(malformed(format_args!("message type {other}"))),
-        }
-        let next = (message.length() as usize).next_multiple_of(NLMSG_ALIGNTO.into());
-        bytes = bytes.get(next..).unwrap_or_default();
-    }
-    Ok(ControlFlow::Continue(()))
+        other => Err(malformed(format_args!("message type {other}"))),
+    })
 }
 
 fn refused(error: io::Error) -> Error {
@@ -126,6 +112,8 @@ fn refused(error: io::Error) -> Error {
 
 #[cfg(test)]
 mod tests {
+    use netlink_packet_core::{NLM_F_DUMP_INTR, NLMSG_DONE, NLMSG_ERROR, NLMSG_NOOP, NLMSG_OVERRUN};
+
     use super::*;
 
     /// A message as it stands among others, its length rounded up.

@@ -1,5 +1,6 @@
 //! What unblocks a call: the smallest changes, cheapest first.
 
+use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::process;
 
@@ -19,11 +20,18 @@ pub(super) fn steps(question: &PlannedCall, answer: &Answer, settings: &Settings
         Verdict::Works => return Vec::new(),
         Verdict::MayFail => ("bind", &Reason::Held),
         Verdict::Fails { call, reason, .. } => (*call, reason),
+        Verdict::MayBeFiltered => ("connect", &Reason::Filtered),
     };
     match (reason, local) {
         (Reason::Held, Some(local)) => HeldAddress { question, answer, settings, local }.steps(),
         (Reason::FourTuple, _) => four_tuple(question, answer, settings),
         (Reason::NobodyListens, _) => nobody_listens(question, answer),
+        (Reason::Filtered, _) => rules(answer).collect(),
+        (Reason::SentToNobody(address), _) => {
+            let listener = Setting::Listener(*address);
+            let listen = Remedy::Elsewhere(format!("nothing listens on {address}: {listener} does"));
+            std::iter::once(listen).chain(rules(answer)).collect()
+        }
         (Reason::Privileged(start), Some(local)) => privileged(question, local, *start, settings),
         (Reason::NotLocal, Some(local)) => not_local(question, answer, local, settings),
         // What was to be bound; connect(2) has its words below.
@@ -70,6 +78,14 @@ fn nobody_listens(question: &PlannedCall, answer: &Answer) -> Vec<Remedy> {
     let listener = Setting::Listener(remote);
     let listen = Remedy::Elsewhere(format!("nothing listens on {remote}: {listener} does"));
     others.next().map(Remedy::Remote).into_iter().chain([listen]).collect()
+}
+
+/// The rules that decide: where they are shown, to be changed.
+fn rules(answer: &Answer) -> impl Iterator<Item = Remedy> {
+    let commands: BTreeSet<&str> = answer.rules.iter().map(|rule| rule.ruling.command.as_str()).collect();
+    commands
+        .into_iter()
+        .map(|command| Remedy::Elsewhere(format!("change the rule: `sudo {command}` shows it")))
 }
 
 /// Where a listener is reached from this host; one that has the wildcard address and is not reached at IPv4 has IPv6.

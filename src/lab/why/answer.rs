@@ -1,12 +1,14 @@
 //! What is answered: the verdict, who is in the way, what helps.
 
 use std::fmt;
+use std::net::SocketAddr;
 
 use nix::errno::Errno;
 
 use super::network_namespace::NetworkNamespace;
 use super::remedy::Remedy;
 use crate::kernel::holders::Holder;
+use crate::kernel::packet_filter::Ruling;
 use crate::net::sharing_rule::Conflict;
 
 /// What is known about the question.
@@ -36,6 +38,32 @@ pub struct Answer {
     pub advice: Vec<Advice>,
     /// What else is worth knowing, a sentence each.
     pub remarks: Vec<String>,
+    /// The rules of packet filters that decide, or may.
+    pub rules: Vec<MetRule>,
+}
+
+/// A rule that connections meet.
+///
+/// Displays as `table inet filter, chain input, handle 7 drops what other hosts send there (tcp dport 80)`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MetRule {
+    /// Where it is, and what it does.
+    pub ruling: Ruling,
+    /// Whose connections meet it.
+    pub clients: Clients,
+}
+
+/// Whose connections meet a rule.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Clients {
+    /// The one that is asked about.
+    Own,
+    /// Those that this host opens to the address that is asked about.
+    ThisHost,
+    /// Those that other hosts open to it.
+    OtherHosts,
+    /// Both.
+    All,
 }
 
 /// A step that makes the call work.
@@ -72,6 +100,8 @@ pub enum Verdict {
         /// What it means.
         reason: Reason,
     },
+    /// A packet filter may stop the connection or send it elsewhere: a rule does so or not by what cannot be known here.
+    MayBeFiltered,
 }
 
 /// What an errno means.
@@ -111,6 +141,10 @@ pub enum Reason {
     QueueFull,
     /// The kernel refuses it, and nothing that is seen here tells why.
     Unexplained,
+    /// A rule of a packet filter ends its way.
+    Filtered,
+    /// A rule of a packet filter sends it there, and no socket listens.
+    SentToNobody(SocketAddr),
 }
 
 /// A socket because of which the call fails.
@@ -143,6 +177,8 @@ impl Reason {
             Self::NobodyListens => "nobody-listens",
             Self::QueueFull => "queue-full",
             Self::Unexplained => "unexplained",
+            Self::Filtered => "filtered",
+            Self::SentToNobody(_) => "sent-to-nobody",
         }
     }
 }
@@ -184,7 +220,34 @@ impl fmt::Display for Reason {
             Self::NobodyListens => "the address is this host's, and no socket listens there",
             Self::QueueFull => "the listener's accept queue is full: further SYNs go unanswered",
             Self::Unexplained => "no visible cause",
+            Self::Filtered => "a packet filter stops it",
+            Self::SentToNobody(address) => {
+                return write!(f, "a packet filter sends it to {address}, and no socket listens there");
+            }
         })
+    }
+}
+
+impl Clients {
+    /// One word.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Own => "own",
+            Self::ThisHost => "this-host",
+            Self::OtherHosts => "other-hosts",
+            Self::All => "all",
+        }
+    }
+}
+
+impl fmt::Display for MetRule {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.ruling.about(match self.clients {
+            Clients::Own => "it",
+            Clients::ThisHost => "what this host sends there",
+            Clients::OtherHosts => "what other hosts send there",
+            Clients::All => "what is sent there",
+        }))
     }
 }
 
@@ -216,6 +279,7 @@ impl Answer {
             elsewhere: Vec::new(),
             advice: Vec::new(),
             remarks: Vec::new(),
+            rules: Vec::new(),
         }
     }
 

@@ -7,7 +7,7 @@ use nix::errno::Errno;
 
 use super::claim::{on_port, stage};
 use super::ports::{self, Left};
-use super::{Answer, InTheWay, Reason, Verdict, holding, unknown};
+use super::{Answer, InTheWay, Reason, Verdict, filtered, holding, unknown};
 use crate::error::{Result, errno_of};
 use crate::kernel::holders::Holder;
 use crate::kernel::route::route;
@@ -40,14 +40,24 @@ pub(super) fn answer(
         None => any_port(&way, options, settings, bound)?,
     };
     match answer.verdict {
-        Verdict::Works if way.is_local => reach(&way, settings, answer),
-        Verdict::Works => Ok(Answer { is_half: true, ..answer }.remark(format_args!(
-            "nothing was sent: address, port, route and four-tuple are available; whether {} answers is \
-             unknown",
-            way.tuple.remote
-        ))),
-        Verdict::Fails { .. } | Verdict::MayFail => Ok(answer),
+        Verdict::Works => {
+            let arrive = |answer, tuple, is_local| arrive(&Way { tuple, is_local }, settings, answer);
+            filtered::connect(answer, way.tuple, way.is_local, options, settings, arrive)
+        }
+        _ => Ok(answer),
     }
+}
+
+/// What comes of a connection where no packet filter is in its way.
+fn arrive(way: &Way, settings: &Settings, answer: Answer) -> Result<Answer> {
+    if way.is_local {
+        return reach(way, settings, answer);
+    }
+    Ok(Answer { is_half: true, ..answer }.remark(format_args!(
+        "nothing was sent: address, port, route and four-tuple are available; whether {} answers is \
+         unknown",
+        way.tuple.remote
+    )))
 }
 
 /// What the four-tuple comes to, and whether it stays on this host.

@@ -21,6 +21,7 @@ impl Answer {
             Verdict::Works if self.is_half => return,
             Verdict::Works | Verdict::MayFail => None,
             Verdict::Fails { reason, .. } => Some(reason),
+            Verdict::MayBeFiltered => return,
         };
         let open = matches!(reason, Some(Reason::NobodyListens | Reason::NotLocal | Reason::Unexplained));
         let port = match question.goal {

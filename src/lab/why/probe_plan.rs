@@ -38,6 +38,7 @@ impl<'a> ProbePlan<'a> {
             Verdict::Works => return Err("it works".to_owned()),
             Verdict::MayFail => return Err("the options of the sockets in the way are unknown".to_owned()),
             Verdict::Fails { reason, .. } => reason,
+            Verdict::MayBeFiltered => return Err("packet filters are not made again".to_owned()),
         };
         let is_held = matches!(reason, Reason::Held | Reason::FourTuple);
         let in_the_way = answer.in_the_way.iter().map(|found| (&found.holder, true));

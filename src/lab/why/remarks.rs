@@ -23,6 +23,7 @@ pub(super) fn remarks(question: &PlannedCall, answer: &Answer, settings: &Settin
             [connection(local, answer, settings), None]
         }
         Verdict::Fails { .. } => [None, None],
+        Verdict::MayBeFiltered => [None, None],
     });
     let unseen = match &answer.verdict {
         Verdict::Fails { errno: Errno::EADDRINUSE, reason: Reason::Unexplained, .. } if !shows_bound() => {

@@ -31,6 +31,7 @@ impl Answer {
             Verdict::Works => return,
             Verdict::MayFail => ("bind", Errno::EADDRINUSE),
             Verdict::Fails { call, errno, .. } => (*call, *errno),
+            Verdict::MayBeFiltered => ("connect", Errno::ETIMEDOUT),
         };
         let tried =
             ProbePlan::for_answer(question, self).and_then(|plan| probe_each(&plan, self, call, errno));

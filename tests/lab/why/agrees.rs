@@ -57,7 +57,7 @@ fn compare(question: &PlannedCall, options: Options) -> (Outcome, Result<(), Str
     let outcome = made(question, options);
     let expected = match &answer.verdict {
         Verdict::Works => None,
-        Verdict::MayFail => return (outcome, Err(String::new())),
+        Verdict::MayFail | Verdict::MayBeFiltered => return (outcome, Err(String::new())),
         Verdict::Fails { call, errno, .. } => Some((*call, *errno)),
     };
     let PlannedCall { goal, .. } = question;
@@ -65,7 +65,7 @@ fn compare(question: &PlannedCall, options: Options) -> (Outcome, Result<(), Str
         return (outcome, Err(format!("{goal:?} {options:?}: said {expected:?}, made {outcome:?}")));
     }
     let reason = match answer.verdict {
-        Verdict::Works | Verdict::MayFail => None,
+        Verdict::Works | Verdict::MayFail | Verdict::MayBeFiltered => None,
         Verdict::Fails { reason, .. } => Some(reason),
     };
     let held = matches!(reason, Some(Reason::Held | Reason::FourTuple | Reason::QueueFull));
@@ -320,7 +320,7 @@ fn why_agrees_where_ipv6_is_switched_off() {
         let question = question(goal, plain);
         assert_eq!(compare(&question, plain).1, Ok(()), "{goal:?}");
         let said = match why(&question).unwrap().verdict {
-            Verdict::Works | Verdict::MayFail => None,
+            Verdict::Works | Verdict::MayFail | Verdict::MayBeFiltered => None,
             Verdict::Fails { reason, .. } => Some(reason),
         };
         assert_eq!(said, reason, "{goal:?}");
