@@ -9,9 +9,7 @@ use nix::sys::resource::{Resource, getrlimit};
 use crate::error::Error;
 use crate::lab::why::{Answer, Goal, PlannedCall, Remedy, Verdict, why};
 use crate::net::SocketOptions;
-
-/// How many sockets that stand in the way are told one by one.
-const SHOWN: usize = 5;
+use crate::text::few;
 
 /// The same failure with notes on what caused it and, where one is sure, a hint what to do: [`why`] in short.
 ///
@@ -52,12 +50,9 @@ fn explained(error: Error, failure: Errno, goal: Goal, answer: &Answer) -> Error
         // It may work by now, or another host has refused it.
         _ => return far_away(error, failure, goal),
     }
-    let holders = answer.in_the_way.iter().map(|found| &found.holder);
-    let error = holders.take(SHOWN).fold(error, |error, holder| error.note(format_args!("held by {holder}")));
-    let error = match answer.in_the_way.len().saturating_sub(SHOWN) {
-        0 => error,
-        more => error.note(format_args!("and {more} more")),
-    };
+    let (shown, more) = few(&answer.in_the_way);
+    let error = shown.iter().fold(error, |error, found| error.note(format_args!("held by {}", found.holder)));
+    let error = if more > 0 { error.note(format_args!("and {more} more")) } else { error };
     // Another address is seldom what somebody wants who has named one.
     let is_told = |remedy: &&Remedy| !matches!(remedy, Remedy::Address(_)) || answer.in_the_way.is_empty();
     let steps = answer.advice.iter().map(|advice| &advice.remedy).filter(is_told);
