@@ -6,7 +6,7 @@ use std::process;
 use super::free::{free_port, is_free, own_addresses};
 use super::held::{HeldAddress, wait};
 use super::remedy::{AfterStop, OptionChange, Remedy};
-use super::{Answer, Goal, PlannedCall, Reason, Verdict};
+use super::{Answer, Goal, PlannedCall, Reason, Verdict, orphan, sight, supervised};
 use crate::kernel::owners::Process;
 use crate::kernel::settings::Settings;
 use crate::net::wildcard;
@@ -54,12 +54,16 @@ fn four_tuple(question: &PlannedCall, answer: &Answer, settings: &Settings) -> V
         .find(|&ip| !local.ip().is_unspecified() && is_free(ip, question, answer, settings));
     let mut processes: Vec<Process> = holders().flat_map(|holder| holder.processes.clone()).collect();
     processes.retain(|process| process.pid != process::id());
-    let stop = (!processes.is_empty()).then_some(Remedy::Stop(processes, AfterStop::Nothing));
+    let words = supervised::other_way(&processes, local).or_else(|| holders().find_map(sight::stop));
+    let stop = words
+        .map(Remedy::Elsewhere)
+        .or_else(|| (!processes.is_empty()).then_some(Remedy::Stop(processes, AfterStop::Nothing)));
     wait(holders(), settings)
         .into_iter()
         .chain(address.map(Remedy::Address))
         .chain([Remedy::Port(0)])
         .chain(stop)
+        .chain(orphan::end(holders()))
         .collect()
 }
 
