@@ -34,6 +34,13 @@ impl TraceRight {
     }
 }
 
+/// Whether neither setuid programs nor capabilities of files give this process and its children anything:
+/// `PR_SET_NO_NEW_PRIVS` in prctl(2).
+pub(crate) fn has_no_new_privs() -> bool {
+    let status = Process::myself().and_then(|process| process.status());
+    status.is_ok_and(|status| status.nonewprivs == Some(1))
+}
+
 /// Whether there is no PID namespace outside this one, and so no process that it does not have.
 pub(crate) fn in_first_pid_namespace() -> bool {
     is_first("pid", 0xefff_fffc)

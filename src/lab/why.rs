@@ -18,6 +18,7 @@ mod network_namespace;
 mod orphan;
 mod planned_call;
 mod ports;
+mod privilege;
 mod probe;
 mod probe_plan;
 mod remarks;

@@ -6,7 +6,7 @@ use std::process;
 use super::free::{free_port, is_free, own_addresses};
 use super::held::{HeldAddress, wait};
 use super::remedy::{AfterStop, OptionChange, Remedy};
-use super::{Answer, Goal, PlannedCall, Reason, Verdict, orphan, sight, supervised};
+use super::{Answer, Goal, PlannedCall, Reason, Verdict, orphan, privilege, sight, supervised};
 use crate::kernel::owners::Process;
 use crate::kernel::settings::Settings;
 use crate::net::wildcard;
@@ -89,12 +89,7 @@ fn privileged(question: &PlannedCall, local: SocketAddr, start: u16, settings: &
     // 80 and 443 have well-known doubles above.
     let from = local.port().saturating_add(8000).max(start);
     let port = free_port(from, question, settings).map(Remedy::Port);
-    let right = format!(
-        "CAP_NET_BIND_SERVICE: `sudo setcap cap_net_bind_service=+ep PROGRAM`; or as root; or \
-         `sudo sysctl net.ipv4.ip_unprivileged_port_start={}`",
-        local.port()
-    );
-    port.into_iter().chain([Remedy::Elsewhere(right)]).collect()
+    port.into_iter().chain([Remedy::Elsewhere(privilege::right_to(local.port()))]).collect()
 }
 
 fn not_local(question: &PlannedCall, answer: &Answer, local: SocketAddr, settings: &Settings) -> Vec<Remedy> {
