@@ -2,8 +2,11 @@
 
 mod advice;
 mod agrees;
+mod hands;
 mod holder;
+mod owners;
 mod remarks;
+mod rights;
 mod scene;
 mod steps;
 mod time;
