@@ -3,8 +3,11 @@
 mod advice;
 mod agrees;
 mod holder;
+mod numbers;
 mod remarks;
 mod scene;
+mod several;
+mod stand_in;
 mod steps;
 mod time;
 mod traces;
