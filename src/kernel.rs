@@ -12,6 +12,7 @@ pub(crate) mod route;
 pub(crate) mod settings;
 pub(crate) mod sharing;
 pub(crate) mod sysctl;
+pub(crate) mod table;
 pub mod time_wait;
 pub(crate) mod users;
 pub mod watch;

@@ -105,7 +105,7 @@ pub(crate) fn pids() -> BTreeSet<u32> {
 }
 
 /// The inodes of the sockets that a process has open, each with one of its descriptors.
-fn sockets_of(process: &Path) -> BTreeMap<u32, i32> {
+pub(crate) fn sockets_of(process: &Path) -> BTreeMap<u32, i32> {
     let path = process.join("fd");
     // From the directory: a whole path would be walked, and its rights checked, for each descriptor.
     let Ok(directory) = File::open(&path) else { return BTreeMap::new() };
