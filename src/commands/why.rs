@@ -38,8 +38,12 @@ that did not help is not shown.
 The options of another process's socket are read from that socket
 (pidfd_getfd(2), getsockopt(2)). Where no process has it any more, they are
 inferred by binding next to it, if that leaves no trace: the kernel remembers
-how a port was bound for as long as it is in use. Where they stay unknown and
-matter, the answer is that the call may fail.
+how a port was bound for as long as it is in use. Where what decides cannot be
+read, the answer is that the call may fail, and with which errno.
+
+It is about TCP: UDP shares no port with it. What it cannot see: whether the far
+end of a connection in TIME-WAIT had TCP timestamps; and, before Linux 6.8, the
+sockets that are only bound of processes that may not be looked into.
 
 Exit status: 0 the call would work, 1 it would not, or that is unknown, 2 wrong
 usage.

@@ -24,7 +24,9 @@ pub fn explain(
     remote: Option<SocketAddr>,
     options: &SocketOptions,
 ) -> Error {
-    let Some(errno) = error.errno() else { return error };
+    // A connection that a limit of its own has ended has no errno; the kernel would have answered this one, later.
+    let own_limit = (error.call() == "connect").then_some(Errno::ETIMEDOUT);
+    let Some(errno) = error.errno().or(own_limit) else { return error };
     let goal = match (error.call(), errno, remote) {
         (_, Errno::EMFILE, _) => return too_many_files(error),
         ("bind" | "listen", _, _) => Goal::Listen(local),
@@ -47,8 +49,7 @@ fn hint(error: Error, remedy: impl Display) -> Error {
 /// What the answer says, where it is one to this failure.
 fn explained(error: Error, failure: Errno, goal: Goal, answer: &Answer) -> Error {
     match answer.verdict {
-        Verdict::Fails { errno, .. } if errno == failure => {}
-        Verdict::MayFail if failure == Errno::EADDRINUSE => {}
+        Verdict::Fails { errno, .. } | Verdict::MayFail { errno, .. } if errno == failure => {}
         // It may work by now, or another host has refused it.
         _ => return far_away(error, failure, goal),
     }
@@ -58,6 +59,10 @@ fn explained(error: Error, failure: Errno, goal: Goal, answer: &Answer) -> Error
         0 => error,
         more => error.note(format_args!("and {more} more")),
     };
+    // Nobody is seen who has it: what is not seen is all that can be told.
+    let unseen =
+        answer.remarks.iter().filter(|_| answer.in_the_way.is_empty() && failure == Errno::EADDRINUSE);
+    let error = unseen.fold(error, Error::note);
     // Another address is seldom what somebody wants who has named one.
     let is_told = |remedy: &&Remedy| !matches!(remedy, Remedy::Address(_)) || answer.in_the_way.is_empty();
     let steps = answer.advice.iter().map(|advice| &advice.remedy).filter(is_told);

@@ -47,12 +47,20 @@ fn verdict(question: &PlannedCall, answer: &Answer) -> Line {
     let mut line = Line::new(Format::Json, "verdict");
     call(&mut line, question);
     line.mark("works", answer.verdict == Verdict::Works).mark("remote-unknown", answer.is_half);
-    line.mark("unknown", answer.verdict == Verdict::MayFail);
-    if let Verdict::Fails { call, errno, reason } = &answer.verdict {
-        line.field("fails-at", call)
-            .field("errno", errno_name(*errno))
-            .field("reason", reason.name())
-            .field("because", reason);
+    line.mark("unknown", matches!(answer.verdict, Verdict::MayFail { .. }));
+    let (call, errno) = match &answer.verdict {
+        Verdict::Works => return line,
+        Verdict::MayFail { call, errno, .. } | Verdict::Fails { call, errno, .. } => (call, errno),
+    };
+    line.field("fails-at", call).field("errno", errno_name(*errno));
+    match &answer.verdict {
+        Verdict::Works => {}
+        Verdict::MayFail { doubt, .. } => {
+            line.field("reason", doubt.name()).field("because", doubt);
+        }
+        Verdict::Fails { reason, .. } => {
+            line.field("reason", reason.name()).field("because", reason);
+        }
     }
     line
 }

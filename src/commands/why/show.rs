@@ -7,7 +7,6 @@ use crate::kernel::holders::{Holder, Source};
 use crate::lab::why::{Advice, Answer, Goal, InTheWay, NetworkNamespace, PlannedCall, TrialOutcome, Verdict};
 use crate::report::coloured;
 use crate::text::Escaped;
-use nix::errno::Errno;
 use nix::unistd::{Uid, User};
 
 /// How many sockets are told one by one where a rule is about many.
@@ -59,11 +58,11 @@ fn verdict(question: &PlannedCall, answer: &Answer, paint: &Paint) -> Vec<String
             vec![format!("{yes}yes{plain}: {asked} would work, as far as this host decides")]
         }
         Verdict::Works => vec![format!("{yes}yes{plain}: {asked} would work")],
-        Verdict::MayFail => {
-            let in_use = Errno::EADDRINUSE;
+        Verdict::MayFail { call, errno, doubt } => {
+            let (name, words) = (errno_name(*errno), errno.desc());
             vec![
-                format!("{no}unknown{plain}: {asked} may fail at bind with EADDRINUSE ({})", in_use.desc()),
-                "it depends on options of the sockets below, which cannot be read".to_owned(),
+                format!("{no}unknown{plain}: {asked} may fail at {call} with {name} ({words})"),
+                doubt.to_string(),
             ]
         }
         Verdict::Fails { call, errno, reason } => {
@@ -89,7 +88,14 @@ fn in_the_way(found: &[InTheWay]) -> Vec<String> {
     for of_one_rule in found.chunk_by(|one, other| one.conflict == other.conflict) {
         lines.extend(sockets(of_one_rule.iter().map(|found| &found.holder)));
         let conflict = of_one_rule.first().and_then(|found| found.conflict);
-        lines.extend(conflict.map(|conflict| format!("    {}: {}", conflict.overlap, conflict.refusal)));
+        let unless = if conflict.is_some_and(|conflict| conflict.is_by_guess) {
+            "; whether it lacks IPV6_V6ONLY cannot be read"
+        } else {
+            ""
+        };
+        lines.extend(
+            conflict.map(|conflict| format!("    {}: {}{unless}", conflict.overlap, conflict.refusal)),
+        );
     }
     lines
 }

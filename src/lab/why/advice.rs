@@ -6,7 +6,7 @@ use std::process;
 use super::free::{free_port, is_free, own_addresses};
 use super::held::{HeldAddress, wait};
 use super::remedy::{AfterStop, OptionChange, Remedy};
-use super::{Answer, Goal, PlannedCall, Reason, Verdict};
+use super::{Answer, Doubt, Goal, PlannedCall, Reason, Verdict};
 use crate::kernel::owners::Process;
 use crate::kernel::settings::Settings;
 use crate::net::wildcard;
@@ -17,7 +17,7 @@ pub(super) fn steps(question: &PlannedCall, answer: &Answer, settings: &Settings
     let local = question.goal.local();
     let (call, reason) = match &answer.verdict {
         Verdict::Works => return Vec::new(),
-        Verdict::MayFail => ("bind", &Reason::Held),
+        Verdict::MayFail { call, doubt, .. } => (*call, &supposed(doubt)),
         Verdict::Fails { call, reason, .. } => (*call, reason),
     };
     match (reason, local) {
@@ -43,6 +43,17 @@ pub(super) fn steps(question: &PlannedCall, answer: &Answer, settings: &Settings
             })
             .collect(),
         (other, _) => elsewhere(other, question, settings).map(Remedy::Elsewhere).into_iter().collect(),
+    }
+}
+
+/// Why it fails if it does.
+fn supposed(doubt: &Doubt) -> Reason {
+    match doubt {
+        Doubt::Sharing => Reason::Held,
+        Doubt::PortLeft(ports) => Reason::NoPortLeft(*ports),
+        Doubt::Timestamps => Reason::FourTuple,
+        Doubt::Queue { .. } => Reason::QueueFull,
+        Doubt::Itself => Reason::NobodyListens,
     }
 }
 
@@ -124,6 +135,9 @@ fn elsewhere(reason: &Reason, question: &PlannedCall, settings: &Settings) -> Op
             "switch IPv6 on: `sudo sysctl net.ipv6.conf.all.disable_ipv6=0`; or an IPv4 address".to_owned(),
         ),
         (Reason::NotUnicast, _) => Some("the address of one host: TCP has no other connections".to_owned()),
+        (Reason::FromMapped, _) => {
+            Some("bind an IPv6 address or [::]; or connect to an IPv4 address, as ::ffff:1.2.3.4".to_owned())
+        }
         (Reason::FromLoopback, _) => {
             Some("bind the wildcard address, or one of `ip -br addr`: loopback reaches loopback alone".to_owned())
         }

@@ -19,7 +19,7 @@ impl Answer {
     pub fn look_elsewhere(&mut self, question: &PlannedCall) {
         let reason = match &self.verdict {
             Verdict::Works if self.is_half => return,
-            Verdict::Works | Verdict::MayFail => None,
+            Verdict::Works | Verdict::MayFail { .. } => None,
             Verdict::Fails { reason, .. } => Some(reason),
         };
         let open = matches!(reason, Some(Reason::NobodyListens | Reason::NotLocal | Reason::Unexplained));

@@ -7,9 +7,9 @@ use nix::ifaddrs::getifaddrs;
 
 use super::claim::claim;
 use super::{Answer, PlannedCall};
-use crate::error::Result;
-use crate::kernel::inet_diag::{SocketRow, sockets};
+use crate::kernel::inet_diag::SocketRow;
 use crate::kernel::settings::Settings;
+use crate::kernel::table::table;
 use crate::net;
 use crate::net::sharing_rule::{Newcomer, conflict, overlap};
 
@@ -55,20 +55,16 @@ fn is_own(local: SocketAddr, question: &PlannedCall, settings: &Settings) -> boo
 pub(super) fn free_port(from: u16, question: &PlannedCall, settings: &Settings) -> Option<u16> {
     let mut local = question.goal.local()?;
     let new = settings.newcomer(local.ip(), &question.options);
-    let port = first(&new, from..=from.saturating_add(PORTS)).ok()??;
+    let port = first(&new, from..=from.saturating_add(PORTS))?;
     local.set_port(port);
     is_own(local, question, settings).then_some(port)
 }
 
 /// The first of these ports on which no socket has the address, whatever its options.
-///
-/// # Errors
-///
-/// As [`sockets`].
-pub(super) fn first(new: &Newcomer, ports: impl Iterator<Item = u16>) -> Result<Option<u16>> {
+fn first(new: &Newcomer, mut ports: impl Iterator<Item = u16>) -> Option<u16> {
     let has_address = |row: &SocketRow| overlap(new.ip, new.v6_only, row.local.ip(), row.v6_only).is_some();
+    let rows = table().ok()?.rows;
     let taken: BTreeSet<u16> =
-        sockets()?.iter().filter(|row| has_address(row)).map(|row| row.local.port()).collect();
-    let mut ports = ports;
-    Ok(ports.find(|port| !taken.contains(port)))
+        rows.iter().filter(|row| has_address(row)).map(|row| row.local.port()).collect();
+    ports.find(|port| !taken.contains(port))
 }

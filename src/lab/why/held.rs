@@ -9,7 +9,7 @@ use nix::unistd::geteuid;
 use super::claim::{claim, stage};
 use super::free::{free_port, is_free, own_addresses};
 use super::remedy::{AfterStop, OptionChange, Remedy};
-use super::{Answer, PlannedCall};
+use super::{Answer, InTheWay, PlannedCall};
 use crate::kernel::holders::Holder;
 use crate::kernel::owners::Process;
 use crate::kernel::settings::Settings;
@@ -55,8 +55,14 @@ impl HeldAddress<'_> {
         self.settings.newcomer(self.local.ip(), &options)
     }
 
+    /// The sockets that are in the way for sure; where none is, those that may be.
+    fn found(&self) -> impl Iterator<Item = &InTheWay> {
+        let some_are_sure = self.answer.in_the_way.iter().any(InTheWay::is_certain);
+        self.answer.in_the_way.iter().filter(move |found| !(some_are_sure && found.is_by_guess()))
+    }
+
     fn in_the_way(&self) -> impl Iterator<Item = &Holder> {
-        self.answer.in_the_way.iter().map(|found| &found.holder)
+        self.found().map(|found| &found.holder)
     }
 
     /// Options on the new socket alone.
@@ -87,10 +93,9 @@ impl HeldAddress<'_> {
     /// Options on both sockets, where the old ones have processes that can be started again.
     fn restart(&self) -> Option<Remedy> {
         let processes = self.owners()?;
-        let dual_stack =
-            self.answer.in_the_way.iter().all(|found| {
-                found.conflict.is_some_and(|conflict| conflict.overlap == Overlap::OldIsDualStack)
-            });
+        let dual_stack = self
+            .found()
+            .all(|found| found.conflict.is_some_and(|conflict| conflict.overlap == Overlap::OldIsDualStack));
         let changes = if dual_stack { Some(&[OptionChange::V6Only(true)][..]) } else { self.helping_both() }?;
         Some(Remedy::Restart(processes, changes.to_vec()))
     }
@@ -114,7 +119,10 @@ impl HeldAddress<'_> {
     }
 
     fn wait(&self) -> Option<Remedy> {
-        wait(self.in_the_way(), self.settings)
+        let waits = |holder: &Holder| stage(&holder.row) == Stage::Waiting;
+        let found =
+            self.answer.in_the_way.iter().filter(|found| !found.is_by_guess() || waits(&found.holder));
+        wait(found.map(|found| &found.holder), self.settings)
     }
 
     fn another_address(&self) -> Option<Remedy> {
@@ -128,7 +136,7 @@ impl HeldAddress<'_> {
 
     /// SO_REUSEPORT shares among sockets of one user.
     fn user(&self) -> Option<Remedy> {
-        let mut users = self.answer.in_the_way.iter().map(|found| match found.conflict?.refusal {
+        let mut users = self.found().map(|found| match found.conflict?.refusal {
             Refusal::OtherUser(uid) => Some(uid),
             _ => None,
         });
@@ -205,12 +213,16 @@ fn after_end(holder: &Holder, processes: &[Process]) -> Option<Claim> {
 
 /// Until all of these are gone, where the kernel forgets each by itself.
 ///
-/// Its timers are late by up to an eighth of what they were set to (kernel/time/timer.c).
+/// Its timers are late by up to an eighth of what they were set to (kernel/time/timer.c). FIN-WAIT-2 becomes TIME-WAIT when
+/// the other side closes, which may be at its end.
 pub(super) fn wait<'a>(holders: impl Iterator<Item = &'a Holder>, settings: &Settings) -> Option<Remedy> {
     let times = |holder: &Holder| {
         let timer = holder.row.timer.filter(|_| stage(&holder.row) == Stage::Waiting)?;
-        let whole = if holder.row.state == TcpState::FinWait2 { settings.fin_timeout } else { TIME_WAIT };
-        Some((timer.remaining, timer.remaining + whole / 8))
+        let latest = match holder.row.state {
+            TcpState::FinWait2 => timer.remaining + settings.fin_timeout / 8 + TIME_WAIT,
+            _ => timer.remaining,
+        };
+        Some((timer.remaining, latest + TIME_WAIT / 8))
     };
     let (time, latest) = holders.map(times).reduce(|one, other| {
         let ((time, latest), (other, later)) = (one?, other?);

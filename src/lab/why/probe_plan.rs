@@ -36,7 +36,7 @@ impl<'a> ProbePlan<'a> {
     pub(super) fn for_answer(question: &'a PlannedCall, answer: &'a Answer) -> Result<Self, String> {
         let reason = match &answer.verdict {
             Verdict::Works => return Err("it works".to_owned()),
-            Verdict::MayFail => return Err("the options of the sockets in the way are unknown".to_owned()),
+            Verdict::MayFail { .. } => return Err("whether the call fails cannot be told".to_owned()),
             Verdict::Fails { reason, .. } => reason,
         };
         let is_held = matches!(reason, Reason::Held | Reason::FourTuple);

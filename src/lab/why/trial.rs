@@ -29,8 +29,7 @@ impl Answer {
     pub fn try_out(&mut self, question: &PlannedCall) {
         let (call, errno) = match &self.verdict {
             Verdict::Works => return,
-            Verdict::MayFail => ("bind", Errno::EADDRINUSE),
-            Verdict::Fails { call, errno, .. } => (*call, *errno),
+            Verdict::MayFail { call, errno, .. } | Verdict::Fails { call, errno, .. } => (*call, *errno),
         };
         let tried =
             ProbePlan::for_answer(question, self).and_then(|plan| probe_each(&plan, self, call, errno));
