@@ -32,13 +32,13 @@ const ADDRESSES: [&str; 7] =
 const SERVER: u16 = 1000;
 const LATER: usize = 10;
 /// SO_REUSEADDR and SO_REUSEPORT of ten sockets.
-const MOSTLY_SHARED: [(bool, bool); 10] = {
+pub const MOSTLY_SHARED: [(bool, bool); 10] = {
     let (neither, address, port, both) = ((false, false), (true, false), (false, true), (true, true));
     [neither, address, address, address, port, port, port, both, both, both]
 };
 
 /// A sequence of numbers that a seed decides (SplitMix64).
-struct Numbers(u64);
+pub struct Numbers(pub u64);
 
 impl Numbers {
     fn next(&mut self) -> u64 {
@@ -48,15 +48,15 @@ impl Numbers {
         mixed ^ (mixed >> 31)
     }
 
-    fn below(&mut self, bound: usize) -> usize {
+    pub fn below(&mut self, bound: usize) -> usize {
         (self.next() % bound as u64) as usize
     }
 
-    fn pick<T: Copy>(&mut self, all: &[T]) -> T {
+    pub fn pick<T: Copy>(&mut self, all: &[T]) -> T {
         all[self.below(all.len())]
     }
 
-    fn chance(&mut self, percent: usize) -> bool {
+    pub fn chance(&mut self, percent: usize) -> bool {
         self.below(100) < percent
     }
 }
