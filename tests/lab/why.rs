@@ -3,6 +3,7 @@
 mod advice;
 mod agrees;
 mod holder;
+mod numbers;
 mod remarks;
 mod scene;
 mod steps;
