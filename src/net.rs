@@ -1,5 +1,6 @@
 //! Sockets: four-tuple, options, passive and active open, TCP states.
 
+mod foreign_spelling;
 mod four_tuple;
 mod named_option;
 mod open;

@@ -67,7 +67,7 @@ pub(crate) struct SocketsArgs {
     #[arg(long, value_name = "ADDR[:PORT]", value_parser = parse_address)]
     remote: Option<AddressFilter>,
     /// Only sockets with one of these ports at either end
-    #[arg(long, value_name = "PORT", value_delimiter = ',')]
+    #[arg(long, value_name = "PORT", value_delimiter = ',', value_parser = cli::one_of_ports)]
     port: Vec<u16>,
     /// Print a line for every change of a socket's state, until SIGINT or SIGTERM
     ///

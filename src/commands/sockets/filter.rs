@@ -3,7 +3,7 @@
 use std::net::{IpAddr, SocketAddr};
 
 use crate::net::TcpState;
-use crate::net::spelling::{Form, Grammar, Spelled};
+use crate::net::spelling::{Form, Grammar, Spelled, Zones};
 
 /// An address, a port, or both.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,7 +26,7 @@ impl AddressFilter {
 const SPELLING: Grammar = Grammar {
     forms: &[Form::AddressPort, Form::Address, Form::Port],
     names: false,
-    zones: true,
+    zones: Zones::Ipv6,
     lowest_port: 0,
 };
 

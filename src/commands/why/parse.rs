@@ -2,10 +2,10 @@
 
 use std::net::{Ipv4Addr, SocketAddr};
 
-use crate::net::spelling::{Form, Grammar};
+use crate::net::spelling::{Form, Grammar, Zones};
 
 const LOCAL: Grammar =
-    Grammar { forms: &[Form::AddressPort, Form::Port], names: false, zones: true, lowest_port: 0 };
+    Grammar { forms: &[Form::AddressPort, Form::Port], names: false, zones: Zones::Ipv6, lowest_port: 0 };
 const REMOTE: Grammar = Grammar { forms: &[Form::AddressPort], lowest_port: 1, ..LOCAL };
 
 /// Reads an address with a port; a port alone is one of the wildcard address 0.0.0.0.
@@ -34,6 +34,7 @@ mod tests {
     #[test]
     fn what_is_no_address_is_told_what_it_lacks() {
         assert_eq!(parse_local("127.0.0.1").unwrap_err(), "it lacks the port, as in 127.0.0.1:3000");
+        assert_eq!(parse_remote("::1:3111"), Ok("[::1]:3111".parse().unwrap()));
         assert_eq!(parse_remote("::1").unwrap_err(), "it lacks the port, as in [::1]:3000");
         for text in ["", "70000", "-1", "localhost:3000", "[::1]", "1.2.3:4", "*"] {
             assert!(parse_local(text).is_err(), "{text}");

@@ -4,7 +4,7 @@ use std::net::{Ipv4Addr, Shutdown};
 use std::ops::BitOr;
 use std::time::Duration;
 
-use crate::net::spelling::{Form, Grammar};
+use crate::net::spelling::{Form, Grammar, Zones};
 
 use super::sockets::socket_name;
 use crate::commands::perform::steps::{Address, Family, SegmentFlags};
@@ -14,7 +14,7 @@ const LARGEST: usize = 64 << 20;
 
 /// A call takes an address whole.
 const ADDRESS_PORT: Grammar =
-    Grammar { forms: &[Form::AddressPort], names: false, zones: true, lowest_port: 0 };
+    Grammar { forms: &[Form::AddressPort], names: false, zones: Zones::Ipv6, lowest_port: 0 };
 
 pub(super) fn family(word: &str) -> Option<Family> {
     match word {
