@@ -96,6 +96,27 @@ pub(crate) fn end(payload: &[u8]) -> io::Result<()> {
     }
 }
 
+/// The attributes in `bytes`, each by its type and value; it ends where one is cut.
+pub(crate) fn attributes(mut bytes: &[u8]) -> impl Iterator<Item = (u16, &[u8])> {
+    /// NLA_TYPE_MASK: without the marks of what is nested or in network byte order (linux/netlink.h).
+    const TYPE: u16 = 0x3fff;
+    std::iter::from_fn(move || {
+        let length = usize::from(u16::from_ne_bytes(*bytes.first_chunk()?));
+        let kind = u16::from_ne_bytes(*bytes.get(2..)?.first_chunk()?) & TYPE;
+        let value = bytes.get(4..length)?;
+        bytes = bytes.get(length.next_multiple_of(4)..).unwrap_or_default();
+        Some((kind, value))
+    })
+}
+
+/// Appends an attribute, and fills it up to a multiple of four bytes.
+pub(crate) fn attribute(message: &mut Vec<u8>, kind: u16, value: &[u8]) {
+    message.extend((4 + value.len() as u16).to_ne_bytes());
+    message.extend(kind.to_ne_bytes());
+    message.extend(value);
+    message.resize(message.len().next_multiple_of(4), 0);
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -106,6 +127,19 @@ mod tests {
         let error = read(&code(Errno::ENETUNREACH as i32)).unwrap_err();
         assert_eq!(error.raw_os_error(), Some(Errno::ENETUNREACH as i32));
         assert_eq!(read(&code(0)).unwrap().kind, NLMSG_ERROR);
+    }
+
+    #[test]
+    fn attributes_are_read_as_they_were_written_and_never_past_a_cut() {
+        let mut whole = Vec::new();
+        attribute(&mut whole, 3, b"v0\0");
+        attribute(&mut whole, 10, &7_u32.to_ne_bytes());
+        let read: Vec<(u16, &[u8])> = attributes(&whole).collect();
+        assert_eq!(read, [(3, &b"v0\0"[..]), (10, &7_u32.to_ne_bytes()[..])]);
+        for length in 0..whole.len() {
+            assert!(attributes(&whole[..length]).count() <= 1, "{length}");
+        }
+        assert_eq!(attributes(&[0; 64]).count(), 0, "an attribute shorter than its header");
     }
 
     #[test]

@@ -8,7 +8,8 @@ use super::SocketOptions;
 use super::open::{BoundSocket, bind};
 use crate::error::Result;
 
-/// The errno that bind(2) answers for `local` if no other socket is there, or none; IPV6_V6ONLY is that of `options`.
+/// The errno that bind(2) answers for `local` if no other socket is there, or none; IPV6_V6ONLY and SO_BINDTODEVICE are
+/// those of `options`.
 ///
 /// No port is taken, so this changes no later answer. The address is bound without a port (IP_BIND_ADDRESS_NO_PORT). The
 /// right to a port below `privileged` is asked with a socket that has one already: the kernel checks rights before it
@@ -18,8 +19,8 @@ use crate::error::Result;
 ///
 /// What the calls before bind(2) answer: `EMFILE` and `ENFILE` from `socket`, `EINVAL` from `setsockopt`.
 pub(crate) fn refused(local: SocketAddr, options: &SocketOptions, privileged: u16) -> Result<Option<Errno>> {
-    let address =
-        SocketOptions { v6_only: options.v6_only, bind_address_no_port: true, ..SocketOptions::default() };
+    let SocketOptions { v6_only, device, .. } = *options;
+    let address = SocketOptions { v6_only, device, bind_address_no_port: true, ..SocketOptions::default() };
     let mut any_port = local;
     any_port.set_port(0);
     let address = errno_of(bind(any_port, &address))?;

@@ -28,6 +28,7 @@ fn is_request(row: &SocketRow) -> bool {
 pub fn claim(holder: &Holder) -> Claim {
     Claim {
         ip: holder.row.local.ip(),
+        device: holder.row.device,
         sharing: holder.sharing,
         uid: holder.row.uid,
         stage: stage(&holder.row),

@@ -11,7 +11,7 @@ use crate::error::Result;
 use crate::kernel::inet_diag::{SocketRow, sockets};
 use crate::kernel::settings::Settings;
 use crate::net;
-use crate::net::sharing_rule::{Newcomer, conflict, overlap};
+use crate::net::sharing_rule::{Newcomer, conflict, meet, overlap};
 
 /// How many ports above the one in question are looked at for a free one.
 const PORTS: u16 = 200;
@@ -37,9 +37,18 @@ pub(super) fn own_addresses(ip: IpAddr) -> Vec<IpAddr> {
 
 /// Whether bind(2) would succeed at `ip` on the port in question, so far as the rules tell, and so listen(2).
 pub(super) fn is_free(ip: IpAddr, question: &PlannedCall, answer: &Answer, settings: &Settings) -> bool {
-    let Some(mut local) = question.goal.local() else { return false };
-    local.set_ip(ip);
-    let new = settings.newcomer(ip, &question.options);
+    let Some(local) = question.goal.local() else { return false };
+    is_free_at(SocketAddr::new(ip, local.port()), question, answer, settings)
+}
+
+/// The same of an address with its zone.
+pub(super) fn is_free_at(
+    local: SocketAddr,
+    question: &PlannedCall,
+    answer: &Answer,
+    settings: &Settings,
+) -> bool {
+    let new = settings.newcomer(local, &question.options);
     let holders = answer.in_the_way.iter().map(|found| &found.holder).chain(&answer.beside);
     let is_shared = holders.map(claim).all(|claim| conflict(&new, &claim).is_none());
     is_shared && is_own(local, question, settings)
@@ -54,7 +63,7 @@ fn is_own(local: SocketAddr, question: &PlannedCall, settings: &Settings) -> boo
 /// The first port from `from` on, if one is near, that nobody has at this address.
 pub(super) fn free_port(from: u16, question: &PlannedCall, settings: &Settings) -> Option<u16> {
     let mut local = question.goal.local()?;
-    let new = settings.newcomer(local.ip(), &question.options);
+    let new = settings.newcomer(local, &question.options);
     let port = first(&new, from..=from.saturating_add(PORTS)).ok()??;
     local.set_port(port);
     is_own(local, question, settings).then_some(port)
@@ -66,7 +75,9 @@ pub(super) fn free_port(from: u16, question: &PlannedCall, settings: &Settings) 
 ///
 /// As [`sockets`].
 pub(super) fn first(new: &Newcomer, ports: impl Iterator<Item = u16>) -> Result<Option<u16>> {
-    let has_address = |row: &SocketRow| overlap(new.ip, new.v6_only, row.local.ip(), row.v6_only).is_some();
+    let has_address = |row: &SocketRow| {
+        meet(new.device, row.device) && overlap(new.ip, new.v6_only, row.local.ip(), row.v6_only).is_some()
+    };
     let taken: BTreeSet<u16> =
         sockets()?.iter().filter(|row| has_address(row)).map(|row| row.local.port()).collect();
     let mut ports = ports;

@@ -52,7 +52,7 @@ impl HeldAddress<'_> {
     fn with(&self, changes: &[OptionChange]) -> Newcomer {
         let mut options = self.question.options.clone();
         changes.iter().for_each(|change| change.apply_to(&mut options));
-        self.settings.newcomer(self.local.ip(), &options)
+        self.settings.newcomer(self.local, &options)
     }
 
     fn in_the_way(&self) -> impl Iterator<Item = &Holder> {

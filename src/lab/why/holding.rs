@@ -1,15 +1,15 @@
 //! bind(2) and listen(2): whether the address can be had.
 
 use std::collections::BTreeSet;
-use std::fs;
 use std::net::{IpAddr, SocketAddr};
 use std::num::NonZeroU16;
 
 use nix::errno::Errno;
 
 use super::claim::{claim, on_port};
-use super::{Answer, InTheWay, Reason, Verdict, free, memory, ports, unknown};
+use super::{Answer, InTheWay, Reason, Verdict, free, memory, not_here, ports, unknown};
 use crate::error::Result;
+use crate::kernel::device;
 use crate::kernel::holders::{Holder, Source};
 use crate::kernel::inet_diag::shows_bound;
 use crate::kernel::settings::Settings;
@@ -29,7 +29,7 @@ pub(super) fn answer(local: SocketAddr, options: &SocketOptions, settings: &Sett
         return Ok(Answer { beside: holders, ..Answer::new(verdict) });
     }
     unknown::infer(&mut holders, settings);
-    let (in_the_way, beside) = divide(holders, &settings.newcomer(local.ip(), options));
+    let (in_the_way, beside) = divide(holders, &settings.newcomer(local, options));
     let verdict = match outcome(&in_the_way, options) {
         // Where a socket that is only bound shows in no table, bind(2) alone knows of it.
         RuleOutcome::Bound if shows_bound() || memory::succeeds(local, options)? => Verdict::Works,
@@ -87,7 +87,7 @@ fn divide(holders: Vec<Holder>, new: &Newcomer) -> (Vec<InTheWay>, Vec<Holder>) 
 
 /// Port 0: the kernel looks for a port on which no socket has the address, whatever its options.
 fn any_port(local: SocketAddr, options: &SocketOptions, settings: &Settings) -> Result<Answer> {
-    let new = settings.newcomer(local.ip(), options);
+    let new = settings.newcomer(local, options);
     let choices: BTreeSet<u16> = ports::choices(options, settings).into_iter().collect();
     let finds_one = options.bind_address_no_port || free::first(&new, choices.iter().copied())?.is_some();
     Ok(Answer::new(match finds_one {
@@ -102,9 +102,8 @@ fn reason(errno: Errno, local: SocketAddr, options: &SocketOptions, settings: &S
     match (errno, local.ip()) {
         (Errno::EACCES, _) if local.port() < start => Reason::Privileged(start),
         (Errno::EACCES | Errno::EPERM, _) => Reason::Forbidden,
-        (Errno::EADDRNOTAVAIL, ip) if is_tentative(ip) => Reason::Tentative,
-        (Errno::EADDRNOTAVAIL, IpAddr::V6(_)) if settings.ipv6_off => Reason::Ipv6Off,
-        (Errno::EADDRNOTAVAIL, _) => Reason::NotLocal,
+        (Errno::EADDRNOTAVAIL, _) => not_here::not_bound(local, device::of_zone(local).or(options.device)),
+        (Errno::ENODEV, _) => Reason::NoDevice,
         (Errno::EINVAL, IpAddr::V6(ip)) if ip.is_multicast() => Reason::NotUnicast,
         (Errno::EINVAL, IpAddr::V6(ip)) if ip.is_unicast_link_local() => Reason::NoScope,
         (Errno::EINVAL, IpAddr::V6(ip))
@@ -114,17 +113,4 @@ fn reason(errno: Errno, local: SocketAddr, options: &SocketOptions, settings: &S
         }
         _ => Reason::Unexplained,
     }
-}
-
-/// Whether an interface has the address and may not use it yet, or never: /proc/net/if_inet6.
-fn is_tentative(ip: IpAddr) -> bool {
-    const TENTATIVE: u8 = 0x40;
-    const FAILED: u8 = 0x08;
-    let IpAddr::V6(ip) = ip else { return false };
-    let wanted = format!("{:032x}", u128::from(ip));
-    let table = fs::read_to_string("/proc/net/if_inet6").unwrap_or_default();
-    table.lines().map(|line| line.split_whitespace().collect::<Vec<_>>()).any(|columns| {
-        let flags = columns.get(4).and_then(|flags| u8::from_str_radix(flags, 16).ok()).unwrap_or(0);
-        columns.first() == Some(&wanted.as_str()) && flags & (TENTATIVE | FAILED) != 0
-    })
 }

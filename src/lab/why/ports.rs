@@ -5,7 +5,8 @@ use std::collections::BTreeSet;
 use crate::error::Result;
 use crate::kernel::inet_diag::{SocketRow, TimerKind, sockets};
 use crate::kernel::settings::Settings;
-use crate::net::{FourTuple, SocketOptions, TcpState};
+use crate::net::sharing_rule::in_one_domain;
+use crate::net::{Device, FourTuple, SocketOptions, TcpState, hears};
 
 /// The ports that a socket with these options may be given.
 pub(super) fn choices(options: &SocketOptions, settings: &Settings) -> Vec<u16> {
@@ -31,12 +32,17 @@ pub(super) struct Left {
 /// # Errors
 ///
 /// As [`sockets`].
-pub(super) fn left(tuple: FourTuple, options: &SocketOptions, settings: &Settings) -> Result<Left> {
+pub(super) fn left(
+    tuple: FourTuple,
+    device: Option<Device>,
+    options: &SocketOptions,
+    settings: &Settings,
+) -> Result<Left> {
     let (mut taken, mut unclear) = (BTreeSet::new(), BTreeSet::new());
-    for row in sockets()? {
+    for row in sockets()?.into_iter().filter(|row| in_one_domain(row.device, device)) {
         let port = row.local.port();
         let bound = matches!(row.state, TcpState::Listen | TcpState::BoundInactive);
-        let same = is_like(&row, tuple);
+        let same = is_like(&row, tuple) && hears(row.device, device);
         if bound || (same && !is_replaced(&row, settings)) {
             taken.insert(port);
         } else {

@@ -1,7 +1,6 @@
 //! The sockets of a port as they are to be made again elsewhere, and what becomes of them by a step.
 
-use std::collections::BTreeSet;
-use std::net::IpAddr;
+use std::net::SocketAddr;
 use std::num::NonZeroU16;
 
 use nix::unistd::geteuid;
@@ -53,20 +52,27 @@ impl<'a> ProbePlan<'a> {
         if *reason == Reason::FourTuple {
             plan.probe.sockets.extend(far_away(question));
         }
-        let local = question.goal.local().filter(|_| *reason != Reason::NotLocal);
-        plan.probe.addresses = addresses(&plan.probe.sockets, local.map(|local| local.ip()));
+        let is_there =
+            !matches!(reason, Reason::NotLocal | Reason::ForeignSource | Reason::OtherDevice { .. });
+        let addresses = plan.addresses(is_there);
+        plan.probe.furnish(&addresses);
         plan.is_feasible().map(|()| plan)
     }
 
     fn is_feasible(&self) -> Result<(), String> {
-        let is_link_local = |ip: &IpAddr| matches!(ip, IpAddr::V6(ip) if ip.is_unicast_link_local());
         if self.probe.sockets.len() > MOST {
             return Err(format!("more than {MOST} different sockets are there"));
         }
-        if self.probe.addresses.iter().any(is_link_local) {
-            return Err("a link-local address belongs to its interface".to_owned());
+        if self.probe.devices.iter().any(|device| device.vrf != 0) {
+            return Err("a VRF is not made again".to_owned());
         }
         Ok(())
+    }
+
+    /// The addresses of the call that are this host's: the local one, if it is, and the remote one.
+    fn addresses(&self, is_there: bool) -> Vec<SocketAddr> {
+        let local = self.question.goal.local().filter(|_| is_there);
+        local.into_iter().chain(own_remote(self.question)).collect()
     }
 
     /// The same after this step, where it is one that can be taken elsewhere.
@@ -75,13 +81,15 @@ impl<'a> ProbePlan<'a> {
         let mut probe = Probe { sockets: self.sockets(remedy), ..Probe::for_call(&asked) };
         probe.sockets.extend(self.probe.sockets.iter().filter(|planned| planned.is_far_away).cloned());
         probe.unprivileged = self.probe.unprivileged;
-        probe.addresses.clone_from(&self.probe.addresses);
         match remedy {
             Remedy::Elsewhere(_) => return None,
-            Remedy::Address(ip) => probe.addresses.extend(addresses(&[], Some(*ip))),
+            // Who answers there is another matter.
+            Remedy::Zone(..) if matches!(self.question.goal, Goal::Connect { .. }) => return None,
             Remedy::User(uid) => probe.uid = Some(*uid),
             _ => {}
         }
+        let (local, remote) = (asked.goal.local(), own_remote(&asked));
+        probe.furnish(&local.into_iter().chain(remote).collect::<Vec<_>>());
         Some(probe)
     }
 
@@ -111,6 +119,7 @@ impl<'a> ProbePlan<'a> {
             kind: kind(holder),
             local: holder.row.local,
             remote: holder.four_tuple().map(|tuple| tuple.remote),
+            device: holder.row.device,
             reuse_address: sharing.reuse_address.unwrap_or(false),
             reuse_port: sharing.reuse_port.unwrap_or(false),
             v6_only: sharing.v6_only,
@@ -128,7 +137,7 @@ impl<'a> ProbePlan<'a> {
         }
         let mut all = self.holders.iter().map(|(holder, _)| holder);
         let listener =
-            all.find(|other| other.row.state == TcpState::Listen && other.covers(holder.row.local));
+            all.find(|other| other.row.state == TcpState::Listen && other.may_have_accepted(holder));
         let inherited = listener.map(|listener| listener.sharing).unwrap_or_default();
         Sharing {
             reuse_address: own.reuse_address.or(inherited.reuse_address),
@@ -159,13 +168,14 @@ fn listeners(question: &PlannedCall) -> Vec<Holder> {
 /// Somebody to answer in place of another host.
 fn far_away(question: &PlannedCall) -> Option<SocketSetup> {
     let Goal::Connect { remote, .. } = question.goal else { return None };
-    if remote.ip().is_unspecified() || route(remote, None).is_ok_and(|route| route.local) {
+    if remote.ip().is_unspecified() || own_remote(question).is_some() {
         return None;
     }
     Some(SocketSetup {
         kind: SetupState::Listening,
         local: remote,
         remote: None,
+        device: None,
         reuse_address: true,
         reuse_port: true,
         v6_only: None,
@@ -175,15 +185,10 @@ fn far_away(question: &PlannedCall) -> Option<SocketSetup> {
     })
 }
 
-/// The addresses that a network has none of by itself.
-fn addresses(sockets: &[SocketSetup], local: Option<IpAddr>) -> Vec<IpAddr> {
-    let of_sockets = sockets
-        .iter()
-        .flat_map(|planned| [Some(planned.local), planned.remote])
-        .flatten()
-        .map(|address| address.ip());
-    let all: BTreeSet<IpAddr> = of_sockets.chain(local).map(|ip| ip.to_canonical()).collect();
-    all.into_iter().filter(|ip| !ip.is_loopback() && !ip.is_unspecified()).collect()
+/// Where the call connects to, if that is an address of this host.
+fn own_remote(question: &PlannedCall) -> Option<SocketAddr> {
+    let Goal::Connect { remote, .. } = question.goal else { return None };
+    route(remote, None, question.options.device).is_ok_and(|route| route.local).then_some(remote)
 }
 
 impl Probe {
@@ -195,8 +200,10 @@ impl Probe {
             reuse_address: question.options.reuse_address,
             reuse_port: question.options.reuse_port,
             v6_only: question.options.v6_only.unwrap_or(settings.v6_only),
+            device: question.options.device,
             uid: None,
             unprivileged: false,
+            devices: Vec::new(),
             addresses: Vec::new(),
         }
     }

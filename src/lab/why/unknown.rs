@@ -3,14 +3,14 @@
 //! The options that the old sockets must have, for bind(2) to have answered a newcomer beside them so, are theirs.
 
 use std::collections::BTreeSet;
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use super::claim::stage;
-use super::memory::{BindReply, replies};
+use super::memory::{BindReply, Place, replies};
 use crate::kernel::holders::{Holder, Source};
 use crate::kernel::settings::Settings;
-use crate::net::TcpState;
 use crate::net::sharing_rule::{Claim, Newcomer, Sharing, Stage, conflict};
+use crate::net::{Device, TcpState};
 
 /// How many different kinds of unknown sockets are told apart; each takes four times the work of the one before.
 const MOST: usize = 4;
@@ -18,6 +18,7 @@ const MOST: usize = 4;
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 struct SocketClass {
     ip: IpAddr,
+    device: Option<Device>,
     v6_only: Option<bool>,
     uid: u32,
     stage: Stage,
@@ -33,16 +34,17 @@ pub(super) fn infer(holders: &mut [Holder], settings: &Settings) {
     }
     let kinds: Vec<SocketClass> = kinds.into_iter().collect();
     // An IPv6 connection without IPV6_V6ONLY is in the way of the IPv4 wildcard address.
-    let wildcard = kinds.iter().any(SocketClass::has_unknown_family).then_some(Ipv4Addr::UNSPECIFIED.into());
-    let addresses: BTreeSet<IpAddr> =
-        kinds.iter().map(|kind| kind.ip.to_canonical()).chain(wildcard).collect();
-    let addresses: Vec<IpAddr> = addresses.into_iter().collect();
+    let wildcard = |kind: &SocketClass| {
+        kind.has_unknown_family().then_some(Place { ip: Ipv4Addr::UNSPECIFIED.into(), device: kind.device })
+    };
+    let own = |kind: &SocketClass| Place { ip: kind.ip.to_canonical(), device: kind.device };
+    let places: BTreeSet<Place> = kinds.iter().map(own).chain(kinds.iter().filter_map(wildcard)).collect();
+    let places: Vec<Place> = places.into_iter().collect();
     let newcomer = |reply: &BindReply| {
-        let new = settings.newcomer(reply.ip, &reply.options);
+        let new = settings.newcomer(SocketAddr::new(reply.ip, 0), &reply.options);
         (Newcomer { uid: reply.uid, ..new }, reply.succeeds)
     };
-    let replies: Vec<(Newcomer, bool)> =
-        replies(&addresses, holders, settings).iter().map(newcomer).collect();
+    let replies: Vec<(Newcomer, bool)> = replies(&places, holders, settings).iter().map(newcomer).collect();
     let explanations: Vec<Vec<Sharing>> =
         assignments(&kinds).into_iter().filter(|sharing| explains(sharing, &kinds, &replies)).collect();
     for holder in holders.iter_mut().filter(|holder| is_unknown(holder)) {
@@ -62,7 +64,7 @@ fn inherit(holders: &mut [Holder]) {
     let listeners: Vec<Holder> =
         holders.iter().filter(|holder| holder.row.state == TcpState::Listen).cloned().collect();
     for holder in holders.iter_mut().filter(|holder| is_unknown(holder) && waits_to_be_accepted(holder)) {
-        let mut around = listeners.iter().filter(|listener| listener.covers(holder.row.local));
+        let mut around = listeners.iter().filter(|listener| listener.may_have_accepted(holder));
         if let (Some(listener), None) = (around.next(), around.next()) {
             holder.sharing = listener.sharing;
             holder.source = if is_unknown(listener) { Source::Unknown } else { Source::Inferred };
@@ -83,6 +85,7 @@ fn is_unknown(holder: &Holder) -> bool {
 fn kind(holder: &Holder) -> SocketClass {
     SocketClass {
         ip: holder.row.local.ip(),
+        device: holder.row.device,
         v6_only: holder.row.v6_only,
         uid: holder.row.uid,
         stage: stage(&holder.row),
@@ -122,6 +125,7 @@ fn assignments(kinds: &[SocketClass]) -> Vec<Vec<Sharing>> {
 fn explains(sharing: &[Sharing], kinds: &[SocketClass], replies: &[(Newcomer, bool)]) -> bool {
     let supposed = kinds.iter().zip(sharing).map(|(kind, &sharing)| Claim {
         ip: kind.ip,
+        device: kind.device,
         sharing,
         uid: kind.uid,
         stage: kind.stage,
