@@ -4,6 +4,7 @@ use std::net::{Ipv4Addr, Shutdown};
 use std::ops::BitOr;
 use std::time::Duration;
 
+use crate::net::DeviceName;
 use crate::net::spelling::{Form, Grammar, Zones};
 
 use super::sockets::socket_name;
@@ -59,6 +60,14 @@ pub(super) fn duration(word: &str) -> Option<Duration> {
 pub(super) fn ports(word: &str) -> Option<(u16, u16)> {
     let (lowest, highest) = word.split_once('-')?;
     Some((lowest.parse().ok()?, highest.parse().ok()?))
+}
+
+/// The name of an interface, or `-` for none.
+pub(super) fn device(word: &str) -> Option<Option<DeviceName>> {
+    match word {
+        "-" => Some(None),
+        name => DeviceName::new(name.as_bytes()).filter(|_| !name.is_empty()).map(Some),
+    }
 }
 
 /// A size with its unit. The unit is required: without one, `send 64` could as well mean the text.
