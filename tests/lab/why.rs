@@ -2,6 +2,9 @@
 
 mod advice;
 mod agrees;
+mod device_situations;
+mod devices;
+mod here;
 mod holder;
 mod numbers;
 mod remarks;
