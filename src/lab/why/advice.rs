@@ -11,9 +11,9 @@ use crate::kernel::device;
 use crate::kernel::holders::Holder;
 use crate::kernel::ipv6::{InterfaceAddress, interface_addresses};
 use crate::kernel::owners::Process;
-use crate::kernel::route::arrival;
+use crate::kernel::route::{arrival, route};
 use crate::kernel::settings::Settings;
-use crate::net::{DeviceName, OnDevice, hears, is_link_local, wildcard, with_zone};
+use crate::net::{Device, DeviceName, OnDevice, hears, is_link_local, wildcard, with_zone};
 use crate::text::Setting;
 
 /// The steps that the rules say help, cheapest first; none where it works already.
@@ -75,7 +75,7 @@ fn four_tuple(question: &PlannedCall, answer: &Answer, settings: &Settings) -> V
 fn nobody_listens(question: &PlannedCall, answer: &Answer) -> Vec<Remedy> {
     let Goal::Connect { local, remote } = question.goal else { return Vec::new() };
     let is_of_family = |other: &SocketAddr| local.is_none_or(|local| local.is_ipv4() == other.is_ipv4());
-    let reached = |holder| reached_at(holder).filter(is_of_family);
+    let reached = |holder| reached_at(holder, question.options.device).filter(is_of_family);
     let other = answer.beside.iter().find_map(reached);
     let other = other.map(|other| Remedy::Remote(other, device::of_zone(other)));
     let listener = Setting::Listener(remote);
@@ -86,8 +86,8 @@ fn nobody_listens(question: &PlannedCall, answer: &Answer) -> Vec<Remedy> {
 
 /// Where a listener is reached from this host; one that has the wildcard address and is not reached at IPv4 has IPv6.
 ///
-/// One that is bound to an interface is reached at that one's addresses.
-fn reached_at(listener: &Holder) -> Option<SocketAddr> {
+/// One that is bound to an interface is reached at that one's addresses, and so is any by a socket that is.
+fn reached_at(listener: &Holder, by: Option<Device>) -> Option<SocketAddr> {
     let local = listener.row.local;
     let at = |ip: IpAddr| SocketAddr::new(ip, local.port());
     let loopback = match local.ip() {
@@ -95,9 +95,14 @@ fn reached_at(listener: &Holder) -> Option<SocketAddr> {
         IpAddr::V4(ip) if ip.is_unspecified() => at(Ipv4Addr::LOCALHOST.into()),
         _ => local,
     };
-    let Some(device) = listener.row.device else { return Some(loopback) };
+    if listener.row.device.or(by).is_none() {
+        return Some(loopback);
+    }
     let others = own_addresses(loopback.ip()).into_iter().filter(|_| local.ip().is_unspecified()).map(at);
-    let is_reached = |address: &SocketAddr| hears(Some(device), arrival(*address, None, None));
+    let is_reached = |address: &SocketAddr| {
+        route(*address, None, by).is_ok_and(|route| route.local)
+            && hears(listener.row.device, arrival(*address, None, by))
+    };
     std::iter::once(loopback).chain(others).find(is_reached)
 }
 
