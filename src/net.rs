@@ -25,7 +25,7 @@ pub(crate) use owner::set_owner;
 pub(crate) use picked::may_be_picked;
 pub use poll::poll;
 pub(crate) use poll::{accept_within, connected_within};
-pub(crate) use refused::refused;
+pub(crate) use refused::{refusals, refused};
 pub(crate) use segments::{hide_segments, show_segments};
 pub(crate) use source::source_address;
 pub use state::TcpState;

@@ -31,20 +31,28 @@ the kernel's rules decide whether bind(2) and listen(2) would succeed; routes
 and settings decide whether connect(2) would. For an address of another host it
 checks what this host decides: address, port, route and four-tuple.
 
+Several things may be in the way, one behind the other: all are named, and a
+remedy clears all of them, or says what else to do. Remedies are listed cheapest
+first. One that was tried out was applied in a scratch network with sockets in
+the same states, and the call worked there; one that did not help is not shown,
+one that hangs on what could not be made again says so. Of several ways to the
+same thing (\"or\") one was taken.
+
 Packet filters are part of the answer: the rules of nf_tables, iptables-legacy
 and ip6tables-legacy in this network namespace are followed, DNAT and redirects
 among them, and the rule that decides is named. It takes CAP_NET_ADMIN to read
 them. Programs of BPF, tc(8) and XDP are not looked at.
-
-Remedies are listed cheapest first. One that was tried out was applied in a
-scratch network with sockets in the same states, and the call worked there; one
-that did not help is not shown.
 
 The options of another process's socket are read from that socket
 (pidfd_getfd(2), getsockopt(2)). Where no process has it any more, they are
 inferred by binding next to it, if that leaves no trace: the kernel remembers
 how a port was bound for as long as it is in use. Where they stay unknown and
 matter, the answer is that the call may fail.
+
+Not looked at: UDP, whose ports are others (MPTCP has those of TCP); whether
+another host answers; ports that programs of Windows have, under WSL; whether
+descriptors and memory are left to the program; security policies, but for what
+bind(2) answers here; what other sockets do after the answer.
 
 Exit status: 0 the call would work, 1 it would not, or that is unknown, 2 wrong
 usage.

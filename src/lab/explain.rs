@@ -7,7 +7,7 @@ use nix::errno::Errno;
 use nix::sys::resource::{Resource, getrlimit};
 
 use crate::error::Error;
-use crate::lab::why::{Answer, Goal, PlannedCall, Remedy, Verdict, why};
+use crate::lab::why::{Answer, Goal, InTheWay, PlannedCall, Remedy, Verdict, why};
 use crate::net::SocketOptions;
 
 /// How many sockets that stand in the way are told one by one.
@@ -53,18 +53,26 @@ fn explained(error: Error, failure: Errno, goal: Goal, answer: &Answer) -> Error
         // It may work by now, or another host has refused it.
         _ => return far_away(error, failure, goal),
     }
-    let holders = answer.in_the_way.iter().map(|found| &found.holder);
-    let error = holders.take(SHOWN).fold(error, |error, holder| error.note(format_args!("held by {holder}")));
+    let error = held_by(error, &answer.in_the_way);
     let error = answer.rules.iter().take(SHOWN).fold(error, |error, rule| error.note(rule));
-    let error = match answer.in_the_way.len().saturating_sub(SHOWN) {
-        0 => error,
-        more => error.note(format_args!("and {more} more")),
-    };
+    let error = answer.behind.iter().fold(error, |error, behind| {
+        held_by(error.note(format_args!("behind that, {behind}")), &behind.in_the_way)
+    });
     // Another address is seldom what somebody wants who has named one.
     let is_told = |remedy: &&Remedy| !matches!(remedy, Remedy::Address(_)) || answer.in_the_way.is_empty();
     let steps = answer.advice.iter().map(|advice| &advice.remedy).filter(is_told);
     let steps: Vec<String> = steps.map(Remedy::to_string).collect();
     if steps.is_empty() { error } else { hint(error, steps.join("; or ")) }
+}
+
+/// Names the sockets in the way, the first of many.
+fn held_by(error: Error, in_the_way: &[InTheWay]) -> Error {
+    let holders = in_the_way.iter().map(|found| &found.holder);
+    let error = holders.take(SHOWN).fold(error, |error, holder| error.note(format_args!("held by {holder}")));
+    match in_the_way.len().saturating_sub(SHOWN) {
+        0 => error,
+        more => error.note(format_args!("and {more} more")),
+    }
 }
 
 /// What this host's own tables do not tell.

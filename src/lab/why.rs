@@ -18,24 +18,28 @@ mod memory;
 mod network_namespace;
 mod planned_call;
 mod ports;
+mod privilege;
 mod probe;
 mod probe_plan;
 mod remarks;
 mod remedy;
 mod setup;
+mod several;
+mod stand_in;
 mod trial;
 mod unknown;
+mod wsl;
 
 use crate::error::Result;
 use crate::kernel::settings::Settings;
 
-pub use answer::{Advice, Answer, Clients, InTheWay, MetRule, Reason, TrialOutcome, Verdict};
+pub use answer::{Advice, Answer, Behind, Clients, InTheWay, MetRule, Reason, TrialOutcome, Verdict};
 pub(crate) use claim::stage;
 pub use claim::{claim, on_port};
 pub use network_namespace::NetworkNamespace;
 pub use planned_call::{Goal, PlannedCall};
 pub(super) use probe::Probes;
-pub use remedy::{AfterStop, OptionChange, Remedy};
+pub use remedy::{AfterStop, OptionChange, Provision, Remedy};
 
 /// Answers the question from this network namespace and as this user; what helps is what the rules say.
 ///

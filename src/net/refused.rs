@@ -8,7 +8,16 @@ use super::SocketOptions;
 use super::open::{BoundSocket, bind};
 use crate::error::Result;
 
-/// The errno that bind(2) answers for `local` if no other socket is there, or none; IPV6_V6ONLY is that of `options`.
+/// The errno that bind(2) answers for `local` if no other socket is there, or none: the first of [`refusals`].
+///
+/// # Errors
+///
+/// As [`refusals`].
+pub(crate) fn refused(local: SocketAddr, options: &SocketOptions, privileged: u16) -> Result<Option<Errno>> {
+    Ok(refusals(local, options, privileged)?.first().copied())
+}
+
+/// All that bind(2) has against `local` if no other socket is there, in its order; IPV6_V6ONLY is that of `options`.
 ///
 /// No port is taken, so this changes no later answer. The address is bound without a port (IP_BIND_ADDRESS_NO_PORT). The
 /// right to a port below `privileged` is asked with a socket that has one already: the kernel checks rights before it
@@ -17,18 +26,19 @@ use crate::error::Result;
 /// # Errors
 ///
 /// What the calls before bind(2) answer: `EMFILE` and `ENFILE` from `socket`, `EINVAL` from `setsockopt`.
-pub(crate) fn refused(local: SocketAddr, options: &SocketOptions, privileged: u16) -> Result<Option<Errno>> {
+pub(crate) fn refusals(local: SocketAddr, options: &SocketOptions, privileged: u16) -> Result<Vec<Errno>> {
     let address =
         SocketOptions { v6_only: options.v6_only, bind_address_no_port: true, ..SocketOptions::default() };
     let mut any_port = local;
     any_port.set_port(0);
     let address = errno_of(bind(any_port, &address))?;
     if local.port() == 0 || local.port() >= privileged {
-        return Ok(address);
+        return Ok(address.into_iter().collect());
     }
-    let right = refused_right(local)?;
+    let right = refused_right(local)?.filter(|errno| address != Some(*errno));
     // `__inet_bind` looks at the address first, `__inet6_bind` at the right.
-    Ok(if local.is_ipv4() { address.or(right) } else { right.or(address) })
+    let in_order = if local.is_ipv4() { [address, right] } else { [right, address] };
+    Ok(in_order.into_iter().flatten().collect())
 }
 
 /// `EACCES`, or what a security policy answers, to bind(2) of this port.
@@ -78,6 +88,17 @@ mod tests {
         let v6_only = SocketOptions { v6_only: Some(true), ..plain };
         let mapped = "[::ffff:127.0.0.1]:3000".parse().unwrap();
         assert_eq!(refused(mapped, &v6_only, 1024).unwrap(), Some(Errno::EINVAL));
+    }
+
+    #[test]
+    fn the_right_and_the_address_are_refused_each_for_itself() {
+        let plain = SocketOptions::default();
+        let of = |local: &str| refusals(local.parse().unwrap(), &plain, 1024).unwrap();
+        let right = of("127.0.0.1:1");
+        assert!(right.is_empty() || right == [Errno::EACCES], "{right:?}");
+        let address = [Errno::EADDRNOTAVAIL];
+        assert_eq!(of("192.0.2.1:1"), [&address[..], &right[..]].concat());
+        assert_eq!(of("[2001:db8::1]:1"), [&right[..], &address[..]].concat());
     }
 
     #[test]

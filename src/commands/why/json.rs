@@ -6,9 +6,15 @@ use crate::kernel::holders::{Holder, Source};
 use crate::lab::why::{Advice, Answer, Goal, MetRule, PlannedCall, Remedy, TrialOutcome, Verdict};
 use crate::text::{Format, Line};
 
-/// One object a line: the verdict, each socket in the way, each step, each other socket, each remark.
+/// One object a line: the verdict, what is behind it, each socket in the way, each step, each other socket, each remark.
 pub(super) fn json(question: &PlannedCall, answer: &Answer) -> String {
-    let in_the_way = answer.in_the_way.iter().map(|found| {
+    let behind = answer.behind.iter().map(|behind| {
+        let mut line = Line::new(Format::Json, "behind");
+        failure(&mut line, &behind.verdict);
+        line.mark("unknown", behind.verdict.is_unknown());
+        line
+    });
+    let in_the_way = answer.all_in_the_way().into_iter().map(|found| {
         let mut line = holder("in-the-way", &found.holder);
         if let Some(conflict) = found.conflict {
             line.field("overlap", conflict.overlap).field("refusal", conflict.refusal);
@@ -28,9 +34,9 @@ pub(super) fn json(question: &PlannedCall, answer: &Answer) -> String {
         line.field("words", remark);
         line
     });
-    let lines =
-        std::iter::once(verdict(question, answer)).chain(in_the_way).chain(rules).chain(advice).chain(beside);
-    lines.chain(elsewhere).chain(remarks).map(|line| line.finish() + "\n").collect()
+    let lines = std::iter::once(verdict(question, answer)).chain(behind).chain(in_the_way).chain(rules);
+    let lines = lines.chain(advice).chain(beside).chain(elsewhere).chain(remarks);
+    lines.map(|line| line.finish() + "\n").collect()
 }
 
 /// The call, its addresses and the options of its socket.
@@ -49,15 +55,21 @@ fn verdict(question: &PlannedCall, answer: &Answer) -> Line {
     let mut line = Line::new(Format::Json, "verdict");
     call(&mut line, question);
     line.mark("works", answer.verdict == Verdict::Works).mark("remote-unknown", answer.is_half);
-    let is_unknown = matches!(answer.verdict, Verdict::MayFail | Verdict::MayBeFiltered);
-    line.mark("unknown", is_unknown);
-    if let Verdict::Fails { call, errno, reason } = &answer.verdict {
+    line.mark("unknown", answer.verdict.is_unknown());
+    if !answer.verdict.is_unknown() {
+        failure(&mut line, &answer.verdict);
+    }
+    line
+}
+
+/// The call that fails, or may, and what its errno means.
+fn failure(line: &mut Line, verdict: &Verdict) {
+    if let Some((call, errno, reason)) = verdict.failure() {
         line.field("fails-at", call)
-            .field("errno", errno_name(*errno))
+            .field("errno", errno_name(errno))
             .field("reason", reason.name())
             .field("because", reason);
     }
-    line
 }
 
 /// A rule of a packet filter that decides, or may.
@@ -83,7 +95,14 @@ fn advice(question: &PlannedCall, advice: &Advice) -> Line {
     if let TrialOutcome::NotMade(why) = &advice.trial {
         line.field("reason", why);
     }
-    match &advice.remedy {
+    advice.remedy.parts().iter().for_each(|part| particulars(&mut line, part));
+    call(&mut line, &advice.remedy.applied_to(question));
+    line
+}
+
+/// What a program needs to take the step, beside the call.
+fn particulars(line: &mut Line, step: &Remedy) {
+    match step {
         Remedy::Restart(processes, _) | Remedy::Stop(processes, _) => {
             line.list("processes", processes);
         }
@@ -95,8 +114,6 @@ fn advice(question: &PlannedCall, advice: &Advice) -> Line {
         }
         _ => {}
     }
-    call(&mut line, &advice.remedy.applied_to(question));
-    line
 }
 
 fn holder(event: &str, holder: &Holder) -> Line {

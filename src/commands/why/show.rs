@@ -19,13 +19,14 @@ const SHOWN: usize = 5;
 pub(super) fn text(question: &PlannedCall, answer: &Answer) -> String {
     let paint = Paint::new();
     let mut lines = verdict(question, answer, &paint);
+    lines.extend(answer.behind.iter().map(|behind| format!("behind that, {behind}")));
     let mut section = |title: &str, body: Vec<String>| {
         if !body.is_empty() {
             lines.extend([String::new(), format!("{}{title}{}", paint.strong, paint.plain)]);
             lines.extend(body.into_iter().map(|line| format!("  {line}")));
         }
     };
-    section("in the way", in_the_way(&answer.in_the_way));
+    section("in the way", in_the_way(&answer.all_in_the_way()));
     section("packet filters", shortened(answer.rules.iter().map(MetRule::to_string).collect()));
     section("what helps, cheapest first", advice(&answer.advice, &paint));
     section("also on this port, not conflicting", sockets(answer.beside.iter()));
@@ -93,7 +94,7 @@ fn asked(goal: &Goal) -> String {
 }
 
 /// The sockets, and below those that one rule is about the rule.
-fn in_the_way(found: &[InTheWay]) -> Vec<String> {
+fn in_the_way(found: &[&InTheWay]) -> Vec<String> {
     let mut lines = Vec::new();
     for of_one_rule in found.chunk_by(|one, other| one.conflict == other.conflict) {
         lines.extend(sockets(of_one_rule.iter().map(|found| &found.holder)));

@@ -4,79 +4,131 @@ use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::process;
 
-use super::free::{free_port, is_free, own_addresses};
+use super::free::{free_addresses, free_port, free_wildcard, is_free_to_all, picked_port};
 use super::held::{HeldAddress, wait};
-use super::remedy::{AfterStop, OptionChange, Remedy};
-use super::{Answer, Goal, PlannedCall, Reason, Verdict};
+use super::privilege::Rights;
+use super::remedy::{AfterStop, OptionChange, Provision, Remedy};
+use super::several::{self, Obstructed};
+use super::{Answer, Goal, InTheWay, PlannedCall, Reason};
 use crate::kernel::owners::Process;
 use crate::kernel::settings::Settings;
-use crate::net::wildcard;
+use crate::net::TcpState;
 use crate::text::Setting;
 
 /// The steps that the rules say help, cheapest first; none where it works already.
 pub(super) fn steps(question: &PlannedCall, answer: &Answer, settings: &Settings) -> Vec<Remedy> {
-    let local = question.goal.local();
-    let (call, reason) = match &answer.verdict {
-        Verdict::Works => return Vec::new(),
-        Verdict::MayFail => ("bind", &Reason::Held),
-        Verdict::Fails { call, reason, .. } => (*call, reason),
-        Verdict::MayBeFiltered => ("connect", &Reason::Filtered),
-    };
-    match (reason, local) {
-        (Reason::Held, Some(local)) => HeldAddress { question, answer, settings, local }.steps(),
-        (Reason::FourTuple, _) => four_tuple(question, answer, settings),
-        (Reason::NobodyListens, _) => nobody_listens(question, answer),
-        (Reason::Filtered, _) => rules(answer).collect(),
-        (Reason::SentToNobody(address), _) => {
-            let listener = Setting::Listener(*address);
-            let listen = Remedy::Elsewhere(format!("nothing listens on {address}: {listener} does"));
-            std::iter::once(listen).chain(rules(answer)).collect()
+    let supposed = supposed(question, answer);
+    let met = answer.obstacles().filter_map(|(verdict, in_the_way)| {
+        let (call, errno, reason) = verdict.failure()?;
+        let against = Against { call, reason, in_the_way, question: &supposed, answer, settings };
+        Some(Obstructed { call, errno, reason, steps: against.steps() })
+    });
+    let mut all: Vec<Obstructed> = met.collect();
+    if all.len() > 1 {
+        return several::steps(all, question, settings);
+    }
+    all.pop().map(|only| only.steps).unwrap_or_default()
+}
+
+/// The question of what is behind the first thing in the way: an address of IPv4 is no such of a socket of IPv6 alone.
+fn supposed(question: &PlannedCall, answer: &Answer) -> PlannedCall {
+    let mut supposed = question.clone();
+    if answer.reasons().any(|reason| *reason == Reason::V6Only) {
+        supposed.options.v6_only = Some(false);
+    }
+    supposed
+}
+
+/// One thing in the way of the call.
+struct Against<'a> {
+    call: &'static str,
+    reason: &'a Reason,
+    in_the_way: &'a [InTheWay],
+    question: &'a PlannedCall,
+    answer: &'a Answer,
+    settings: &'a Settings,
+}
+
+impl Against<'_> {
+    /// What clears it, cheapest first.
+    fn steps(&self) -> Vec<Remedy> {
+        let Self { question, answer, in_the_way, settings, .. } = *self;
+        match (self.reason, question.goal.local()) {
+            (Reason::Held, Some(local)) => {
+                HeldAddress { question, answer, in_the_way, settings, local }.steps()
+            }
+            (Reason::FourTuple, _) => four_tuple(question, answer, in_the_way, settings),
+            (Reason::NobodyListens, _) => nobody_listens(question, answer, settings),
+            (Reason::Filtered, _) => rules(answer).collect(),
+            (Reason::SentToNobody(address), _) => {
+                let listener = Setting::Listener(*address);
+                let listen = Remedy::Elsewhere(format!("nothing listens on {address}: {listener} does"));
+                std::iter::once(listen).chain(rules(answer)).collect()
+            }
+            (Reason::Privileged(start), Some(local)) => privileged(question, local, *start, settings),
+            (Reason::NotLocal, Some(local)) => not_local(question, answer, local, settings),
+            // What was to be bound; connect(2) has its words below.
+            (Reason::NoScope, Some(local)) if self.call == "bind" => {
+                free_wildcard(local.ip(), question, answer, settings)
+                    .map(Remedy::Address)
+                    .into_iter()
+                    .collect()
+            }
+            (Reason::V6Only, _) => vec![Remedy::Set(vec![OptionChange::V6Only(false)])],
+            (Reason::QueueFull, _) => in_the_way
+                .iter()
+                .map(|found| &found.holder)
+                .map(|holder| {
+                    Remedy::Elsewhere(format!(
+                        "make {holder} accept: {} connections wait for it already",
+                        holder.row.receive_queue
+                    ))
+                })
+                .collect(),
+            (Reason::Tentative, Some(local)) => {
+                let others = free_addresses(local.ip(), question, answer, settings);
+                let others = others.into_iter().map(Remedy::Address);
+                others.chain(elsewhere(self.reason, question, settings).map(Remedy::Elsewhere)).collect()
+            }
+            (other, _) => elsewhere(other, question, settings).map(Remedy::Elsewhere).into_iter().collect(),
         }
-        (Reason::Privileged(start), Some(local)) => privileged(question, local, *start, settings),
-        (Reason::NotLocal, Some(local)) => not_local(question, answer, local, settings),
-        // What was to be bound; connect(2) has its words below.
-        (Reason::NoScope, Some(local)) if call == "bind" => {
-            vec![Remedy::Address(wildcard(local.ip()))]
-        }
-        (Reason::V6Only, _) => vec![Remedy::Set(vec![OptionChange::V6Only(false)])],
-        (Reason::QueueFull, _) => answer
-            .in_the_way
-            .iter()
-            .map(|found| &found.holder)
-            .map(|holder| {
-                Remedy::Elsewhere(format!(
-                    "make {holder} accept: {} connections wait for it already",
-                    holder.row.receive_queue
-                ))
-            })
-            .collect(),
-        (other, _) => elsewhere(other, question, settings).map(Remedy::Elsewhere).into_iter().collect(),
     }
 }
 
-fn four_tuple(question: &PlannedCall, answer: &Answer, settings: &Settings) -> Vec<Remedy> {
-    let holders = || answer.in_the_way.iter().map(|found| &found.holder);
+fn four_tuple(
+    question: &PlannedCall,
+    answer: &Answer,
+    in_the_way: &[InTheWay],
+    settings: &Settings,
+) -> Vec<Remedy> {
+    let holders = || in_the_way.iter().map(|found| &found.holder);
     let Some(local) = question.goal.local() else { return Vec::new() };
-    let address = own_addresses(local.ip())
-        .into_iter()
-        .find(|&ip| !local.ip().is_unspecified() && is_free(ip, question, answer, settings));
+    let addresses = match local.ip().is_unspecified() {
+        true => Vec::new(),
+        false => free_addresses(local.ip(), question, answer, settings),
+    };
     let mut processes: Vec<Process> = holders().flat_map(|holder| holder.processes.clone()).collect();
     processes.retain(|process| process.pid != process::id());
     let stop = (!processes.is_empty()).then_some(Remedy::Stop(processes, AfterStop::Nothing));
     wait(holders(), settings)
         .into_iter()
-        .chain(address.map(Remedy::Address))
-        .chain([Remedy::Port(0)])
+        .chain(addresses.into_iter().map(Remedy::Address))
+        .chain(picked_port(question, settings).map(Remedy::Port))
         .chain(stop)
         .collect()
 }
 
-fn nobody_listens(question: &PlannedCall, answer: &Answer) -> Vec<Remedy> {
+fn nobody_listens(question: &PlannedCall, answer: &Answer, settings: &Settings) -> Vec<Remedy> {
     let Goal::Connect { local, remote } = question.goal else { return Vec::new() };
-    let reached = answer.beside.iter().map(|holder| reached_at(holder.row.local));
+    let listening = answer.on_port(remote.port()).filter(|holder| holder.row.state == TcpState::Listen);
+    let reached = listening.map(|holder| reached_at(holder.row.local));
     let mut others = reached.filter(|other| local.is_none_or(|local| local.is_ipv4() == other.is_ipv4()));
     let listener = Setting::Listener(remote);
-    let listen = Remedy::Elsewhere(format!("nothing listens on {remote}: {listener} does"));
+    let words = format!("nothing listens on {remote}: {listener} does");
+    let listen = match is_free_to_all(remote, question, settings) {
+        true => Remedy::Provide(Provision::Listener(remote), words),
+        false => Remedy::Elsewhere(words),
+    };
     others.next().map(Remedy::Remote).into_iter().chain([listen]).collect()
 }
 
@@ -101,29 +153,21 @@ fn privileged(question: &PlannedCall, local: SocketAddr, start: u16, settings: &
     // 80 and 443 have well-known doubles above.
     let from = local.port().saturating_add(8000).max(start);
     let port = free_port(from, question, settings).map(Remedy::Port);
-    let right = format!(
-        "CAP_NET_BIND_SERVICE: `sudo setcap cap_net_bind_service=+ep PROGRAM`; or as root; or \
-         `sudo sysctl net.ipv4.ip_unprivileged_port_start={}`",
-        local.port()
-    );
-    port.into_iter().chain([Remedy::Elsewhere(right)]).collect()
+    let right = Remedy::Provide(Provision::Privilege, Rights::read().words(local.port()));
+    port.into_iter().chain([right]).collect()
 }
 
 fn not_local(question: &PlannedCall, answer: &Answer, local: SocketAddr, settings: &Settings) -> Vec<Remedy> {
-    let free = |ip: &IpAddr| is_free(*ip, question, answer, settings);
-    let address = own_addresses(local.ip()).into_iter().find(free);
+    let addresses = free_addresses(local.ip(), question, answer, settings);
+    let wildcard = free_wildcard(local.ip(), question, answer, settings);
     let (family, prefix) = if local.is_ipv4() { ("ipv4", 32) } else { ("ipv6", 128) };
     let words = format!(
         "give the address to this host: `sudo ip addr add {}/{prefix} dev lo`; or bind it without: `sudo sysctl \
          net.{family}.ip_nonlocal_bind=1`, or IP_FREEBIND on the new socket",
         local.ip()
     );
-    address
-        .into_iter()
-        .chain(Some(wildcard(local.ip())).filter(free))
-        .map(Remedy::Address)
-        .chain([Remedy::Elsewhere(words)])
-        .collect()
+    let provide = Remedy::Provide(Provision::OwnAddress(local.ip()), words);
+    addresses.into_iter().chain(wildcard).map(Remedy::Address).chain([provide]).collect()
 }
 
 /// What to do where no change of the socket helps.

@@ -1,5 +1,6 @@
 //! What is answered: the verdict, who is in the way, what helps.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::net::SocketAddr;
 
@@ -7,6 +8,7 @@ use nix::errno::Errno;
 
 use super::network_namespace::NetworkNamespace;
 use super::remedy::Remedy;
+use crate::error::errno_name;
 use crate::kernel::holders::Holder;
 use crate::kernel::packet_filter::Ruling;
 use crate::net::sharing_rule::Conflict;
@@ -30,6 +32,8 @@ pub struct Answer {
     pub is_half: bool,
     /// The sockets because of which it fails.
     pub in_the_way: Vec<InTheWay>,
+    /// What the call would meet next, once that is out of the way.
+    pub behind: Vec<Behind>,
     /// The other sockets of the port.
     pub beside: Vec<Holder>,
     /// Who has the port in other network namespaces.
@@ -64,6 +68,19 @@ pub enum Clients {
     OtherHosts,
     /// Both.
     All,
+}
+
+/// Something in the way behind what the verdict is about.
+///
+/// Displays as `bind fails with EADDRINUSE (Address already in use): another socket has the address`.
+#[derive(Debug)]
+pub struct Behind {
+    /// How the call would end there; never that it works.
+    pub verdict: Verdict,
+    /// The sockets because of which it does.
+    pub in_the_way: Vec<InTheWay>,
+    /// The other sockets of the port that this is about.
+    pub beside: Vec<Holder>,
 }
 
 /// A step that makes the call work.
@@ -267,6 +284,29 @@ impl Verdict {
     pub(super) fn fails(call: &'static str, errno: Errno, reason: Reason) -> Self {
         Self::Fails { call, errno, reason }
     }
+
+    /// The call that fails, or may, with its errno and what that means; none where it works.
+    pub fn failure(&self) -> Option<(&'static str, Errno, &Reason)> {
+        match self {
+            Self::Works => None,
+            Self::MayFail => Some(("bind", Errno::EADDRINUSE, &Reason::Held)),
+            Self::Fails { call, errno, reason } => Some((*call, *errno, reason)),
+            Self::MayBeFiltered => Some(("connect", Errno::ETIMEDOUT, &Reason::Filtered)),
+        }
+    }
+
+    /// Whether it fails or not by what cannot be known here.
+    pub fn is_unknown(&self) -> bool {
+        matches!(self, Self::MayFail | Self::MayBeFiltered)
+    }
+}
+
+impl fmt::Display for Behind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Some((call, errno, reason)) = self.verdict.failure() else { return Ok(()) };
+        let fails = if self.verdict.is_unknown() { "may fail" } else { "fails" };
+        write!(f, "{call} {fails} with {} ({}): {reason}", errno_name(errno), errno.desc())
+    }
 }
 
 impl Answer {
@@ -275,6 +315,7 @@ impl Answer {
             verdict,
             is_half: false,
             in_the_way: Vec::new(),
+            behind: Vec::new(),
             beside: Vec::new(),
             elsewhere: Vec::new(),
             advice: Vec::new(),
@@ -286,5 +327,46 @@ impl Answer {
     pub(super) fn remark(mut self, sentence: impl fmt::Display) -> Self {
         self.remarks.push(sentence.to_string());
         self
+    }
+
+    /// The same, and behind it what `next` says, which supposes that nothing of it is in the way any more.
+    pub(super) fn followed_by(mut self, next: Self) -> Self {
+        let Self { verdict, in_the_way, beside, behind, .. } = next;
+        for obstacle in [Behind { verdict, in_the_way, beside }].into_iter().chain(behind) {
+            let reason = obstacle.verdict.failure().map(|(_, _, reason)| reason);
+            if reason.is_some_and(|reason| self.reasons().all(|earlier| earlier != reason)) {
+                self.behind.push(obstacle);
+            }
+        }
+        self
+    }
+
+    /// All that is in the way, in the order in which the call meets it.
+    pub(super) fn obstacles(&self) -> impl Iterator<Item = (&Verdict, &[InTheWay])> {
+        let behind = self.behind.iter().map(|behind| (&behind.verdict, &behind.in_the_way[..]));
+        let first = (self.verdict != Verdict::Works).then_some((&self.verdict, &self.in_the_way[..]));
+        first.into_iter().chain(behind)
+    }
+
+    /// What each of them means.
+    pub(super) fn reasons(&self) -> impl Iterator<Item = &Reason> {
+        self.obstacles().filter_map(|(verdict, _)| verdict.failure()).map(|(_, _, reason)| reason)
+    }
+
+    /// The sockets that are in the way anywhere, each once.
+    pub fn all_in_the_way(&self) -> Vec<&InTheWay> {
+        let all = self.in_the_way.iter().chain(self.behind.iter().flat_map(|behind| &behind.in_the_way));
+        let mut seen = BTreeSet::new();
+        all.filter(|found| seen.insert(found.holder.row.cookie)).collect()
+    }
+
+    /// The sockets of a port that the answer is about.
+    pub(super) fn on_port(&self, port: u16) -> impl Iterator<Item = &Holder> {
+        let behind = self
+            .behind
+            .iter()
+            .flat_map(|behind| behind.in_the_way.iter().map(|found| &found.holder).chain(&behind.beside));
+        let first = self.in_the_way.iter().map(|found| &found.holder).chain(&self.beside);
+        first.chain(behind).filter(move |holder| holder.row.local.port() == port)
     }
 }

@@ -2,6 +2,7 @@
 
 use std::num::NonZeroU16;
 
+use super::remedy::OptionChange;
 use crate::error::Result;
 use crate::kernel::holders::Holder;
 use crate::kernel::inet_diag::{SocketRow, TimerKind, sockets_on};
@@ -34,6 +35,18 @@ pub fn claim(holder: &Holder) -> Claim {
     }
 }
 
+/// The same with these options.
+pub(super) fn changed(mut claim: Claim, changes: &[OptionChange]) -> Claim {
+    for change in changes {
+        match change {
+            OptionChange::ReuseAddress => claim.sharing.reuse_address = Some(true),
+            OptionChange::ReusePort => claim.sharing.reuse_port = Some(true),
+            OptionChange::V6Only(on) => claim.sharing.v6_only = Some(*on),
+        }
+    }
+    claim
+}
+
 /// What counts of a socket's state.
 pub(crate) fn stage(row: &SocketRow) -> Stage {
     match (row.state, row.timer) {
@@ -42,4 +55,11 @@ pub(crate) fn stage(row: &SocketRow) -> Stage {
         (_, Some(timer)) if timer.kind == TimerKind::TimeWait => Stage::Waiting,
         _ => Stage::Open,
     }
+}
+
+/// Whether a connection is in a listener's queue: no process has it, and it has not been closed on this side, for then it
+/// would be on its way to its end.
+pub(super) fn waits_to_be_accepted(holder: &Holder) -> bool {
+    holder.row.inode == 0
+        && matches!(holder.row.state, TcpState::SynReceived | TcpState::Established | TcpState::CloseWait)
 }

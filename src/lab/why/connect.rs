@@ -26,10 +26,43 @@ pub(super) fn answer(
         Some(local) => holding::answer(local, options, settings)?,
         None => Answer::new(Verdict::Works),
     };
-    if bound.verdict != Verdict::Works {
-        return Ok(bound);
+    match bound.verdict {
+        Verdict::Works => from_bound(bound, local.unwrap_or(any_local(remote)), remote, options, settings),
+        _ => beyond(bound, local.unwrap_or(any_local(remote)), remote, options, settings),
     }
-    let way = match way(local.unwrap_or(any_local(remote)), remote, options, settings) {
+}
+
+/// What bind(2) met, and behind it what connect(2) would meet.
+fn beyond(
+    bound: Answer,
+    local: SocketAddr,
+    remote: SocketAddr,
+    options: &SocketOptions,
+    settings: &Settings,
+) -> Result<Answer> {
+    let mut options = options.clone();
+    let mut from = local;
+    for reason in bound.reasons() {
+        match reason {
+            Reason::Held | Reason::Privileged(_) | Reason::NoPortLeft(_) => {}
+            Reason::V6Only => options.v6_only = Some(false),
+            // From an address that is not to be had nothing leads anywhere; another one is supposed.
+            _ => from = any_local(remote),
+        }
+    }
+    let met = from_bound(Answer::new(Verdict::Works), from, remote, &options, settings)?;
+    Ok(bound.followed_by(met))
+}
+
+/// Whether connect(2) would succeed from where bind(2) has succeeded.
+fn from_bound(
+    bound: Answer,
+    local: SocketAddr,
+    remote: SocketAddr,
+    options: &SocketOptions,
+    settings: &Settings,
+) -> Result<Answer> {
+    let way = match way(local, remote, options, settings) {
         Ok(way) => way,
         Err((errno, reason)) => {
             return Ok(Answer { verdict: Verdict::fails("connect", errno, reason), ..bound });
@@ -44,6 +77,8 @@ pub(super) fn answer(
             let arrive = |answer, tuple, is_local| arrive(&Way { tuple, is_local }, settings, answer);
             filtered::connect(answer, way.tuple, way.is_local, options, settings, arrive)
         }
+        // The four-tuple, or every port, is taken; who would answer another one is another matter.
+        _ if way.is_local => Ok(answer.followed_by(reach(&way, settings, Answer::new(Verdict::Works))?)),
         _ => Ok(answer),
     }
 }

@@ -6,10 +6,10 @@ use std::process;
 
 use nix::unistd::geteuid;
 
-use super::claim::{claim, stage};
-use super::free::{free_port, is_free, own_addresses};
+use super::claim::{changed, claim, stage, waits_to_be_accepted};
+use super::free::{free_addresses, free_port};
 use super::remedy::{AfterStop, OptionChange, Remedy};
-use super::{Answer, PlannedCall};
+use super::{Answer, InTheWay, PlannedCall};
 use crate::kernel::holders::Holder;
 use crate::kernel::owners::Process;
 use crate::kernel::settings::Settings;
@@ -28,6 +28,8 @@ const SETS: [&[OptionChange]; 3] = [
 pub(super) struct HeldAddress<'a> {
     pub(super) question: &'a PlannedCall,
     pub(super) answer: &'a Answer,
+    /// Those.
+    pub(super) in_the_way: &'a [InTheWay],
     pub(super) settings: &'a Settings,
     pub(super) local: SocketAddr,
 }
@@ -56,7 +58,7 @@ impl HeldAddress<'_> {
     }
 
     fn in_the_way(&self) -> impl Iterator<Item = &Holder> {
-        self.answer.in_the_way.iter().map(|found| &found.holder)
+        self.in_the_way.iter().map(|found| &found.holder)
     }
 
     /// Options on the new socket alone.
@@ -87,29 +89,18 @@ impl HeldAddress<'_> {
     /// Options on both sockets, where the old ones have processes that can be started again.
     fn restart(&self) -> Option<Remedy> {
         let processes = self.owners()?;
-        let dual_stack =
-            self.answer.in_the_way.iter().all(|found| {
-                found.conflict.is_some_and(|conflict| conflict.overlap == Overlap::OldIsDualStack)
-            });
+        let dual_stack = self
+            .in_the_way
+            .iter()
+            .all(|found| found.conflict.is_some_and(|conflict| conflict.overlap == Overlap::OldIsDualStack));
         let changes = if dual_stack { Some(&[OptionChange::V6Only(true)][..]) } else { self.helping_both() }?;
         Some(Remedy::Restart(processes, changes.to_vec()))
     }
 
     /// The least options with which both sockets share the address.
     fn helping_both(&self) -> Option<&'static [OptionChange]> {
-        let with = |holder: &Holder, changes: &[OptionChange]| {
-            let mut claim = claim(holder);
-            for change in changes {
-                match change {
-                    OptionChange::ReuseAddress => claim.sharing.reuse_address = Some(true),
-                    OptionChange::ReusePort => claim.sharing.reuse_port = Some(true),
-                    OptionChange::V6Only(on) => claim.sharing.v6_only = Some(*on),
-                }
-            }
-            claim
-        };
         SETS.into_iter().find(|changes| {
-            may_have(&self.with(changes), self.in_the_way().map(|holder| with(holder, changes)))
+            may_have(&self.with(changes), self.in_the_way().map(|holder| changed(claim(holder), changes)))
         })
     }
 
@@ -117,9 +108,9 @@ impl HeldAddress<'_> {
         wait(self.in_the_way(), self.settings)
     }
 
-    fn another_address(&self) -> Option<Remedy> {
-        let mut others = own_addresses(self.local.ip()).into_iter();
-        others.find(|&ip| is_free(ip, self.question, self.answer, self.settings)).map(Remedy::Address)
+    fn another_address(&self) -> impl Iterator<Item = Remedy> {
+        let free = free_addresses(self.local.ip(), self.question, self.answer, self.settings);
+        free.into_iter().map(Remedy::Address)
     }
 
     fn another_port(&self) -> Option<Remedy> {
@@ -128,7 +119,7 @@ impl HeldAddress<'_> {
 
     /// SO_REUSEPORT shares among sockets of one user.
     fn user(&self) -> Option<Remedy> {
-        let mut users = self.answer.in_the_way.iter().map(|found| match found.conflict?.refusal {
+        let mut users = self.in_the_way.iter().map(|found| match found.conflict?.refusal {
             Refusal::OtherUser(uid) => Some(uid),
             _ => None,
         });
@@ -186,10 +177,12 @@ fn may_have(new: &Newcomer, mut claims: impl Iterator<Item = Claim>) -> bool {
 }
 
 /// What a socket holds after these processes have ended.
-fn after_end(holder: &Holder, processes: &[Process]) -> Option<Claim> {
+pub(super) fn after_end(holder: &Holder, processes: &[Process]) -> Option<Claim> {
     let claim = claim(holder);
     let stays = holder.processes.iter().any(|process| !processes.contains(process));
-    if stays || claim.stage == Stage::Waiting {
+    // What no process has any more ends with none; what waits to be accepted, with its listener.
+    let is_orphan = holder.row.inode == 0 && !waits_to_be_accepted(holder);
+    if stays || is_orphan {
         return Some(claim);
     }
     match holder.row.state {

@@ -17,24 +17,54 @@ use crate::net::sharing_rule::{Newcomer, conflict};
 use crate::net::{self, SocketOptions};
 
 /// Whether bind(2) and then listen(2) would succeed; whoever may bind may listen.
+///
+/// What is said against the address itself comes first, and behind it who has it.
 pub(super) fn answer(local: SocketAddr, options: &SocketOptions, settings: &Settings) -> Result<Answer> {
-    let refused = net::refused(local, options, settings.unprivileged_port_start)?;
-    let verdict = refused.map(|errno| Verdict::fails("bind", errno, reason(errno, local, options, settings)));
-    let Some(port) = NonZeroU16::new(local.port()) else {
-        return verdict
-            .map_or_else(|| any_port(local, options, settings), |verdict| Ok(Answer::new(verdict)));
-    };
-    let mut holders = on_port(port)?;
-    if let Some(verdict) = verdict {
-        return Ok(Answer { beside: holders, ..Answer::new(verdict) });
+    let mut refused = refusals(local, options, settings)?;
+    let mut options = options.clone();
+    if refused.iter().any(|(_, reason)| *reason == Reason::V6Only) {
+        options.v6_only = Some(false);
+        let more = refusals(local, &options, settings)?;
+        refused.extend(more.into_iter().filter(|(errno, _)| *errno == Errno::EADDRNOTAVAIL));
     }
+    let mut held = match NonZeroU16::new(local.port()) {
+        None => any_port(local, &options, settings)?,
+        Some(port) => on_this_port(port, local, &options, settings, refused.is_empty())?,
+    };
+    let mut refused =
+        refused.into_iter().map(|(errno, reason)| Answer::new(Verdict::fails("bind", errno, reason)));
+    let Some(first) = refused.next() else { return Ok(held) };
+    let beside = std::mem::take(&mut held.beside);
+    let answer = refused.fold(Answer { beside, ..first }, Answer::followed_by);
+    Ok(answer.followed_by(held))
+}
+
+/// What bind(2) has against the address and the right to its port.
+fn refusals(local: SocketAddr, options: &SocketOptions, settings: &Settings) -> Result<Vec<(Errno, Reason)>> {
+    let refused = net::refusals(local, options, settings.unprivileged_port_start)?;
+    Ok(refused.into_iter().map(|errno| (errno, reason(errno, local, options, settings))).collect())
+}
+
+/// Whether other sockets of the port keep the address; bind(2) is asked only where nothing else is said against it.
+fn on_this_port(
+    port: NonZeroU16,
+    local: SocketAddr,
+    options: &SocketOptions,
+    settings: &Settings,
+    may_ask: bool,
+) -> Result<Answer> {
+    let mut holders = on_port(port)?;
     unknown::infer(&mut holders, settings);
     let (in_the_way, beside) = divide(holders, &settings.newcomer(local.ip(), options));
     let verdict = match outcome(&in_the_way, options) {
         // Where a socket that is only bound shows in no table, bind(2) alone knows of it.
-        RuleOutcome::Bound if shows_bound() || memory::succeeds(local, options)? => Verdict::Works,
+        RuleOutcome::Bound if !may_ask || shows_bound() || memory::succeeds(local, options)? => {
+            Verdict::Works
+        }
         RuleOutcome::Bound => Verdict::fails("bind", Errno::EADDRINUSE, Reason::Unexplained),
-        RuleOutcome::Refused if options.reuse_port && memory::lets_in(local, options)? => Verdict::Works,
+        RuleOutcome::Refused if may_ask && options.reuse_port && memory::lets_in(local, options)? => {
+            Verdict::Works
+        }
         RuleOutcome::Refused => Verdict::fails("bind", Errno::EADDRINUSE, Reason::Held),
         RuleOutcome::Unknown => Verdict::MayFail,
     };

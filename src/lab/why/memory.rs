@@ -56,7 +56,10 @@ pub(super) struct BindReply {
     pub(super) succeeds: bool,
 }
 
-/// What bind(2) answers on a port of which no process has a socket: the options of what is left there are not known.
+/// At how many addresses of a port bind(2) is asked at most, for every user of the system.
+const MOST: usize = 32;
+
+/// What bind(2) answers on a port where the options of some sockets are not known, and the others lack SO_REUSEPORT.
 ///
 /// SO_REUSEADDR is asked for at `addresses` where its success wipes out nothing: nobody is remembered for a SO_REUSEPORT
 /// that the rules would refuse. For whom that cannot be excluded nothing is asked.
@@ -66,16 +69,26 @@ pub(super) fn replies(addresses: &[IpAddr], holders: &[Holder], settings: &Setti
         return Vec::new();
     }
     let port = Port { number: port, reached: overlapping(holders) };
+    if port.reached.len() > MOST {
+        return Vec::new();
+    }
     let mut replies = Vec::new();
     let is_remembered = match users::are_one() {
         true => port.lets_in(geteuid().as_raw(), &mut replies),
         false => port.lets_others_in(holders, &mut replies),
     };
     if !is_remembered {
-        replies.extend(addresses.iter().filter_map(|&ip| port.reply(ip, true, None)));
+        // Let in everywhere it is refused by nobody, and need not be asked for at each address.
+        match port.reply(EVERYWHERE, true, None).filter(|reply| reply.succeeds) {
+            Some(reply) => replies.push(reply),
+            None => replies.extend(addresses.iter().filter_map(|&ip| port.reply(ip, true, None))),
+        }
     }
     replies
 }
+
+/// Where a socket without IPV6_V6ONLY meets every other one of its port.
+const EVERYWHERE: IpAddr = IpAddr::V6(Ipv6Addr::UNSPECIFIED);
 
 /// A port, and the addresses that its sockets may be in the way of, the wildcard ones first.
 struct Port {
@@ -112,8 +125,7 @@ impl Port {
         let rows: Vec<SocketRow> = holders.iter().map(|holder| holder.row.clone()).collect();
         let users = users(&rows);
         let nobody = (NOBODYS..u32::MAX).find(|uid| !users.contains(uid));
-        let everywhere = IpAddr::V6(Ipv6Addr::UNSPECIFIED);
-        match self.reply(everywhere, false, nobody) {
+        match self.reply(EVERYWHERE, false, nobody) {
             None => true,
             Some(reply) if reply.succeeds => {
                 replies.push(reply);

@@ -7,7 +7,7 @@ use nix::errno::Errno;
 use nix::unistd::geteuid;
 
 use super::free::own_addresses;
-use super::{Answer, Goal, PlannedCall, Reason, Verdict};
+use super::{Answer, Goal, PlannedCall, Reason, Verdict, wsl};
 use crate::kernel::holders::Holder;
 use crate::kernel::inet_diag::shows_bound;
 use crate::kernel::settings::Settings;
@@ -16,7 +16,8 @@ use crate::text::Escaped;
 
 pub(super) fn remarks(question: &PlannedCall, answer: &Answer, settings: &Settings) -> Vec<String> {
     let local = question.goal.local().filter(|local| local.port() != 0);
-    let holders = || answer.in_the_way.iter().map(|found| &found.holder);
+    let in_the_way = answer.all_in_the_way();
+    let holders = || in_the_way.iter().map(|found| &found.holder);
     let of_port = local.map(|local| match &answer.verdict {
         Verdict::Works => [picked_some_day(question, local, settings), reserved(local, settings)],
         Verdict::MayFail | Verdict::Fails { reason: Reason::Held, .. } => {
@@ -47,6 +48,7 @@ pub(super) fn remarks(question: &PlannedCall, answer: &Answer, settings: &Settin
         .chain(nonlocal)
         .chain(shared)
         .chain(hidden)
+        .chain(wsl::remark(question, answer))
         .collect()
 }
 

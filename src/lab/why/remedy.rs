@@ -1,5 +1,6 @@
 //! A change that unblocks a call, and what is left of the question then.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
@@ -34,6 +35,21 @@ pub enum Remedy {
     NextTime(Vec<OptionChange>),
     /// Something to do elsewhere, in words.
     Elsewhere(String),
+    /// The same, of which it is known what it comes to.
+    Provide(Provision, String),
+    /// All of these, each against one of several things in the way.
+    Together(Vec<Remedy>),
+}
+
+/// What something done elsewhere comes to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Provision {
+    /// CAP_NET_BIND_SERVICE, or the port is privileged no more.
+    Privilege,
+    /// This host has the address.
+    OwnAddress(IpAddr),
+    /// A socket listens there.
+    Listener(SocketAddr),
 }
 
 /// An option to set.
@@ -47,8 +63,8 @@ pub enum OptionChange {
     V6Only(bool),
 }
 
-/// What is left where a process with connections ends: TIME-WAIT, for a minute.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// What is left where a process with connections ends: TIME-WAIT, for a minute. What takes more comes later.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum AfterStop {
     /// Nothing that is in the way.
     Nothing,
@@ -71,7 +87,35 @@ impl Remedy {
             Self::User(_) => "user",
             Self::Stop(..) => "stop",
             Self::NextTime(_) => "next-time",
-            Self::Elsewhere(_) => "elsewhere",
+            Self::Elsewhere(_) | Self::Provide(..) => "elsewhere",
+            Self::Together(_) => "together",
+        }
+    }
+
+    /// What it consists of; itself, where that is one thing.
+    pub fn parts(&self) -> &[Self] {
+        match self {
+            Self::Together(parts) => parts,
+            single => std::slice::from_ref(single),
+        }
+    }
+
+    /// Both in one, where two of a kind come to that.
+    pub(super) fn merged(&self, other: &Self) -> Option<Self> {
+        let union = |one: &[Process], other: &[Process]| {
+            let all: BTreeSet<Process> = one.iter().chain(other).cloned().collect();
+            all.into_iter().collect()
+        };
+        match (self, other) {
+            (one, other) if one == other => Some(one.clone()),
+            (Self::Stop(processes, left), Self::Stop(others, theirs)) => {
+                Some(Self::Stop(union(processes, others), *left.max(theirs)))
+            }
+            (Self::Wait(time, latest), Self::Wait(longer, later)) => {
+                Some(Self::Wait(*time.max(longer), *latest.max(later)))
+            }
+            (Self::Set(changes), Self::Set(others)) => Some(Self::Set([&changes[..], others].concat())),
+            _ => None,
         }
     }
 
@@ -91,7 +135,10 @@ impl Remedy {
                     *remote = *to;
                 }
             }
-            Self::Wait(..) | Self::Stop(..) | Self::Elsewhere(_) => {}
+            Self::Together(parts) => {
+                return parts.iter().fold(question.clone(), |question, part| part.applied_to(&question));
+            }
+            Self::Wait(..) | Self::Stop(..) | Self::Elsewhere(_) | Self::Provide(..) => {}
         }
         PlannedCall { goal, options }
     }
@@ -146,7 +193,10 @@ impl fmt::Display for Remedy {
                 "next time, {} on the old socket and on the new one: then it works at once",
                 OptionList(changes)
             ),
-            Self::Elsewhere(words) => f.write_str(words),
+            Self::Elsewhere(words) | Self::Provide(_, words) => f.write_str(words),
+            Self::Together(parts) => parts.iter().enumerate().try_for_each(|(index, part)| {
+                write!(f, "{}{part}", if index == 0 { "" } else { "; and then: " })
+            }),
         }
     }
 }

@@ -39,8 +39,12 @@ pub(super) enum SetupState {
     Bound,
     Listening,
     Open,
+    /// In its handshake, which leaves nothing when it ends: connected, and closed with an RST.
+    Opening,
     /// Connected, and its listener has not accepted it.
     Pending,
+    /// The same, and the other side has closed.
+    PendingRemoteClosed,
     /// Connected, and the other side has closed.
     RemoteClosed,
     /// Closed before the other side.
@@ -66,8 +70,10 @@ impl<'a> Setup<'a> {
         let listens = |planned: &SocketSetup| {
             sockets.iter().any(|other| other.kind == SetupState::Listening && other.answers_for(planned))
         };
-        let (served, orphaned): (Vec<&SocketSetup>, Vec<&SocketSetup>) =
+        let (mut served, orphaned): (Vec<&SocketSetup>, Vec<&SocketSetup>) =
             connections.into_iter().partition(|planned| listens(planned));
+        // accept(2) gives the one that has waited longest.
+        served.sort_by_key(|planned| planned.is_pending());
         setup.open_orphaned(&orphaned)?;
         for planned in others {
             setup.bound.push((planned, planned.opened()?));
@@ -91,6 +97,10 @@ impl<'a> Setup<'a> {
     fn open_orphaned(&mut self, all: &[&'a SocketSetup]) -> Result<()> {
         let mut listeners: Vec<(&SocketSetup, Socket)> = Vec::new();
         for planned in all {
+            if planned.is_pending() {
+                // With its listener it would be gone.
+                return Err(Error::new("accept", planned.local, Errno::ENOTCONN));
+            }
             if !listeners.iter().any(|(other, _)| other.listens_as(planned)) {
                 listeners.push((planned, listen(planned.opened()?)?));
             }
@@ -110,7 +120,7 @@ impl<'a> Setup<'a> {
                 drop(first);
                 drop(remote);
             }
-            SetupState::RemoteClosed => {
+            SetupState::RemoteClosed | SetupState::PendingRemoteClosed => {
                 drop(remote);
                 self.connected.extend(first.map(|first| (planned, first)));
             }
@@ -123,6 +133,12 @@ impl<'a> Setup<'a> {
 
     /// The processes end that do so before the call.
     pub(super) fn end(&mut self) {
+        for (planned, socket) in &self.connected {
+            if planned.ends && planned.kind == SetupState::Opening {
+                // Where it fails the step does not help, and is not told.
+                let _ = socket.set_linger(Some(Duration::ZERO));
+            }
+        }
         self.connected.retain(|(planned, _)| !planned.ends);
         self.listening.retain(|(planned, _)| !planned.ends);
         self.bound.retain(|(planned, _)| !planned.ends);
@@ -148,6 +164,11 @@ impl SocketSetup {
             local.set_ip(Ipv6Addr::UNSPECIFIED.into());
         }
         as_user(self.uid, || net::bind(local, &self.options()))?
+    }
+
+    /// Whether its listener has not accepted it.
+    fn is_pending(&self) -> bool {
+        matches!(self.kind, SetupState::Pending | SetupState::PendingRemoteClosed)
     }
 
     /// Whether one listener serves both.
@@ -186,9 +207,9 @@ impl SocketSetup {
         let [local, remote] = [self.local, remote].map(canonical);
         let shared = SocketOptions { reuse_address: true, reuse_port: true, ..SocketOptions::default() };
         let other = connect(net::bind(remote, &shared)?, local)?;
-        let first = match self.kind {
-            SetupState::Pending => None,
-            _ => Some(as_user(self.uid, || accept(listening))??),
+        let first = match self.is_pending() {
+            true => None,
+            false => Some(as_user(self.uid, || accept(listening))??),
         };
         Ok((first, other))
     }

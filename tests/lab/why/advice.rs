@@ -73,7 +73,7 @@ impl Answer {
 }
 
 /// The call that is to be made after a step.
-fn call_after(advice: &Value) -> (Goal, Options) {
+pub fn call_after(advice: &Value) -> (Goal, Options) {
     let address = |key: &str| advice[key].as_str().map(|text| text.parse().unwrap());
     let local: Option<SocketAddr> = address("local");
     let goal = match advice["call"].as_str().unwrap() {
