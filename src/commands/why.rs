@@ -49,6 +49,12 @@ inferred by binding next to it, if that leaves no trace: the kernel remembers
 how a port was bound for as long as it is in use. Where they stay unknown and
 matter, the answer is that the call may fail.
 
+The processes that have a socket are looked for in /proc: in every table of
+open files that may be read (those of other users need CAP_SYS_PTRACE), and
+among the files registered with an io_uring. Where none is found, a note says
+how many were not looked into, or where else the socket may be. The service or
+container of a process is that of /proc/PID/cgroup.
+
 Not looked at: UDP, whose ports are others (MPTCP has those of TCP); whether
 another host answers; ports that programs of Windows have, under WSL; whether
 descriptors and memory are left to the program; security policies, but for what

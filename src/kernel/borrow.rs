@@ -23,7 +23,21 @@ impl Lender {
     ///
     /// `ESRCH` where there is no such process; `ENOSYS` before Linux 5.3.
     pub(crate) fn open(pid: i32) -> Result<Self> {
-        let process = descriptor(libc::SYS_pidfd_open, [pid, 0, 0])
+        Self::with(pid, 0)
+    }
+
+    /// A thread that has a table of open files of its own.
+    ///
+    /// # Errors
+    ///
+    /// As [`open`](Self::open); `EINVAL` before Linux 6.9.
+    pub(crate) fn thread(number: i32) -> Result<Self> {
+        // `PIDFD_THREAD` of linux/pidfd.h.
+        Self::with(number, libc::O_EXCL)
+    }
+
+    fn with(pid: i32, flags: i32) -> Result<Self> {
+        let process = descriptor(libc::SYS_pidfd_open, [pid, flags, 0])
             .map_err(|error| Error::new("pidfd_open", format_args!("of process {pid}"), error))?;
         Ok(Self { pid, process })
     }

@@ -9,9 +9,7 @@ use nix::sys::resource::{Resource, getrlimit};
 use crate::error::Error;
 use crate::lab::why::{Answer, Goal, InTheWay, PlannedCall, Remedy, Verdict, why};
 use crate::net::SocketOptions;
-
-/// How many sockets that stand in the way are told one by one.
-const SHOWN: usize = 5;
+use crate::text::few;
 
 /// The same failure with notes on what caused it and, where one is sure, a hint what to do: [`why`] in short.
 ///
@@ -54,7 +52,7 @@ fn explained(error: Error, failure: Errno, goal: Goal, answer: &Answer) -> Error
         _ => return far_away(error, failure, goal),
     }
     let error = held_by(error, &answer.in_the_way);
-    let error = answer.rules.iter().take(SHOWN).fold(error, |error, rule| error.note(rule));
+    let error = few(&answer.rules).0.iter().fold(error, |error, rule| error.note(rule));
     let error = answer.behind.iter().fold(error, |error, behind| {
         held_by(error.note(format_args!("behind that, {behind}")), &behind.in_the_way)
     });
@@ -67,12 +65,9 @@ fn explained(error: Error, failure: Errno, goal: Goal, answer: &Answer) -> Error
 
 /// Names the sockets in the way, the first of many.
 fn held_by(error: Error, in_the_way: &[InTheWay]) -> Error {
-    let holders = in_the_way.iter().map(|found| &found.holder);
-    let error = holders.take(SHOWN).fold(error, |error, holder| error.note(format_args!("held by {holder}")));
-    match in_the_way.len().saturating_sub(SHOWN) {
-        0 => error,
-        more => error.note(format_args!("and {more} more")),
-    }
+    let (shown, more) = few(in_the_way);
+    let error = shown.iter().fold(error, |error, found| error.note(format_args!("held by {}", found.holder)));
+    if more > 0 { error.note(format_args!("and {more} more")) } else { error }
 }
 
 /// What this host's own tables do not tell.

@@ -59,7 +59,7 @@ fn kind(words: &str) -> Value {
         "address" => json!({ "type": "string", "pattern": r"^([0-9.]+|\[[0-9a-f:.]+(%[^\]]+)?\]):[0-9]+$" }),
         "settings" => json!({ "type": "object", "additionalProperties": kind("string") }),
         "cell" => object(&["state:string", "first:string", "second:string", "pair:string", "user:string"]),
-        "process" => object(&["pid:number", "name:string"]),
+        "process" => object(&["pid:number", "name:string", "unit?:string", "container?:string"]),
         "outcome" => object(&["outcome:string", "errno:string|null"]),
         "call" => object(&["call:string", "errno:string|null"]),
         _ => json!({ "type": "string" }),

@@ -3,9 +3,12 @@
 mod advice;
 mod agrees;
 mod filtered;
+mod hands;
 mod holder;
 mod numbers;
+mod owners;
 mod remarks;
+mod rights;
 mod scene;
 mod several;
 mod stand_in;

@@ -105,6 +105,10 @@ fn particulars(line: &mut Line, step: &Remedy) {
     match step {
         Remedy::Restart(processes, _) | Remedy::Stop(processes, _) => {
             line.list("processes", processes);
+            let commands = advice.remedy.commands();
+            if !commands.is_empty() {
+                line.list("commands", &commands);
+            }
         }
         Remedy::Wait(time, latest) => {
             line.duration("wait", *time).duration("wait-at-most", *latest);
@@ -128,7 +132,7 @@ fn holder(event: &str, holder: &Holder) -> Line {
         Source::Unknown => "unknown",
     };
     say_owner(&mut line, row);
-    line.list("processes", &holder.processes);
+    line.field("ownership", holder.ownership().name()).list("processes", &holder.processes);
     say_sharing(&mut line, &holder.sharing);
     line.optional("v6-only", holder.sharing.v6_only).field("options", options);
     line

@@ -8,12 +8,9 @@ use crate::lab::why::{
     Advice, Answer, Goal, InTheWay, MetRule, NetworkNamespace, PlannedCall, TrialOutcome, Verdict,
 };
 use crate::report::coloured;
-use crate::text::Escaped;
+use crate::text::{Escaped, few};
 use nix::errno::Errno;
 use nix::unistd::{Uid, User};
-
-/// How many sockets are told one by one where a rule is about many.
-const SHOWN: usize = 5;
 
 /// The verdict, who is in the way by which rule, what helps, what else is known.
 pub(super) fn text(question: &PlannedCall, answer: &Answer) -> String {
@@ -122,9 +119,9 @@ fn sockets<'a>(holders: impl Iterator<Item = &'a Holder>) -> Vec<String> {
 
 /// A few of many.
 fn shortened(mut lines: Vec<String>) -> Vec<String> {
-    let more = lines.len().saturating_sub(SHOWN);
-    if more > 1 {
-        lines.truncate(SHOWN);
+    let more = few(&lines).1;
+    if more > 0 {
+        lines.truncate(lines.len() - more);
         lines.push(format!("and {more} more"));
     }
     lines

@@ -9,7 +9,7 @@ use super::held::{HeldAddress, wait};
 use super::privilege::Rights;
 use super::remedy::{AfterStop, OptionChange, Provision, Remedy};
 use super::several::{self, Obstructed};
-use super::{Answer, Goal, InTheWay, PlannedCall, Reason};
+use super::{Answer, Goal, InTheWay, PlannedCall, Reason, orphan, sight, supervised};
 use crate::kernel::owners::Process;
 use crate::kernel::settings::Settings;
 use crate::net::TcpState;
@@ -109,12 +109,16 @@ fn four_tuple(
     };
     let mut processes: Vec<Process> = holders().flat_map(|holder| holder.processes.clone()).collect();
     processes.retain(|process| process.pid != process::id());
-    let stop = (!processes.is_empty()).then_some(Remedy::Stop(processes, AfterStop::Nothing));
+    let words = supervised::other_way(&processes, local).or_else(|| holders().find_map(sight::stop));
+    let stop = words
+        .map(Remedy::Elsewhere)
+        .or_else(|| (!processes.is_empty()).then_some(Remedy::Stop(processes, AfterStop::Nothing)));
     wait(holders(), settings)
         .into_iter()
         .chain(addresses.into_iter().map(Remedy::Address))
         .chain(picked_port(question, settings).map(Remedy::Port))
         .chain(stop)
+        .chain(orphan::end(holders()))
         .collect()
 }
 

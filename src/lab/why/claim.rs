@@ -1,23 +1,40 @@
 //! The sockets of a port, and what each holds of it by the rules.
 
+use std::collections::BTreeSet;
 use std::num::NonZeroU16;
 
 use super::remedy::OptionChange;
 use crate::error::Result;
-use crate::kernel::holders::Holder;
+use crate::kernel::holders::{Holder, Ownership};
 use crate::kernel::inet_diag::{SocketRow, TimerKind, sockets_on};
 use crate::net::TcpState;
 use crate::net::sharing_rule::{Claim, Stage};
 
 /// The sockets that hold this local port, with what is known of each.
 ///
+/// That no process has one is said after two looks, and of none that is gone after them: a process may end, or hand its
+/// socket on, while /proc is read.
+///
 /// # Errors
 ///
 /// As [`sockets_on`].
 pub fn on_port(port: NonZeroU16) -> Result<Vec<Holder>> {
-    let mut rows = sockets_on(port)?;
-    rows.retain(|row| !is_request(row));
-    Ok(Holder::of(rows))
+    let look = || -> Result<Vec<Holder>> {
+        let mut rows = sockets_on(port)?;
+        rows.retain(|row| !is_request(row));
+        Ok(Holder::of(rows))
+    };
+    let mut holders = look()?;
+    if holders.iter().any(|holder| holder.ownership() == Ownership::NotFound) {
+        holders = look()?;
+    }
+    if holders.iter().any(Holder::is_unseen) {
+        let rows = sockets_on(port)?;
+        let still: BTreeSet<(u64, u32)> = rows.iter().map(|row| (row.cookie, row.inode)).collect();
+        holders
+            .retain(|holder| !holder.is_unseen() || still.contains(&(holder.row.cookie, holder.row.inode)));
+    }
+    Ok(holders)
 }
 
 /// A connection request is no socket yet, and holds no address (`struct request_sock`).

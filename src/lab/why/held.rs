@@ -4,13 +4,11 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::process;
 
-use nix::unistd::geteuid;
-
 use super::claim::{changed, claim, stage, waits_to_be_accepted};
 use super::free::{free_addresses, free_port};
 use super::remedy::{AfterStop, OptionChange, Remedy};
-use super::{Answer, InTheWay, PlannedCall};
-use crate::kernel::holders::Holder;
+use super::{Answer, InTheWay, PlannedCall, inheritance, orphan, sight, supervised};
+use crate::kernel::holders::{Holder, Ownership};
 use crate::kernel::owners::Process;
 use crate::kernel::settings::Settings;
 use crate::kernel::time_wait::TIME_WAIT;
@@ -47,6 +45,7 @@ impl HeldAddress<'_> {
             .chain(self.another_port())
             .chain(self.user())
             .chain(self.stop())
+            .chain(orphan::end(self.in_the_way()))
             .chain(self.next_time())
             .collect()
     }
@@ -89,6 +88,10 @@ impl HeldAddress<'_> {
     /// Options on both sockets, where the old ones have processes that can be started again.
     fn restart(&self) -> Option<Remedy> {
         let processes = self.owners()?;
+        let is_left = self.in_the_way().any(|holder| inheritance::heir(holder).is_some());
+        if is_left || supervised::other_way(&processes, self.local).is_some() {
+            return None;
+        }
         let dual_stack = self
             .in_the_way
             .iter()
@@ -131,14 +134,12 @@ impl HeldAddress<'_> {
     }
 
     fn stop(&self) -> Option<Remedy> {
-        if self.in_the_way().all(|holder| stage(&holder.row) == Stage::Waiting) {
-            return None;
+        let known: Vec<Process> = self.in_the_way().flat_map(|holder| &holder.processes).cloned().collect();
+        let words = supervised::other_way(&known, self.local);
+        if let Some(words) = words.or_else(|| self.in_the_way().find_map(sight::stop)) {
+            return Some(Remedy::Elsewhere(words));
         }
-        let Some(processes) = self.owners() else {
-            let named =
-                if geteuid().is_root() { "it is in another PID namespace" } else { "root sees which it is" };
-            return Some(Remedy::Elsewhere(format!("stop the process that has it: {named}")));
-        };
+        let processes = self.owners()?;
         let left: Vec<Claim> = self.in_the_way().filter_map(|holder| after_end(holder, &processes)).collect();
         let leftover = if may_have(&self.with(&[]), left.iter().copied()) {
             AfterStop::Nothing
@@ -157,11 +158,11 @@ impl HeldAddress<'_> {
         (!shared_already).then(|| Remedy::NextTime(changes.to_vec()))
     }
 
-    /// The processes that have the sockets in the way; `None` where one may have an owner that is not known.
+    /// The processes that have the sockets in the way; `None` where not all are known, or none is another than this one.
     fn owners(&self) -> Option<Vec<Process>> {
         let mut processes = BTreeMap::new();
         for holder in self.in_the_way().filter(|holder| holder.row.inode != 0) {
-            if holder.processes.is_empty() {
+            if holder.ownership() != Ownership::Known {
                 return None;
             }
             processes.extend(holder.processes.iter().map(|process| (process.pid, process.clone())));

@@ -1,18 +1,16 @@
 //! What else is worth knowing about a port: who may come by it, and what is not seen.
 
-use std::collections::BTreeSet;
 use std::net::SocketAddr;
 
 use nix::errno::Errno;
-use nix::unistd::geteuid;
 
 use super::free::own_addresses;
-use super::{Answer, Goal, PlannedCall, Reason, Verdict, wsl};
+use super::{Answer, Goal, PlannedCall, Reason, Verdict, inheritance, sight, wsl};
 use crate::kernel::holders::Holder;
 use crate::kernel::inet_diag::shows_bound;
+use crate::kernel::owners::ProcessList;
 use crate::kernel::settings::Settings;
 use crate::net::{TcpState, wildcard};
-use crate::text::Escaped;
 
 pub(super) fn remarks(question: &PlannedCall, answer: &Answer, settings: &Settings) -> Vec<String> {
     let local = question.goal.local().filter(|local| local.port() != 0);
@@ -37,7 +35,8 @@ pub(super) fn remarks(question: &PlannedCall, answer: &Answer, settings: &Settin
     let down = down(question, answer);
     let group = group(question, answer);
     let shared = holders().find_map(shared);
-    let hidden = hidden(holders());
+    let inherited = holders().find_map(inheritance::remark);
+    let unseen_processes = sight::remarks(&holders().collect::<Vec<_>>());
     of_port
         .into_iter()
         .flatten()
@@ -47,7 +46,8 @@ pub(super) fn remarks(question: &PlannedCall, answer: &Answer, settings: &Settin
         .chain(group)
         .chain(nonlocal)
         .chain(shared)
-        .chain(hidden)
+        .chain(inherited)
+        .chain(unseen_processes)
         .chain(wsl::remark(question, answer))
         .collect()
 }
@@ -145,27 +145,9 @@ fn group(question: &PlannedCall, answer: &Answer) -> Option<String> {
 
 /// A socket that several processes have is free when the last of them has closed it.
 fn shared(holder: &Holder) -> Option<String> {
-    let names: Vec<String> = holder
-        .processes
-        .iter()
-        .map(|process| format!("{} ({})", process.pid, Escaped(&process.name)))
-        .collect();
-    (names.len() > 1).then(|| {
-        format!("{} processes share one socket, and each has to close it: {}", names.len(), names.join(", "))
-    })
-}
-
-/// Sockets whose processes may not be looked into.
-fn hidden<'a>(holders: impl Iterator<Item = &'a Holder>) -> Option<String> {
-    let users: BTreeSet<u32> = holders
-        .filter(|holder| holder.row.inode != 0 && holder.processes.is_empty())
-        .map(|holder| holder.row.uid)
-        .collect();
-    let users: Vec<String> = users.iter().map(u32::to_string).collect();
-    let users = Some(users.join(" and ")).filter(|users| !users.is_empty())?;
-    Some(if geteuid().is_root() {
-        format!("no process in this /proc has it: it is one of uid {users} outside this PID namespace")
-    } else {
-        format!("only root can see which process of uid {users} has it, and with which options")
+    let count = holder.processes.len();
+    (count > 1).then(|| {
+        let processes = ProcessList(&holder.processes);
+        format!("{count} processes share one socket, and each has to close it: {processes}")
     })
 }

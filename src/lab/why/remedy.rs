@@ -6,9 +6,9 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use super::{Goal, PlannedCall};
-use crate::kernel::owners::Process;
+use crate::kernel::owners::{Process, ProcessList};
+use crate::kernel::supervisor::Supervisor;
 use crate::net::SocketOptions;
-use crate::text::Escaped;
 
 /// A change after which the call works.
 ///
@@ -119,6 +119,14 @@ impl Remedy {
         }
     }
 
+    /// The commands that stop these processes for good, where something would start them again or must end with them.
+    pub fn commands(&self) -> Vec<String> {
+        let Self::Stop(processes, _) = self else { return Vec::new() };
+        let supervisors = processes.iter().filter_map(|process| process.supervisor.as_ref());
+        let commands: BTreeSet<String> = supervisors.filter_map(Supervisor::stop_command).collect();
+        commands.into_iter().collect()
+    }
+
     /// What is to be asked, or called, after this remedy.
     pub fn applied_to(&self, question: &PlannedCall) -> PlannedCall {
         let PlannedCall { mut goal, mut options } = question.clone();
@@ -173,10 +181,15 @@ impl fmt::Display for Remedy {
             Self::Restart(processes, changes)
                 if changes.iter().all(|change| matches!(change, OptionChange::V6Only(_))) =>
             {
-                write!(f, "restart {} with {}", Pids(processes), OptionList(changes))
+                write!(f, "restart {} with {}", ProcessList(processes), OptionList(changes))
             }
             Self::Restart(processes, changes) => {
-                write!(f, "{} on both sockets: restart {} with it", OptionList(changes), Pids(processes))
+                write!(
+                    f,
+                    "{} on both sockets: restart {} with it",
+                    OptionList(changes),
+                    ProcessList(processes)
+                )
             }
             Self::Wait(time, latest) => {
                 let [time, latest] = [time, latest].map(Duration::as_secs_f64);
@@ -187,7 +200,13 @@ impl fmt::Display for Remedy {
             Self::Port(port) => write!(f, "another port: {port}"),
             Self::Remote(remote) => write!(f, "connect to {remote}"),
             Self::User(uid) => write!(f, "SO_REUSEPORT on the new socket, created by uid {uid}"),
-            Self::Stop(processes, leftover) => write!(f, "stop {}{leftover}", Pids(processes)),
+            Self::Stop(processes, leftover) => {
+                write!(f, "stop {}", ProcessList(processes))?;
+                for (index, command) in self.commands().iter().enumerate() {
+                    write!(f, "{} `{command}`", if index == 0 { ":" } else { " and" })?;
+                }
+                leftover.fmt(f)
+            }
             Self::NextTime(changes) => write!(
                 f,
                 "next time, {} on the old socket and on the new one: then it works at once",
@@ -224,23 +243,6 @@ impl fmt::Display for OptionList<'_> {
                 OptionChange::V6Only(false) => "IPV6_V6ONLY off",
             };
             write!(f, "{and}{name}")?;
-        }
-        Ok(())
-    }
-}
-
-/// `pid 4711 (nginx)`, or several.
-struct Pids<'a>(&'a [Process]);
-
-impl fmt::Display for Pids<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (index, Process { pid, name }) in self.0.iter().enumerate() {
-            let lead = match index {
-                0 => "",
-                _ if index + 1 == self.0.len() => " and ",
-                _ => ", ",
-            };
-            write!(f, "{lead}pid {pid} ({})", Escaped(name))?;
         }
         Ok(())
     }

@@ -117,7 +117,7 @@ mod tests {
     use crate::kernel::owners::Process;
 
     fn stop(pid: u32, left: AfterStop) -> Remedy {
-        Remedy::Stop(vec![Process { pid, name: b"a".to_vec() }], left)
+        Remedy::Stop(vec![Process { pid, name: b"a".to_vec(), supervisor: None }], left)
     }
 
     fn words(lists: &[Vec<Remedy>]) -> Vec<String> {

@@ -30,13 +30,14 @@ fn perform(steps: &str) -> Program {
 
 /// The one socket in the way.
 #[track_caller]
-fn only(answer: &Answer) -> &Value {
+pub fn only(answer: &Answer) -> &Value {
     let all: Vec<&Value> = answer.of("in-the-way").collect();
     let [only] = all[..] else { panic!("{all:#?}") };
     only
 }
 
-fn pids(socket: &Value) -> BTreeSet<u64> {
+/// The processes that are said to have a socket, or that a step is about.
+pub fn pids(socket: &Value) -> BTreeSet<u64> {
     let processes = socket["processes"].as_array().unwrap();
     processes.iter().map(|process| process["pid"].as_u64().unwrap()).collect()
 }
@@ -181,7 +182,9 @@ fn an_ordinary_user_is_told_what_cannot_be_seen_and_what_it_means() {
         "{}",
         end.stdout
     );
-    assert!(end.stdout.contains("only root can see which process of uid"), "{}", end.stdout);
+    let words = "which process has the socket of uid 0, and with which options, was not seen: ";
+    assert!(end.stdout.contains(words), "{}", end.stdout);
+    assert!(end.stdout.contains("; that takes CAP_SYS_PTRACE, as root of the host has it"), "{}", end.stdout);
     assert!(end.stdout.contains("another port: 3001 [tried out]"), "{}", end.stdout);
     // A free address, a foreign one, a connection: nothing of it takes rights.
     assert!(ask(&["3500"]).well().stdout.starts_with("yes: "));

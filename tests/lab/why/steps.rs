@@ -196,7 +196,7 @@ fn what_is_not_known_of_one_in_the_way_is_not_made_up_for_by_another() {
     let end = Program::spawn(ask.args(["why", "3000"])).end().with_status(1);
     assert!(end.stdout.contains(&format!("pid={}", theirs.pid())), "{}", end.stdout);
     assert!(!end.stdout.contains("stop pid"), "{}", end.stdout);
-    assert!(end.stdout.contains("stop the process that has it: root sees which it is"), "{}", end.stdout);
+    assert!(end.stdout.contains("stop the process that has it, which was not seen: "), "{}", end.stdout);
     // Neither is it to be them: root has the other one.
     let answer = why(&question(Goal::Listen(at("0.0.0.0", 3000)), RP)).unwrap();
     assert_eq!(answer.in_the_way.len(), 1);
