@@ -18,6 +18,7 @@ pub(crate) mod sharing;
 pub(crate) mod socket_unit;
 pub(crate) mod supervisor;
 pub(crate) mod sysctl;
+pub(crate) mod table;
 pub mod time_wait;
 pub(crate) mod users;
 pub mod watch;

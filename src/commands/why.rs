@@ -46,8 +46,12 @@ them. Programs of BPF, tc(8) and XDP are not looked at.
 The options of another process's socket are read from that socket
 (pidfd_getfd(2), getsockopt(2)). Where no process has it any more, they are
 inferred by binding next to it, if that leaves no trace: the kernel remembers
-how a port was bound for as long as it is in use. Where they stay unknown and
-matter, the answer is that the call may fail.
+how a port was bound for as long as it is in use. Where what decides cannot be
+read, the answer is that the call may fail, and with which errno.
+
+It is about TCP: UDP shares no port with it. What it cannot see: whether the far
+end of a connection in TIME-WAIT had TCP timestamps; and, before Linux 6.8, the
+sockets that are only bound of processes that may not be looked into.
 
 The processes that have a socket are looked for in /proc: in every table of
 open files that may be read (those of other users need CAP_SYS_PTRACE), and

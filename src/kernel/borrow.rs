@@ -17,6 +17,19 @@ pub(crate) struct Lender {
 }
 
 impl Lender {
+    /// Whoever has the table of open files of this thread of the process `pid`; the first one's is the process's.
+    ///
+    /// # Errors
+    ///
+    /// As [`open`](Self::open); `EINVAL` before Linux 6.9 for another thread.
+    pub(crate) fn of_table(pid: u32, thread: u32) -> Result<Self> {
+        match thread == pid {
+            true => Self::open(pid.cast_signed()),
+            // `PIDFD_THREAD` of linux/pidfd.h.
+            false => Self::with(thread.cast_signed(), libc::O_EXCL),
+        }
+    }
+
     /// The process `pid`.
     ///
     /// # Errors
@@ -24,16 +37,6 @@ impl Lender {
     /// `ESRCH` where there is no such process; `ENOSYS` before Linux 5.3.
     pub(crate) fn open(pid: i32) -> Result<Self> {
         Self::with(pid, 0)
-    }
-
-    /// A thread that has a table of open files of its own.
-    ///
-    /// # Errors
-    ///
-    /// As [`open`](Self::open); `EINVAL` before Linux 6.9.
-    pub(crate) fn thread(number: i32) -> Result<Self> {
-        // `PIDFD_THREAD` of linux/pidfd.h.
-        Self::with(number, libc::O_EXCL)
     }
 
     fn with(pid: i32, flags: i32) -> Result<Self> {

@@ -16,11 +16,7 @@ pub(crate) fn read(descriptors: &[Descriptor]) -> BTreeMap<u32, Sharing> {
     let table = |descriptor: &Descriptor| (descriptor.process.pid, descriptor.slot.thread);
     for of_one_table in descriptors.chunk_by(|one, other| table(one) == table(other)) {
         let Some((pid, thread)) = of_one_table.first().map(table) else { continue };
-        let lender = match thread == pid {
-            true => Lender::open(pid.cast_signed()),
-            false => Lender::thread(thread.cast_signed()),
-        };
-        let Ok(lender) = lender else { continue };
+        let Ok(lender) = Lender::of_table(pid, thread) else { continue };
         for descriptor in of_one_table {
             if found.contains_key(&descriptor.inode) {
                 continue;

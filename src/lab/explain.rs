@@ -7,7 +7,7 @@ use nix::errno::Errno;
 use nix::sys::resource::{Resource, getrlimit};
 
 use crate::error::Error;
-use crate::lab::why::{Answer, Goal, InTheWay, PlannedCall, Remedy, Verdict, why};
+use crate::lab::why::{Answer, Doubt, Goal, InTheWay, PlannedCall, Remedy, Verdict, why};
 use crate::net::SocketOptions;
 use crate::text::few;
 
@@ -22,7 +22,9 @@ pub fn explain(
     remote: Option<SocketAddr>,
     options: &SocketOptions,
 ) -> Error {
-    let Some(errno) = error.errno() else { return error };
+    // A connection that a limit of its own has ended has no errno; the kernel would have answered this one, later.
+    let own_limit = (error.call() == "connect").then_some(Errno::ETIMEDOUT);
+    let Some(errno) = error.errno().or(own_limit) else { return error };
     let goal = match (error.call(), errno, remote) {
         (_, Errno::EMFILE, _) => return too_many_files(error),
         ("bind" | "listen", _, _) => Goal::Listen(local),
@@ -45,9 +47,9 @@ fn hint(error: Error, remedy: impl Display) -> Error {
 /// What the answer says, where it is one to this failure.
 fn explained(error: Error, failure: Errno, goal: Goal, answer: &Answer) -> Error {
     match answer.verdict {
-        Verdict::Fails { errno, .. } if errno == failure => {}
-        Verdict::MayFail if failure == Errno::EADDRINUSE => {}
-        Verdict::MayBeFiltered if answer.rules.iter().any(|rule| rule.ruling.errno() == Some(failure)) => {}
+        Verdict::Fails { errno, .. } | Verdict::MayFail { errno, .. } if errno == failure => {}
+        Verdict::MayFail { doubt: Doubt::Filtered, .. }
+            if answer.rules.iter().any(|rule| rule.ruling.errno() == Some(failure)) => {}
         // It may work by now, or another host has refused it.
         _ => return far_away(error, failure, goal),
     }
@@ -56,6 +58,10 @@ fn explained(error: Error, failure: Errno, goal: Goal, answer: &Answer) -> Error
     let error = answer.behind.iter().fold(error, |error, behind| {
         held_by(error.note(format_args!("behind that, {behind}")), &behind.in_the_way)
     });
+    // Nobody is seen who has it: what is not seen is all that can be told.
+    let unseen =
+        answer.remarks.iter().filter(|_| answer.in_the_way.is_empty() && failure == Errno::EADDRINUSE);
+    let error = unseen.fold(error, Error::note);
     // Another address is seldom what somebody wants who has named one.
     let is_told = |remedy: &&Remedy| !matches!(remedy, Remedy::Address(_)) || answer.in_the_way.is_empty();
     let steps = answer.advice.iter().map(|advice| &advice.remedy).filter(is_told);

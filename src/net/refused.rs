@@ -1,6 +1,6 @@
 //! What bind(2) refuses whoever has the port.
 
-use std::net::{Ipv6Addr, SocketAddr};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use nix::errno::Errno;
 
@@ -43,17 +43,42 @@ pub(crate) fn refusals(local: SocketAddr, options: &SocketOptions, privileged: u
 
 /// `EACCES`, or what a security policy answers, to bind(2) of this port.
 fn refused_right(local: SocketAddr) -> Result<Option<Errno>> {
-    // Every socket of a port is in the way of this one, so the port that it is given is nobody else's.
-    let dual_stack = SocketOptions { v6_only: Some(false), ..SocketOptions::default() };
-    let any = SocketAddr::from((Ipv6Addr::UNSPECIFIED, 0));
-    let (bound, again) = match bind(any, &dual_stack) {
-        Ok(bound) => (bound, mapped(local)),
-        Err(_) => match bind(super::any_local(local), &SocketOptions::default()) {
-            Ok(bound) => (bound, local),
-            Err(_) => return Ok(None),
-        },
+    let Ok(bound) = bind_alone() else { return Ok(None) };
+    let again = match bound.local() {
+        SocketAddr::V6(_) => mapped(local),
+        SocketAddr::V4(_) if local.is_ipv4() => local,
+        SocketAddr::V4(_) => return Ok(None),
     };
     Ok(errno_of(bound.bind_again(again))?.filter(|&errno| errno != Errno::EINVAL))
+}
+
+/// A socket on a port that no other socket has, at whatever address.
+///
+/// That changes nothing of what the kernel remembers of a port for those who have it.
+///
+/// # Errors
+///
+/// `EADDRINUSE` where none was found; `EMFILE` and `ENFILE` from `socket`.
+pub(crate) fn bind_alone() -> Result<BoundSocket> {
+    /// A step between ports of which no system has each.
+    const EVERY: usize = 4099;
+    let picked = bind_everywhere(0);
+    // The range that the kernel picks from may be exhausted.
+    (1024..=u16::MAX).rev().step_by(EVERY).fold(picked, |found, port| match found {
+        Err(error) if error.errno() == Some(Errno::EADDRINUSE) => bind_everywhere(port),
+        found => found,
+    })
+}
+
+/// Every socket of a port is in the way of this one, whatever its address and its family.
+fn bind_everywhere(port: u16) -> Result<BoundSocket> {
+    let dual_stack = SocketOptions { v6_only: Some(false), ..SocketOptions::default() };
+    match bind((Ipv6Addr::UNSPECIFIED, port).into(), &dual_stack) {
+        Err(error) if matches!(error.errno(), Some(Errno::EAFNOSUPPORT | Errno::EADDRNOTAVAIL)) => {
+            bind((Ipv4Addr::UNSPECIFIED, port).into(), &SocketOptions::default())
+        }
+        outcome => outcome,
+    }
 }
 
 fn mapped(local: SocketAddr) -> SocketAddr {
@@ -99,6 +124,16 @@ mod tests {
         let address = [Errno::EADDRNOTAVAIL];
         assert_eq!(of("192.0.2.1:1"), [&address[..], &right[..]].concat());
         assert_eq!(of("[2001:db8::1]:1"), [&right[..], &address[..]].concat());
+    }
+
+    #[test]
+    fn a_port_of_nobody_is_refused_to_everybody() {
+        let alone = bind_alone().unwrap();
+        for ip in ["127.0.0.1", "0.0.0.0"] {
+            let local = SocketAddr::new(ip.parse().unwrap(), alone.local().port());
+            let refused = bind(local, &SocketOptions::default()).unwrap_err();
+            assert_eq!(refused.errno(), Some(Errno::EADDRINUSE), "{local}");
+        }
     }
 
     #[test]

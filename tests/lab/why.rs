@@ -2,6 +2,8 @@
 
 mod advice;
 mod agrees;
+mod connects;
+mod doubts;
 mod filtered;
 mod hands;
 mod holder;

@@ -18,7 +18,8 @@ Examples:
 const AFTER_LONG_HELP: &str = "\
 Columns:
   STATE      as RFC 9293 names it; BOUND is a socket that is bound and neither
-             listens nor is connected (Linux 6.8 and newer show it)
+             listens nor is connected: listed by Linux 6.8 and newer, before that
+             found by the processes that may be looked into
   LOCAL      its own address; an IPv4 connection of an IPv6 socket shows as
              [::ffff:127.0.0.1]:3000
   REMOTE     the other end's address

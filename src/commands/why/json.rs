@@ -56,19 +56,22 @@ fn verdict(question: &PlannedCall, answer: &Answer) -> Line {
     call(&mut line, question);
     line.mark("works", answer.verdict == Verdict::Works).mark("remote-unknown", answer.is_half);
     line.mark("unknown", answer.verdict.is_unknown());
-    if !answer.verdict.is_unknown() {
-        failure(&mut line, &answer.verdict);
-    }
+    failure(&mut line, &answer.verdict);
     line
 }
 
-/// The call that fails, or may, and what its errno means.
+/// The call that fails, or may, and what its errno means, or what is not known.
 fn failure(line: &mut Line, verdict: &Verdict) {
-    if let Some((call, errno, reason)) = verdict.failure() {
-        line.field("fails-at", call)
-            .field("errno", errno_name(errno))
-            .field("reason", reason.name())
-            .field("because", reason);
+    let Some((call, errno, _)) = verdict.failure() else { return };
+    line.field("fails-at", call).field("errno", errno_name(errno));
+    match verdict {
+        Verdict::Works => {}
+        Verdict::MayFail { doubt, .. } => {
+            line.field("reason", doubt.name()).field("because", doubt);
+        }
+        Verdict::Fails { reason, .. } => {
+            line.field("reason", reason.name()).field("because", reason);
+        }
     }
 }
 

@@ -9,7 +9,6 @@ use crate::lab::why::{
 };
 use crate::report::coloured;
 use crate::text::{Escaped, few};
-use nix::errno::Errno;
 use nix::unistd::{Uid, User};
 
 /// The verdict, who is in the way by which rule, what helps, what else is known.
@@ -60,22 +59,16 @@ fn verdict(question: &PlannedCall, answer: &Answer, paint: &Paint) -> Vec<String
             vec![format!("{yes}yes{plain}: {asked} would work, as far as this host decides")]
         }
         Verdict::Works => vec![format!("{yes}yes{plain}: {asked} would work")],
-        Verdict::MayFail => {
-            let in_use = Errno::EADDRINUSE;
+        Verdict::MayFail { call, errno, doubt } => {
+            let (name, words) = (errno_name(*errno), errno.desc());
             vec![
-                format!("{no}unknown{plain}: {asked} may fail at bind with EADDRINUSE ({})", in_use.desc()),
-                "it depends on options of the sockets below, which cannot be read".to_owned(),
+                format!("{no}unknown{plain}: {asked} may fail at {call} with {name} ({words})"),
+                doubt.to_string(),
             ]
         }
         Verdict::Fails { call, errno, reason } => {
             let (name, words) = (errno_name(*errno), errno.desc());
             vec![format!("{no}no{plain}: {asked} fails at {call} with {name} ({words})"), reason.to_string()]
-        }
-        Verdict::MayBeFiltered => {
-            let first = format!(
-                "{no}unknown{plain}: {asked} may fail: a packet filter may stop it or send it elsewhere"
-            );
-            vec![first, "whether it does cannot be known before packets are sent".to_owned()]
         }
     }
 }
@@ -96,7 +89,14 @@ fn in_the_way(found: &[&InTheWay]) -> Vec<String> {
     for of_one_rule in found.chunk_by(|one, other| one.conflict == other.conflict) {
         lines.extend(sockets(of_one_rule.iter().map(|found| &found.holder)));
         let conflict = of_one_rule.first().and_then(|found| found.conflict);
-        lines.extend(conflict.map(|conflict| format!("    {}: {}", conflict.overlap, conflict.refusal)));
+        let unless = if conflict.is_some_and(|conflict| conflict.is_by_guess) {
+            "; whether it lacks IPV6_V6ONLY cannot be read"
+        } else {
+            ""
+        };
+        lines.extend(
+            conflict.map(|conflict| format!("    {}: {}{unless}", conflict.overlap, conflict.refusal)),
+        );
     }
     lines
 }

@@ -28,10 +28,20 @@ pub(super) enum Wanted {
     On(u16),
     /// Those that listen on this port.
     ListeningOn(u16),
+    /// Those that are bound, and neither listen nor are connected.
+    Bound,
 }
 
 /// TCP sockets of both address families.
 pub(super) fn dump(wanted: Wanted) -> Result<Vec<SocketRow>> {
+    #[cfg(test)]
+    if let Some(pretended) = super::pretend::dump(wanted) {
+        return pretended;
+    }
+    dump_patiently(wanted)
+}
+
+pub(super) fn dump_patiently(wanted: Wanted) -> Result<Vec<SocketRow>> {
     let mut outcome = dump_once(wanted);
     for _ in 1..ATTEMPTS {
         match &outcome {
@@ -49,7 +59,7 @@ fn failed(call: &'static str) -> impl Fn(io::Error) -> Error {
 }
 
 fn dump_once(wanted: Wanted) -> Result<Vec<SocketRow>> {
-    let socket = netlink::open(NETLINK_SOCK_DIAG).map_err(failed("socket"))?;
+    let socket = netlink::open(NETLINK_SOCK_DIAG).map_err(failed("socket")).map_err(without_protocol)?;
     let request = netlink::message(TCPDIAG_GETSOCK, NLM_F_DUMP, &request(wanted));
     socket.send(&request, 0).map_err(failed("send"))?;
     let mut buffer = Buffer::zeroed(netlink::DATAGRAM);
@@ -70,11 +80,13 @@ fn dump_once(wanted: Wanted) -> Result<Vec<SocketRow>> {
 fn request(wanted: Wanted) -> Vec<u8> {
     // Bit 13 asks for bound sockets (Linux 6.8), and unknown bits do no harm.
     const EVERY_STATE: u32 = !0;
+    const BOUND: u32 = 1 << 13;
     const LISTEN: u32 = 1 << 10;
     let (port, states) = match wanted {
         Wanted::All => (0, EVERY_STATE),
         Wanted::On(port) => (port, EVERY_STATE),
         Wanted::ListeningOn(port) => (port, LISTEN),
+        Wanted::Bound => (0, BOUND),
     };
     const LENGTH: usize = 60;
     /// Where `id.idiag_sport` stands.
@@ -98,6 +110,16 @@ fn read_datagram(bytes: &[u8], rows: &mut Vec<SocketRow>) -> io::Result<ControlF
         }
         other => Err(malformed(format_args!("message type {other}"))),
     })
+}
+
+/// Where the kernel has no such protocol, or a filter of system calls keeps it from this process.
+pub(super) fn without_protocol(error: Error) -> Error {
+    match error.errno() {
+        Some(Errno::EMFILE | Errno::ENFILE | Errno::ENOBUFS | Errno::ENOMEM) | None => error,
+        Some(_) => error
+            .note("this kernel (gVisor, WSL 1) or a seccomp filter has no NETLINK_SOCK_DIAG")
+            .hint("/proc/net/tcp and /proc/net/tcp6 may list the sockets; or ask outside the sandbox"),
+    }
 }
 
 fn refused(error: io::Error) -> Error {

@@ -51,7 +51,9 @@ impl Pool {
     ) -> Self {
         let mut obstacles = match choice {
             PortChoice::Connect => kept(situation),
-            PortChoice::Bind | PortChoice::Program => BTreeMap::new(),
+            PortChoice::Bind | PortChoice::Program => {
+                situation.unseen().map(|port| (port, PortObstacle::Unknown)).collect()
+            }
         };
         let new = Newcomer {
             ip: local,

@@ -20,8 +20,9 @@ pub(super) fn steps(question: &PlannedCall, answer: &Answer, settings: &Settings
     let supposed = supposed(question, answer);
     let met = answer.obstacles().filter_map(|(verdict, in_the_way)| {
         let (call, errno, reason) = verdict.failure()?;
-        let against = Against { call, reason, in_the_way, question: &supposed, answer, settings };
-        Some(Obstructed { call, errno, reason, steps: against.steps() })
+        let against = Against { call, reason: &reason, in_the_way, question: &supposed, answer, settings };
+        let steps = against.steps();
+        Some(Obstructed { call, errno, reason, steps })
     });
     let mut all: Vec<Obstructed> = met.collect();
     if all.len() > 1 {
@@ -33,7 +34,7 @@ pub(super) fn steps(question: &PlannedCall, answer: &Answer, settings: &Settings
 /// The question of what is behind the first thing in the way: an address of IPv4 is no such of a socket of IPv6 alone.
 fn supposed(question: &PlannedCall, answer: &Answer) -> PlannedCall {
     let mut supposed = question.clone();
-    if answer.reasons().any(|reason| *reason == Reason::V6Only) {
+    if answer.reasons().any(|reason| reason == Reason::V6Only) {
         supposed.options.v6_only = Some(false);
     }
     supposed
@@ -188,6 +189,9 @@ fn elsewhere(reason: &Reason, question: &PlannedCall, settings: &Settings) -> Op
             "switch IPv6 on: `sudo sysctl net.ipv6.conf.all.disable_ipv6=0`; or an IPv4 address".to_owned(),
         ),
         (Reason::NotUnicast, _) => Some("the address of one host: TCP has no other connections".to_owned()),
+        (Reason::FromMapped, _) => {
+            Some("bind an IPv6 address or [::]; or connect to an IPv4 address, as ::ffff:1.2.3.4".to_owned())
+        }
         (Reason::FromLoopback, _) => {
             Some("bind the wildcard address, or one of `ip -br addr`: loopback reaches loopback alone".to_owned())
         }

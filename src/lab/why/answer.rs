@@ -106,8 +106,15 @@ pub enum TrialOutcome {
 pub enum Verdict {
     /// All calls up to the one in question would.
     Works,
-    /// bind(2) may fail with `EADDRINUSE`: sockets are in the way unless they have options that nobody can read.
-    MayFail,
+    /// This call may fail, with this errno: what decides it cannot be read.
+    MayFail {
+        /// As its man page is named.
+        call: &'static str,
+        /// What the kernel answers then.
+        errno: Errno,
+        /// What is not known.
+        doubt: Doubt,
+    },
     /// This call fails, with this errno.
     Fails {
         /// As its man page is named.
@@ -117,8 +124,28 @@ pub enum Verdict {
         /// What it means.
         reason: Reason,
     },
-    /// A packet filter may stop the connection or send it elsewhere: a rule does so or not by what cannot be known here.
-    MayBeFiltered,
+}
+
+/// What is not known where it decides whether a call fails.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Doubt {
+    /// Whether the sockets that have the address share it.
+    Sharing,
+    /// Whether one of so many ports can be picked, and none can for sure.
+    PortLeft(usize),
+    /// Whether a connection that is not quite over used TCP timestamps, without which it is not replaced.
+    Timestamps,
+    /// Which of a group of listeners is given the connection: the accept queue of some is full.
+    Queue {
+        /// How many have a full one, or may have.
+        full: usize,
+        /// How many there are.
+        all: usize,
+    },
+    /// Whether the kernel picks the port that the call connects to, and the socket meets itself.
+    Itself,
+    /// Whether a rule of a packet filter stops the connection or sends it elsewhere.
+    Filtered,
 }
 
 /// What an errno means.
@@ -142,6 +169,8 @@ pub enum Reason {
     V6Only,
     /// The socket is of the other address family.
     OtherFamily,
+    /// An IPv6 socket is bound to an IPv4 address, and the remote address is an IPv6 one.
+    FromMapped,
     /// A link-local address without the interface that it is on.
     NoScope,
     /// IPv6 is switched off in this network.
@@ -186,6 +215,7 @@ impl Reason {
             Self::Tentative => "tentative",
             Self::V6Only => "v6-only",
             Self::OtherFamily => "other-family",
+            Self::FromMapped => "from-mapped",
             Self::NoScope => "no-scope",
             Self::Ipv6Off => "ipv6-off",
             Self::NotUnicast => "not-unicast",
@@ -229,6 +259,7 @@ impl fmt::Display for Reason {
             Self::OtherFamily => {
                 "an IPv4 socket has no IPv6 address, and an IPv6 socket takes IPv4 ones as ::ffff:1.2.3.4"
             }
+            Self::FromMapped => "a socket bound to an IPv4 address, as ::ffff:1.2.3.4, reaches IPv4 alone",
             Self::NoScope => "a link-local address needs its interface, as in fe80::1%eth0",
             Self::Ipv6Off => "IPv6 is switched off (net.ipv6.conf.all.disable_ipv6)",
             Self::NotUnicast => "it is a broadcast or multicast address",
@@ -257,6 +288,32 @@ impl Clients {
     }
 }
 
+impl Doubt {
+    /// One word.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Sharing => "sharing",
+            Self::PortLeft(_) => "port-left",
+            Self::Timestamps => "timestamps",
+            Self::Queue { .. } => "queue",
+            Self::Itself => "itself",
+            Self::Filtered => "filtered",
+        }
+    }
+
+    /// Why the call fails if it does.
+    fn supposed(&self) -> Reason {
+        match self {
+            Self::Sharing => Reason::Held,
+            Self::PortLeft(ports) => Reason::NoPortLeft(*ports),
+            Self::Timestamps => Reason::FourTuple,
+            Self::Queue { .. } => Reason::QueueFull,
+            Self::Itself => Reason::NobodyListens,
+            Self::Filtered => Reason::Filtered,
+        }
+    }
+}
+
 impl fmt::Display for MetRule {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.ruling.about(match self.clients {
@@ -268,13 +325,47 @@ impl fmt::Display for MetRule {
     }
 }
 
+impl fmt::Display for Doubt {
+    /// A sentence.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Sharing => "it depends on options of the sockets below, which cannot be read",
+            Self::PortLeft(ports) => {
+                return write!(
+                    f,
+                    "no port of net.ipv4.ip_local_port_range is free for sure, and of {ports} it cannot be told"
+                );
+            }
+            Self::Timestamps => {
+                "a connection that used TCP timestamps at both ends would be replaced, and whether this one did cannot be \
+                 read"
+            }
+            Self::Queue { full: 1, all: 1 } => {
+                "connections wait to be accepted, and whether the accept queue is full cannot be read"
+            }
+            Self::Queue { full, all } => {
+                return write!(
+                    f,
+                    "{full} of the {all} listeners that share the address have a full accept queue: SYNs that the kernel \
+                     hands to these go unanswered, and which one it chooses cannot be told"
+                );
+            }
+            Self::Itself => {
+                "nothing listens there, but the kernel may pick this very port for the new socket, which then connects to \
+                 itself"
+            }
+            Self::Filtered => "a packet filter may stop it or send it elsewhere, by what cannot be known here",
+        })
+    }
+}
+
 impl InTheWay {
     /// Whether all is known that it takes to say that it is in the way.
     pub(super) fn is_certain(&self) -> bool {
         self.conflict.is_none_or(|conflict| conflict.is_certain())
     }
 
-    /// Whether it is in the way only if an option is off of which that is not known.
+    /// Whether it is in the way only if IPV6_V6ONLY is off, of which that is not known.
     pub(super) fn is_by_guess(&self) -> bool {
         self.conflict.is_some_and(|conflict| conflict.is_by_guess)
     }
@@ -285,27 +376,33 @@ impl Verdict {
         Self::Fails { call, errno, reason }
     }
 
+    pub(super) fn may_fail(call: &'static str, errno: Errno, doubt: Doubt) -> Self {
+        Self::MayFail { call, errno, doubt }
+    }
+
     /// The call that fails, or may, with its errno and what that means; none where it works.
-    pub fn failure(&self) -> Option<(&'static str, Errno, &Reason)> {
+    pub fn failure(&self) -> Option<(&'static str, Errno, Reason)> {
         match self {
             Self::Works => None,
-            Self::MayFail => Some(("bind", Errno::EADDRINUSE, &Reason::Held)),
-            Self::Fails { call, errno, reason } => Some((*call, *errno, reason)),
-            Self::MayBeFiltered => Some(("connect", Errno::ETIMEDOUT, &Reason::Filtered)),
+            Self::MayFail { call, errno, doubt } => Some((*call, *errno, doubt.supposed())),
+            Self::Fails { call, errno, reason } => Some((*call, *errno, reason.clone())),
         }
     }
 
     /// Whether it fails or not by what cannot be known here.
     pub fn is_unknown(&self) -> bool {
-        matches!(self, Self::MayFail | Self::MayBeFiltered)
+        matches!(self, Self::MayFail { .. })
     }
 }
 
 impl fmt::Display for Behind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Some((call, errno, reason)) = self.verdict.failure() else { return Ok(()) };
-        let fails = if self.verdict.is_unknown() { "may fail" } else { "fails" };
-        write!(f, "{call} {fails} with {} ({}): {reason}", errno_name(errno), errno.desc())
+        let (errno, words) = (errno_name(errno), errno.desc());
+        match &self.verdict {
+            Verdict::MayFail { doubt, .. } => write!(f, "{call} may fail with {errno} ({words}): {doubt}"),
+            _ => write!(f, "{call} fails with {errno} ({words}): {reason}"),
+        }
     }
 }
 
@@ -349,7 +446,7 @@ impl Answer {
     }
 
     /// What each of them means.
-    pub(super) fn reasons(&self) -> impl Iterator<Item = &Reason> {
+    pub(super) fn reasons(&self) -> impl Iterator<Item = Reason> {
         self.obstacles().filter_map(|(verdict, _)| verdict.failure()).map(|(_, _, reason)| reason)
     }
 

@@ -7,7 +7,7 @@ use nix::errno::Errno;
 
 use super::claim::on_port;
 use super::network_namespace::other_namespaces;
-use super::{Answer, Goal, PlannedCall, Reason, Verdict, sight};
+use super::{Answer, Doubt, Goal, PlannedCall, Reason, Verdict, sight};
 use crate::kernel::holders::Holder;
 use crate::net::{self, SocketOptions, TcpState};
 
@@ -22,9 +22,9 @@ impl Answer {
     pub fn look_elsewhere(&mut self, question: &PlannedCall) {
         let reason = match &self.verdict {
             Verdict::Works if self.is_half => return,
-            Verdict::Works | Verdict::MayFail => None,
+            Verdict::MayFail { doubt: Doubt::Filtered, .. } => return,
+            Verdict::Works | Verdict::MayFail { .. } => None,
             Verdict::Fails { reason, .. } => Some(reason),
-            Verdict::MayBeFiltered => return,
         };
         let open = matches!(reason, Some(Reason::NobodyListens | Reason::NotLocal | Reason::Unexplained));
         let port = match question.goal {

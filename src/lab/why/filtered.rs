@@ -7,7 +7,7 @@ use nix::errno::Errno;
 use nix::unistd::geteuid;
 
 use super::answer::{Clients, MetRule};
-use super::{Answer, Reason, Verdict, ports};
+use super::{Answer, Doubt, Reason, Verdict, ports};
 use crate::error::{Result, errno_name, errno_of};
 use crate::kernel::inet_diag::listening_on;
 use crate::kernel::packet_filter::{FilteredWay, PacketFilters, Passage, Ruling, UnreadRules};
@@ -38,7 +38,7 @@ pub(super) fn connect(
     let mut answer = match (&passage.stopped, &passage.sent, sent_to) {
         (Some(_), ..) => answer,
         // Nobody knows where it goes.
-        (None, Some(_), None) => Answer { verdict: Verdict::MayBeFiltered, ..answer },
+        (None, Some(_), None) => Answer { verdict: may_be_filtered(), ..answer },
         (None, None, _) => arrive(answer, tuple, is_local)?,
         (None, Some(_), Some(remote)) => {
             let is_local = way.is_local() == Some(true);
@@ -64,12 +64,17 @@ fn sent_to_nobody(mut answer: Answer, remote: SocketAddr) -> Answer {
     answer
 }
 
+/// Most rules that stop a connection say nothing of it.
+fn may_be_filtered() -> Verdict {
+    Verdict::may_fail("connect", Errno::ETIMEDOUT, Doubt::Filtered)
+}
+
 /// Whether somebody answers a SYN, with SYN or with RST.
 fn answers(verdict: &Verdict) -> bool {
     match verdict {
         Verdict::Works => true,
         Verdict::Fails { errno, .. } => *errno == Errno::ECONNREFUSED,
-        Verdict::MayFail | Verdict::MayBeFiltered => false,
+        Verdict::MayFail { .. } => false,
     }
 }
 
@@ -85,7 +90,7 @@ fn judge(answer: &mut Answer, passage: &Passage) {
         _ => false,
     };
     if !doubts.iter().all(is_the_same) {
-        answer.verdict = Verdict::MayBeFiltered;
+        answer.verdict = may_be_filtered();
         answer.is_half = false;
     }
     let met = stopped.iter().chain(sent).chain(doubts);

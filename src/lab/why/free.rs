@@ -8,9 +8,9 @@ use nix::ifaddrs::getifaddrs;
 
 use super::claim::{claim, stage};
 use super::{Answer, Goal, PlannedCall, ports};
-use crate::error::Result;
-use crate::kernel::inet_diag::{SocketRow, sockets};
+use crate::kernel::inet_diag::SocketRow;
 use crate::kernel::settings::Settings;
+use crate::kernel::table::table;
 use crate::net;
 use crate::net::sharing_rule::{Newcomer, Stage, conflict, overlap};
 
@@ -127,7 +127,7 @@ fn adds_no_refusal(local: SocketAddr, question: &PlannedCall, settings: &Setting
 pub(super) fn free_port(from: u16, question: &PlannedCall, settings: &Settings) -> Option<u16> {
     let mut local = question.goal.local()?;
     let new = settings.newcomer(local.ip(), &question.options);
-    let near = first(&new, from..=from.saturating_add(PORTS)).ok()?.unwrap_or_default();
+    let near = first(&new, from..=from.saturating_add(PORTS)).unwrap_or_default();
     local.set_port(near);
     if near != 0 && adds_no_refusal(local, question, settings) {
         return Some(near);
@@ -138,24 +138,20 @@ pub(super) fn free_port(from: u16, question: &PlannedCall, settings: &Settings) 
 /// 0, where the kernel finds a port for this address that nobody has.
 pub(super) fn picked_port(question: &PlannedCall, settings: &Settings) -> Option<u16> {
     let new = settings.newcomer(question.goal.local()?.ip(), &question.options);
-    first(&new, ports::choices(&question.options, settings).into_iter()).ok()?.map(|_| 0)
+    first(&new, ports::choices(&question.options, settings).into_iter()).map(|_| 0)
 }
 
 /// Whether no socket has this address and port, so that any may listen there.
 pub(super) fn is_free_to_all(local: SocketAddr, question: &PlannedCall, settings: &Settings) -> bool {
     let new = settings.newcomer(local.ip(), &question.options);
-    first(&new, std::iter::once(local.port())).is_ok_and(|found| found.is_some())
+    first(&new, std::iter::once(local.port())).is_some()
 }
 
 /// The first of these ports on which no socket has the address, whatever its options.
-///
-/// # Errors
-///
-/// As [`sockets`].
-pub(super) fn first(new: &Newcomer, ports: impl Iterator<Item = u16>) -> Result<Option<u16>> {
+fn first(new: &Newcomer, mut ports: impl Iterator<Item = u16>) -> Option<u16> {
     let has_address = |row: &SocketRow| overlap(new.ip, new.v6_only, row.local.ip(), row.v6_only).is_some();
+    let rows = table().ok()?.rows;
     let taken: BTreeSet<u16> =
-        sockets()?.iter().filter(|row| has_address(row)).map(|row| row.local.port()).collect();
-    let mut ports = ports;
-    Ok(ports.find(|port| !taken.contains(port)))
+        rows.iter().filter(|row| has_address(row)).map(|row| row.local.port()).collect();
+    ports.find(|port| !taken.contains(port))
 }

@@ -56,8 +56,14 @@ impl HeldAddress<'_> {
         self.settings.newcomer(self.local.ip(), &options)
     }
 
+    /// The sockets that are in the way for sure; where none is, those that may be.
+    fn found(&self) -> impl Iterator<Item = &InTheWay> {
+        let some_are_sure = self.in_the_way.iter().any(InTheWay::is_certain);
+        self.in_the_way.iter().filter(move |found| !(some_are_sure && found.is_by_guess()))
+    }
+
     fn in_the_way(&self) -> impl Iterator<Item = &Holder> {
-        self.in_the_way.iter().map(|found| &found.holder)
+        self.found().map(|found| &found.holder)
     }
 
     /// Options on the new socket alone.
@@ -93,8 +99,7 @@ impl HeldAddress<'_> {
             return None;
         }
         let dual_stack = self
-            .in_the_way
-            .iter()
+            .found()
             .all(|found| found.conflict.is_some_and(|conflict| conflict.overlap == Overlap::OldIsDualStack));
         let changes = if dual_stack { Some(&[OptionChange::V6Only(true)][..]) } else { self.helping_both() }?;
         Some(Remedy::Restart(processes, changes.to_vec()))
@@ -108,7 +113,10 @@ impl HeldAddress<'_> {
     }
 
     fn wait(&self) -> Option<Remedy> {
-        wait(self.in_the_way(), self.settings)
+        let waits = |holder: &Holder| stage(&holder.row) == Stage::Waiting;
+        let found =
+            self.in_the_way.iter().filter(|found| !found.is_by_guess() || waits(&found.holder));
+        wait(found.map(|found| &found.holder), self.settings)
     }
 
     fn another_address(&self) -> impl Iterator<Item = Remedy> {
@@ -122,7 +130,7 @@ impl HeldAddress<'_> {
 
     /// SO_REUSEPORT shares among sockets of one user.
     fn user(&self) -> Option<Remedy> {
-        let mut users = self.in_the_way.iter().map(|found| match found.conflict?.refusal {
+        let mut users = self.found().map(|found| match found.conflict?.refusal {
             Refusal::OtherUser(uid) => Some(uid),
             _ => None,
         });
@@ -199,12 +207,16 @@ pub(super) fn after_end(holder: &Holder, processes: &[Process]) -> Option<Claim>
 
 /// Until all of these are gone, where the kernel forgets each by itself.
 ///
-/// Its timers are late by up to an eighth of what they were set to (kernel/time/timer.c).
+/// Its timers are late by up to an eighth of what they were set to (kernel/time/timer.c). FIN-WAIT-2 becomes TIME-WAIT when
+/// the other side closes, which may be at its end.
 pub(super) fn wait<'a>(holders: impl Iterator<Item = &'a Holder>, settings: &Settings) -> Option<Remedy> {
     let times = |holder: &Holder| {
         let timer = holder.row.timer.filter(|_| stage(&holder.row) == Stage::Waiting)?;
-        let whole = if holder.row.state == TcpState::FinWait2 { settings.fin_timeout } else { TIME_WAIT };
-        Some((timer.remaining, timer.remaining + whole / 8))
+        let latest = match holder.row.state {
+            TcpState::FinWait2 => timer.remaining + settings.fin_timeout / 8 + TIME_WAIT,
+            _ => timer.remaining,
+        };
+        Some((timer.remaining, latest + TIME_WAIT / 8))
     };
     let (time, latest) = holders.map(times).reduce(|one, other| {
         let ((time, latest), (other, later)) = (one?, other?);

@@ -1,18 +1,17 @@
 //! bind(2) and listen(2): whether the address can be had.
 
-use std::collections::BTreeSet;
 use std::fs;
 use std::net::{IpAddr, SocketAddr};
 use std::num::NonZeroU16;
 
 use nix::errno::Errno;
 
-use super::claim::{claim, on_port};
-use super::{Answer, InTheWay, Reason, Verdict, free, memory, ports, unknown};
+use super::claim::{claim, seen_on};
+use super::{Answer, Doubt, InTheWay, Reason, Verdict, memory, ports, unknown};
 use crate::error::Result;
 use crate::kernel::holders::{Holder, Source};
-use crate::kernel::inet_diag::shows_bound;
 use crate::kernel::settings::Settings;
+use crate::kernel::table::Gap;
 use crate::net::sharing_rule::{Newcomer, conflict};
 use crate::net::{self, SocketOptions};
 
@@ -53,12 +52,12 @@ fn on_this_port(
     settings: &Settings,
     may_ask: bool,
 ) -> Result<Answer> {
-    let mut holders = on_port(port)?;
+    let (mut holders, gap) = seen_on(port)?;
     unknown::infer(&mut holders, settings);
     let (in_the_way, beside) = divide(holders, &settings.newcomer(local.ip(), options));
     let verdict = match outcome(&in_the_way, options) {
-        // Where a socket that is only bound shows in no table, bind(2) alone knows of it.
-        RuleOutcome::Bound if !may_ask || shows_bound() || memory::succeeds(local, options)? => {
+        // Of a socket that may be missing bind(2) alone knows.
+        RuleOutcome::Bound if !may_ask || gap.is_none() || memory::succeeds(local, options)? => {
             Verdict::Works
         }
         RuleOutcome::Bound => Verdict::fails("bind", Errno::EADDRINUSE, Reason::Unexplained),
@@ -66,14 +65,19 @@ fn on_this_port(
             Verdict::Works
         }
         RuleOutcome::Refused => Verdict::fails("bind", Errno::EADDRINUSE, Reason::Held),
-        RuleOutcome::Unknown => Verdict::MayFail,
+        RuleOutcome::Unknown => Verdict::may_fail("bind", Errno::EADDRINUSE, Doubt::Sharing),
     };
-    Ok(match verdict {
+    let answer = match verdict {
         Verdict::Works => {
             let beside = in_the_way.into_iter().map(|found| found.holder).chain(beside).collect();
             Answer { beside, ..Answer::new(verdict) }
         }
         _ => Answer { in_the_way, beside, ..Answer::new(verdict) },
+    };
+    Ok(match gap {
+        Some(Gap::Bound) if answer.verdict == Verdict::Works => answer,
+        Some(gap) => answer.remark(gap),
+        None => answer,
     })
 }
 
@@ -99,7 +103,7 @@ fn outcome(in_the_way: &[InTheWay], options: &SocketOptions) -> RuleOutcome {
     }
 }
 
-/// Who is in the way by the rules, and who is not.
+/// Who is in the way by the rules, and who is not; first those that are for sure.
 fn divide(holders: Vec<Holder>, new: &Newcomer) -> (Vec<InTheWay>, Vec<Holder>) {
     let (mut in_the_way, mut beside) = (Vec::new(), Vec::new());
     for holder in holders {
@@ -108,22 +112,17 @@ fn divide(holders: Vec<Holder>, new: &Newcomer) -> (Vec<InTheWay>, Vec<Holder>) 
             conflict => in_the_way.push(InTheWay { holder, conflict }),
         }
     }
-    if in_the_way.iter().any(InTheWay::is_certain) {
-        let doubtful = in_the_way.extract_if(.., |found| found.is_by_guess());
-        beside.extend(doubtful.map(|found| found.holder));
-    }
+    in_the_way.sort_by_key(InTheWay::is_by_guess);
     (in_the_way, beside)
 }
 
 /// Port 0: the kernel looks for a port on which no socket has the address, whatever its options.
 fn any_port(local: SocketAddr, options: &SocketOptions, settings: &Settings) -> Result<Answer> {
-    let new = settings.newcomer(local.ip(), options);
-    let choices: BTreeSet<u16> = ports::choices(options, settings).into_iter().collect();
-    let finds_one = options.bind_address_no_port || free::first(&new, choices.iter().copied())?.is_some();
-    Ok(Answer::new(match finds_one {
-        true => Verdict::Works,
-        false => Verdict::fails("bind", Errno::EADDRINUSE, Reason::NoPortLeft(choices.len())),
-    }))
+    if options.bind_address_no_port {
+        return Ok(Answer::new(Verdict::Works));
+    }
+    let pick = ports::by_bind(&settings.newcomer(local.ip(), options), options, settings)?;
+    Ok(Answer::new(pick.verdict("bind", Errno::EADDRINUSE)))
 }
 
 /// What bind(2) means by another errno than EADDRINUSE, ip(7) and ipv6(7).

@@ -16,12 +16,13 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use nix::errno::Errno;
 use nix::unistd::geteuid;
 
+use super::claim::is_bound;
 use crate::error::Result;
 use crate::kernel::holders::Holder;
 use crate::kernel::inet_diag::SocketRow;
 use crate::kernel::settings::Settings;
 use crate::kernel::users::{self, users};
-use crate::net::{SocketOptions, TcpState, bind, may_be_picked};
+use crate::net::{SocketOptions, bind, may_be_picked};
 use crate::sandbox::as_user::as_user;
 
 /// Whether the kernel lets a socket with SO_REUSEPORT in though the rules refuse it.
@@ -155,9 +156,10 @@ fn overlapping(holders: &[Holder]) -> Vec<IpAddr> {
 
 /// Whether connect(2) alone has given out the port, or may have: any bind(2) that succeeds would keep it from others.
 fn is_left_to_connect(holders: &[Holder], settings: &Settings) -> bool {
-    let is_bound = |holder: &Holder| matches!(holder.row.state, TcpState::Listen | TcpState::BoundInactive);
     let Some(holder) = holders.first() else { return false };
-    if holders.iter().any(is_bound) || !settings.ephemeral.spans(holder.row.local.port()) {
+    if holders.iter().any(|holder| is_bound(&holder.row))
+        || !settings.ephemeral.spans(holder.row.local.port())
+    {
         return false;
     }
     may_be_picked(holder.row.local).unwrap_or(true)

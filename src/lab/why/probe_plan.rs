@@ -9,7 +9,7 @@ use super::probe::Probe;
 use super::remedy::{Provision, Remedy};
 use super::setup::{SetupState, SocketSetup};
 use super::stand_in::{doubt, stand_in};
-use super::{Answer, Goal, PlannedCall, Reason, Verdict};
+use super::{Answer, Doubt, Goal, PlannedCall, Reason, Verdict};
 use crate::kernel::holders::Holder;
 use crate::kernel::route::route;
 use crate::kernel::settings::Settings;
@@ -34,8 +34,8 @@ impl<'a> ProbePlan<'a> {
     /// What the answer is about, or why that cannot be made again.
     pub(super) fn for_answer(question: &'a PlannedCall, answer: &'a Answer) -> Result<Self, String> {
         match answer.verdict {
-            Verdict::MayFail => return Err("the options of the sockets in the way are unknown".to_owned()),
-            Verdict::MayBeFiltered => return Err("packet filters are not made again".to_owned()),
+            Verdict::MayFail { doubt: Doubt::Filtered, .. } => return Err("packet filters are not made again".to_owned()),
+            Verdict::MayFail { .. } => return Err("whether the call fails cannot be told".to_owned()),
             Verdict::Works | Verdict::Fails { .. } => {}
         }
         let settings = Settings::read();

@@ -2,14 +2,14 @@
 
 use std::net::SocketAddr;
 
-use nix::errno::Errno;
-
+use super::claim::stage;
 use super::free::own_addresses;
-use super::{Answer, Goal, PlannedCall, Reason, Verdict, inheritance, sight, wsl};
+use super::{Answer, Doubt, Goal, PlannedCall, Reason, Verdict, inheritance, sight, wsl};
 use crate::kernel::holders::Holder;
-use crate::kernel::inet_diag::shows_bound;
 use crate::kernel::owners::ProcessList;
 use crate::kernel::settings::Settings;
+use crate::kernel::table::udp_on;
+use crate::net::sharing_rule::Stage;
 use crate::net::{TcpState, wildcard};
 
 pub(super) fn remarks(question: &PlannedCall, answer: &Answer, settings: &Settings) -> Vec<String> {
@@ -18,18 +18,11 @@ pub(super) fn remarks(question: &PlannedCall, answer: &Answer, settings: &Settin
     let holders = || in_the_way.iter().map(|found| &found.holder);
     let of_port = local.map(|local| match &answer.verdict {
         Verdict::Works => [picked_some_day(question, local, settings), reserved(local, settings)],
-        Verdict::MayFail | Verdict::Fails { reason: Reason::Held, .. } => {
+        Verdict::MayFail { doubt: Doubt::Sharing, .. } | Verdict::Fails { reason: Reason::Held, .. } => {
             [connection(local, answer, settings), None]
         }
-        Verdict::Fails { .. } => [None, None],
-        Verdict::MayBeFiltered => [None, None],
+        Verdict::MayFail { .. } | Verdict::Fails { .. } => [None, None],
     });
-    let unseen = match &answer.verdict {
-        Verdict::Fails { errno: Errno::EADDRINUSE, reason: Reason::Unexplained, .. } if !shows_bound() => {
-            Some("a socket that is only bound may have it: before Linux 6.8 no table shows those".to_owned())
-        }
-        _ => None,
-    };
     let nonlocal =
         local.filter(|_| answer.verdict == Verdict::Works).and_then(|local| nonlocal(local, settings));
     let down = down(question, answer);
@@ -41,7 +34,8 @@ pub(super) fn remarks(question: &PlannedCall, answer: &Answer, settings: &Settin
         .into_iter()
         .flatten()
         .flatten()
-        .chain(unseen)
+        .chain(half_closed(holders()))
+        .chain(udp(question))
         .chain(down)
         .chain(group)
         .chain(nonlocal)
@@ -140,6 +134,29 @@ fn group(question: &PlannedCall, answer: &Answer) -> Option<String> {
     let count = answer.beside.iter().filter(is_one).count();
     (answer.verdict == Verdict::Works && count > 0).then(|| {
         format!("incoming connections are shared by SO_REUSEPORT, with listeners already there: {count}")
+    })
+}
+
+/// Why the wait for FIN-WAIT-2 may be longer than its timer says.
+fn half_closed<'a>(mut holders: impl Iterator<Item = &'a Holder>) -> Option<String> {
+    let is_half_closed =
+        |holder: &Holder| holder.row.state == TcpState::FinWait2 && stage(&holder.row) == Stage::Waiting;
+    holders
+        .any(is_half_closed)
+        .then(|| "FIN-WAIT-2 becomes TIME-WAIT, of 60s, when the other side closes".to_owned())
+}
+
+/// A port that UDP has, by which somebody may have come to ask.
+fn udp(question: &PlannedCall) -> Option<String> {
+    let (Goal::Bind(local) | Goal::Listen(local)) = question.goal else { return None };
+    let addresses: BTreeSet<String> = udp_on(local.port()).iter().map(SocketAddr::to_string).collect();
+    let addresses: Vec<String> = addresses.into_iter().collect();
+    (local.port() != 0 && !addresses.is_empty()).then(|| {
+        format!(
+            "this is about TCP: a UDP socket has port {} too ({}), and the two share no ports",
+            local.port(),
+            addresses.join(", ")
+        )
     })
 }
 

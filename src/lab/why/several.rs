@@ -11,10 +11,10 @@ use crate::net;
 const MOST: usize = 6;
 
 /// One thing in the way, and what clears it.
-pub(super) struct Obstructed<'a> {
+pub(super) struct Obstructed {
     pub(super) call: &'static str,
     pub(super) errno: Errno,
-    pub(super) reason: &'a Reason,
+    pub(super) reason: Reason,
     pub(super) steps: Vec<Remedy>,
 }
 
@@ -60,7 +60,7 @@ fn alone(
 ///
 /// An address or a port is only advised that nobody has.
 fn clears(step: &Remedy, other: &Obstructed, question: &PlannedCall, settings: &Settings) -> bool {
-    match (step, other.call, other.reason) {
+    match (step, other.call, &other.reason) {
         (Remedy::Address(_) | Remedy::Port(_), _, Reason::Held | Reason::FourTuple) => true,
         (Remedy::Address(_) | Remedy::Port(_), "bind", _) => {
             let PlannedCall { goal, options } = step.applied_to(question);

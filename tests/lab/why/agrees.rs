@@ -57,7 +57,7 @@ fn compare(question: &PlannedCall, options: Options) -> (Outcome, Result<(), Str
     let outcome = made(question, options);
     let expected = match &answer.verdict {
         Verdict::Works => None,
-        Verdict::MayFail | Verdict::MayBeFiltered => return (outcome, Err(String::new())),
+        Verdict::MayFail { .. } => return (outcome, Err(String::new())),
         Verdict::Fails { call, errno, .. } => Some((*call, *errno)),
     };
     let PlannedCall { goal, .. } = question;
@@ -65,7 +65,7 @@ fn compare(question: &PlannedCall, options: Options) -> (Outcome, Result<(), Str
         return (outcome, Err(format!("{goal:?} {options:?}: said {expected:?}, made {outcome:?}")));
     }
     let reason = match answer.verdict {
-        Verdict::Works | Verdict::MayFail | Verdict::MayBeFiltered => None,
+        Verdict::Works | Verdict::MayFail { .. } => None,
         Verdict::Fails { reason, .. } => Some(reason),
     };
     let held = matches!(reason, Some(Reason::Held | Reason::FourTuple | Reason::QueueFull));
@@ -287,6 +287,10 @@ fn why_agrees_where_no_socket_is_in_the_way() {
         (from(at("127.0.0.1", 6), at("0.0.0.0", 2000)), plain, None),
         (from(at("::1", 5), at("::ffff:127.0.0.1", 2000)), plain, Some(("connect", Errno::ENETUNREACH))),
         (from(at("127.0.0.1", 7), at("::1", 2001)), plain, Some(("connect", Errno::EAFNOSUPPORT))),
+        (from(at("::ffff:127.0.0.1", 7), at("::1", 2001)), plain, Some(("connect", Errno::EAFNOSUPPORT))),
+        (from(at("::ffff:0.0.0.0", 0), at("::1", 2001)), plain, Some(("connect", Errno::EAFNOSUPPORT))),
+        (from(at("::ffff:127.0.0.1", 7), at("2001:db8::1", 1)), plain, Some(("connect", Errno::ENETUNREACH))),
+        (from(at("::ffff:127.0.0.2", 7), at("::", 2001)), plain, None),
         // A socket connects to itself.
         (from(at("127.0.0.1", 8), at("127.0.0.1", 8)), plain, None),
         (from(at("::1", 9), at("::1", 9)), plain, None),
@@ -320,7 +324,7 @@ fn why_agrees_where_ipv6_is_switched_off() {
         let question = question(goal, plain);
         assert_eq!(compare(&question, plain).1, Ok(()), "{goal:?}");
         let said = match why(&question).unwrap().verdict {
-            Verdict::Works | Verdict::MayFail | Verdict::MayBeFiltered => None,
+            Verdict::Works | Verdict::MayFail { .. } => None,
             Verdict::Fails { reason, .. } => Some(reason),
         };
         assert_eq!(said, reason, "{goal:?}");

@@ -33,7 +33,7 @@ const ADDRESSES: [&str; 7] =
 const SERVER: u16 = 1000;
 const LATER: usize = 10;
 /// SO_REUSEADDR and SO_REUSEPORT of ten sockets.
-const MOSTLY_SHARED: [(bool, bool); 10] = {
+pub const MOSTLY_SHARED: [(bool, bool); 10] = {
     let (neither, address, port, both) = ((false, false), (true, false), (false, true), (true, true));
     [neither, address, address, address, port, port, port, both, both, both]
 };
