@@ -108,7 +108,7 @@ fn particulars(line: &mut Line, step: &Remedy) {
     match step {
         Remedy::Restart(processes, _) | Remedy::Stop(processes, _) => {
             line.list("processes", processes);
-            let commands = advice.remedy.commands();
+            let commands = step.commands();
             if !commands.is_empty() {
                 line.list("commands", &commands);
             }

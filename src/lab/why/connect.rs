@@ -84,7 +84,11 @@ fn from_bound(
     match answer.verdict {
         Verdict::Works => {
             let arrive = |answer, tuple, is_local| {
-                if is_local { reach(tuple, from, options, settings, answer) } else { Ok(sent_away(answer, tuple)) }
+                if is_local {
+                    reach(tuple, from, options, settings, answer)
+                } else {
+                    Ok(sent_away(answer, tuple))
+                }
             };
             filtered::connect(answer, tuple, way.is_local, options, settings, arrive)
         }

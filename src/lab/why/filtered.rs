@@ -147,8 +147,8 @@ fn rulings(way: &FilteredWay<'_>) -> Vec<Ruling> {
 
 /// The ports that the kernel may pick from, the lowest and the highest.
 fn ephemeral(options: &SocketOptions, settings: &Settings) -> (u16, u16) {
-    let choices = ports::choices(options, settings);
-    choices.first().copied().zip(choices.last().copied()).unwrap_or((0, u16::MAX))
+    let range = ports::range(options, settings);
+    (range.low(), range.high())
 }
 
 /// Whose socket listens at an address of this host, if one does.

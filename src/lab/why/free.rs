@@ -138,7 +138,8 @@ pub(super) fn free_port(from: u16, question: &PlannedCall, settings: &Settings) 
 /// 0, where the kernel finds a port for this address that nobody has.
 pub(super) fn picked_port(question: &PlannedCall, settings: &Settings) -> Option<u16> {
     let new = settings.newcomer(question.goal.local()?.ip(), &question.options);
-    first(&new, ports::choices(&question.options, settings).into_iter()).map(|_| 0)
+    let pick = ports::by_bind(&new, &question.options, settings).ok()?;
+    (!pick.free.is_empty()).then_some(0)
 }
 
 /// Whether no socket has this address and port, so that any may listen there.

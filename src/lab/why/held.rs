@@ -114,8 +114,7 @@ impl HeldAddress<'_> {
 
     fn wait(&self) -> Option<Remedy> {
         let waits = |holder: &Holder| stage(&holder.row) == Stage::Waiting;
-        let found =
-            self.in_the_way.iter().filter(|found| !found.is_by_guess() || waits(&found.holder));
+        let found = self.in_the_way.iter().filter(|found| !found.is_by_guess() || waits(&found.holder));
         wait(found.map(|found| &found.holder), self.settings)
     }
 

@@ -69,6 +69,12 @@ enum PortUse {
     Taken,
 }
 
+/// The range that a socket with these options is given a port of.
+pub(super) fn range(options: &SocketOptions, settings: &Settings) -> PortRange {
+    let range = &settings.ephemeral;
+    options.local_port_range.map_or_else(|| range.clone(), |asked| range.within(asked))
+}
+
 /// The ports that bind(2) may pick for `new`: those on which no socket has the address, whatever its options
 /// (`inet_csk_find_open_port`).
 ///
@@ -207,8 +213,7 @@ struct Search {
 
 impl Search {
     fn new(options: &SocketOptions, settings: &Settings) -> Self {
-        let range = &settings.ephemeral;
-        let range = options.local_port_range.map_or_else(|| range.clone(), |asked| range.within(asked));
+        let range = range(options, settings);
         let ends = range.overlooked();
         // Of three it is always the third; where the socket has a range of its own, newer kernels overlook none.
         let never = ends.filter(|[low, high]| high - low == 2 && options.local_port_range.is_none());

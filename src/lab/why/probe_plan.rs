@@ -34,7 +34,9 @@ impl<'a> ProbePlan<'a> {
     /// What the answer is about, or why that cannot be made again.
     pub(super) fn for_answer(question: &'a PlannedCall, answer: &'a Answer) -> Result<Self, String> {
         match answer.verdict {
-            Verdict::MayFail { doubt: Doubt::Filtered, .. } => return Err("packet filters are not made again".to_owned()),
+            Verdict::MayFail { doubt: Doubt::Filtered, .. } => {
+                return Err("packet filters are not made again".to_owned());
+            }
             Verdict::MayFail { .. } => return Err("whether the call fails cannot be told".to_owned()),
             Verdict::Works | Verdict::Fails { .. } => {}
         }
@@ -46,7 +48,7 @@ impl<'a> ProbePlan<'a> {
             probe: Probe::for_call(question, &settings),
             settings,
         };
-        let meets = |wanted: fn(&Reason) -> bool| answer.reasons().any(wanted);
+        let meets = |wanted: fn(&Reason) -> bool| answer.reasons().any(|reason| wanted(&reason));
         plan.probe.unprivileged = meets(|reason| matches!(reason, Reason::Privileged(_)));
         plan.probe.sockets = plan.sockets(&Remedy::Elsewhere(String::new()));
         let is_cut_off = meets(|reason| {

@@ -1,5 +1,6 @@
 //! What else is worth knowing about a port: who may come by it, and what is not seen.
 
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 
 use super::claim::stage;

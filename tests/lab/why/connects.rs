@@ -18,8 +18,8 @@ use socket2::Socket;
 
 use super::advice::{Answer, call_after};
 use super::agrees::{Outcome, at, question, sysctl};
-use super::scene::{Options, open};
 use super::numbers::Numbers;
+use super::scene::{Options, open};
 use super::traces::MOSTLY_SHARED;
 use crate::program::kernel::has_ipv6;
 use crate::program::namespace::isolated;
