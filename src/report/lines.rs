@@ -103,8 +103,8 @@ mod tests {
             line.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
             line
         };
-        assert!(is("range", head(json!({"reserved": 0, "listening": 0, "bound": 0}))));
-        assert!(is("range", head(json!({"reserved": 0, "descriptors": 9}))));
+        assert!(is("range", head(json!({"reserved": 0, "listening": 0, "bound": 0, "incomplete": false}))));
+        assert!(is("range", head(json!({"reserved": 0, "descriptors": 9, "incomplete": true}))));
         assert!(is("range", head(json!({"destinations": 1}))));
         assert!(!is("range", head(json!({"destinations": 1, "reserved": 0}))));
     }
