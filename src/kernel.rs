@@ -2,9 +2,11 @@
 
 pub(crate) mod borrow;
 pub mod cpu;
+pub(crate) mod device;
 pub mod holders;
 pub mod inet_diag;
 pub(crate) mod inherited;
+pub(crate) mod ipv6;
 pub(crate) mod memory;
 pub(crate) mod netlink;
 pub(crate) mod open_files;

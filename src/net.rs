@@ -1,5 +1,7 @@
 //! Sockets: four-tuple, options, passive and active open, TCP states.
 
+mod device;
+mod foreign_spelling;
 mod four_tuple;
 mod named_option;
 mod open;
@@ -16,6 +18,8 @@ mod state;
 mod tcp_info;
 mod wildcard;
 
+pub use device::{Device, DeviceName, OnDevice};
+pub(crate) use device::{hears, is_link_local, with_zone, zone};
 pub use four_tuple::FourTuple;
 pub use named_option::{NamedOption, OptionValue, Takes};
 pub(crate) use open::local_address;

@@ -12,7 +12,7 @@ use crate::kernel::inet_diag::{SocketRow, TimerKind, listening_on, sockets};
 use crate::kernel::owners::{Descriptor, Owners, Process, Sight, descriptors, of_supervisor, owners};
 use crate::kernel::sharing;
 use crate::net::sharing_rule::{Sharing, reaches};
-use crate::net::{FourTuple, TcpState};
+use crate::net::{Device, FourTuple, TcpState, hears, zone};
 use crate::text::few;
 
 /// A socket that has an address, what is known of its options, and the processes known to have it.
@@ -114,9 +114,15 @@ impl Holder {
         rows.into_iter().map(holder).collect()
     }
 
-    /// Whether a connection to this address would reach the socket if it listens.
+    /// Whether a connection to this address would reach the socket if it listens, by whatever interface it comes.
     pub fn covers(&self, address: SocketAddr) -> bool {
         covers(&self.row, address)
+    }
+
+    /// Whether the socket, if it listens, may have accepted this connection.
+    pub(crate) fn may_have_accepted(&self, connection: &Self) -> bool {
+        // The kernel gives a connection the interface of its listener, and of a link-local remote address.
+        self.covers(connection.row.local) && hears(self.row.device, connection.row.device)
     }
 
     /// What is known of the processes that have it.
@@ -153,9 +159,9 @@ impl Holder {
 
 impl fmt::Display for Holder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.four_tuple() {
-            Some(tuple) => write!(f, "{} {tuple}", self.row.state)?,
-            None => write!(f, "{} {}", self.row.state, self.row.local)?,
+        write!(f, "{} {}", self.row.state, self.row.local_end())?;
+        if self.four_tuple().is_some() {
+            write!(f, " -> {}", self.row.remote_end())?;
         }
         match self.row.timer.filter(|timer| timer.kind == TimerKind::TimeWait) {
             Some(timer) => write!(f, " for another {:.1}s", timer.remaining.as_secs_f64())?,
@@ -225,19 +231,16 @@ pub fn listeners_at(addresses: &[SocketAddr]) -> Result<Vec<Holder>> {
 }
 
 fn covers(row: &SocketRow, address: SocketAddr) -> bool {
-    row.local.port() == address.port() && reaches(address.ip(), row.local.ip(), row.v6_only)
+    let is_elsewhere = |device: Device| zone(address).is_some_and(|zone| zone != device.index);
+    row.local.port() == address.port()
+        && reaches(address.ip(), row.local.ip(), row.v6_only)
+        && !row.device.is_some_and(is_elsewhere)
 }
 
-/// Equal where an IPv4 address and the IPv6 address that it is mapped to are one, and scope 0 is any.
+/// Equal where an IPv4 address and the IPv6 address that it is mapped to are one, and no zone is any.
 pub(crate) fn same_address(one: SocketAddr, other: SocketAddr) -> bool {
-    let scope = |address| match address {
-        SocketAddr::V6(address) => address.scope_id(),
-        SocketAddr::V4(_) => 0,
-    };
-    let (first, second) = (scope(one), scope(other));
-    one.port() == other.port()
-        && one.ip().to_canonical() == other.ip().to_canonical()
-        && (first == 0 || second == 0 || first == second)
+    let differ = matches!((zone(one), zone(other)), (Some(one), Some(other)) if one != other);
+    one.port() == other.port() && one.ip().to_canonical() == other.ip().to_canonical() && !differ
 }
 
 #[cfg(test)]

@@ -175,7 +175,7 @@ impl FilteredWay<'_> {
             let (source, new) = (journey.packet.source, journey.packet.destination);
             let Some(ip) = new.ip else { return };
             let address = SocketAddr::new(ip, new.port.unwrap_or(0));
-            match route(address, source.ip) {
+            match route(address, source.ip, None) {
                 Ok(route) => journey.packet.destination.is_local = Some(route.local),
                 Err(_) => {
                     let effect = Effect::SendNowhere(address);

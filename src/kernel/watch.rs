@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use crate::error::Result;
 use crate::kernel::inet_diag::{SocketRow, sockets};
 use crate::kernel::owners::{Process, owners};
-use crate::net::TcpState;
+use crate::net::{Device, TcpState};
 
 /// A change of one socket between two samples.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,6 +22,8 @@ pub struct Transition {
     pub local: SocketAddr,
     /// The other end's address, or the wildcard address and port 0 where there is none.
     pub remote: SocketAddr,
+    /// The interface that it is bound to.
+    pub device: Option<Device>,
     /// Its number in sockfs as it was last known, for one that is closed or in TIME-WAIT too; 0 where none was seen.
     pub inode: u32,
     /// The user who created it, known and kept as the inode is.
@@ -145,9 +147,9 @@ impl Watch {
 
 impl Seen {
     fn transition(&self, time: Duration, from: Option<TcpState>, to: Option<TcpState>) -> Transition {
-        let SocketRow { local, remote, inode, uid, cookie, .. } = self.row;
+        let SocketRow { local, remote, device, inode, uid, cookie, .. } = self.row;
         let processes = self.processes.clone().unwrap_or_default();
-        Transition { time, from, to, local, remote, inode, uid, processes, cookie }
+        Transition { time, from, to, local, remote, device, inode, uid, processes, cookie }
     }
 }
 

@@ -15,8 +15,10 @@ mod free;
 mod held;
 mod holding;
 mod inheritance;
+mod interfaces;
 mod memory;
 mod network_namespace;
+mod not_here;
 mod orphan;
 mod planned_call;
 mod ports;
@@ -88,7 +90,7 @@ fn asked(question: &PlannedCall, settings: &Settings) -> Result<Answer> {
 /// bind(2) of an address that others have is looked at by the rules already, where the step is found.
 fn leads_on(step: &Remedy, question: &PlannedCall, answer: &Answer, settings: &Settings) -> bool {
     let changes_call =
-        matches!(step, Remedy::Set(_) | Remedy::Address(_) | Remedy::Port(_) | Remedy::Remote(_));
+        matches!(step, Remedy::Set(_) | Remedy::Address(_) | Remedy::Port(_) | Remedy::Remote(..));
     let is_known = !matches!(question.goal, Goal::Connect { .. })
         && !matches!(answer.verdict, Verdict::Fails { reason: Reason::V6Only, .. });
     let leads_on = |answer: Answer| !matches!(answer.verdict, Verdict::Fails { .. });

@@ -17,7 +17,8 @@ pub(crate) fn refused(local: SocketAddr, options: &SocketOptions, privileged: u1
     Ok(refusals(local, options, privileged)?.first().copied())
 }
 
-/// All that bind(2) has against `local` if no other socket is there, in its order; IPV6_V6ONLY is that of `options`.
+/// All that bind(2) has against `local` if no other socket is there, in its order; IPV6_V6ONLY and SO_BINDTODEVICE are those
+/// of `options`.
 ///
 /// No port is taken, so this changes no later answer. The address is bound without a port (IP_BIND_ADDRESS_NO_PORT). The
 /// right to a port below `privileged` is asked with a socket that has one already: the kernel checks rights before it
@@ -27,8 +28,8 @@ pub(crate) fn refused(local: SocketAddr, options: &SocketOptions, privileged: u1
 ///
 /// What the calls before bind(2) answer: `EMFILE` and `ENFILE` from `socket`, `EINVAL` from `setsockopt`.
 pub(crate) fn refusals(local: SocketAddr, options: &SocketOptions, privileged: u16) -> Result<Vec<Errno>> {
-    let address =
-        SocketOptions { v6_only: options.v6_only, bind_address_no_port: true, ..SocketOptions::default() };
+    let SocketOptions { v6_only, device, .. } = *options;
+    let address = SocketOptions { v6_only, device, bind_address_no_port: true, ..SocketOptions::default() };
     let mut any_port = local;
     any_port.set_port(0);
     let address = errno_of(bind(any_port, &address))?;

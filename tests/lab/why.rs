@@ -3,9 +3,12 @@
 mod advice;
 mod agrees;
 mod connects;
+mod device_situations;
+mod devices;
 mod doubts;
 mod filtered;
 mod hands;
+mod here;
 mod holder;
 mod numbers;
 mod owners;

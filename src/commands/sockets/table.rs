@@ -39,8 +39,8 @@ fn lines(entries: &[Holder], header: bool) -> Vec<TableRow> {
 fn cells(Holder { row, processes, sharing, .. }: &Holder) -> TableRow {
     [
         row.state.to_string(),
-        row.local.to_string(),
-        row.remote.to_string(),
+        row.local_end().to_string(),
+        row.remote_end().to_string(),
         row.receive_queue.to_string(),
         row.send_queue.to_string(),
         row.timer.map_or_else(|| "-".to_owned(), |timer| timer.to_string()),

@@ -2,8 +2,10 @@
 
 use crate::cli::{say_owner, say_sharing, say_timer, socket_line};
 use crate::error::errno_name;
+use crate::kernel::device::of_zone;
 use crate::kernel::holders::{Holder, Source};
 use crate::lab::why::{Advice, Answer, Goal, MetRule, PlannedCall, Remedy, TrialOutcome, Verdict};
+use crate::net::OnDevice;
 use crate::text::{Format, Line};
 
 /// One object a line: the verdict, what is behind it, each socket in the way, each step, each other socket, each remark.
@@ -41,11 +43,13 @@ pub(super) fn json(question: &PlannedCall, answer: &Answer) -> String {
 
 /// The call, its addresses and the options of its socket.
 fn call(line: &mut Line, question: &PlannedCall) {
-    line.field("call", question.goal.call()).field_if_any("local", question.goal.local());
+    let named = |address| OnDevice(address, of_zone(address));
+    line.field("call", question.goal.call()).field_if_any("local", question.goal.local().map(named));
     if let Goal::Connect { remote, .. } = question.goal {
-        line.field("remote", remote);
+        line.field("remote", named(remote));
     }
     let options = &question.options;
+    line.field_if_any("device", options.device);
     line.mark("reuse-address", options.reuse_address)
         .mark("reuse-port", options.reuse_port)
         .optional("v6-only", options.v6_only);

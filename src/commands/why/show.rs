@@ -1,12 +1,15 @@
 //! The answer as text for a person.
 
 use std::io::stdout;
+use std::net::SocketAddr;
 
 use crate::error::errno_name;
+use crate::kernel::device::of_zone;
 use crate::kernel::holders::{Holder, Source};
 use crate::lab::why::{
     Advice, Answer, Goal, InTheWay, MetRule, NetworkNamespace, PlannedCall, TrialOutcome, Verdict,
 };
+use crate::net::OnDevice;
 use crate::report::coloured;
 use crate::text::{Escaped, few};
 use nix::unistd::{Uid, User};
@@ -52,7 +55,7 @@ impl Paint {
 }
 
 fn verdict(question: &PlannedCall, answer: &Answer, paint: &Paint) -> Vec<String> {
-    let asked = asked(&question.goal);
+    let asked = asked(question);
     let Paint { yes, no, plain, .. } = paint;
     match &answer.verdict {
         Verdict::Works if answer.is_half => {
@@ -73,14 +76,23 @@ fn verdict(question: &PlannedCall, answer: &Answer, paint: &Paint) -> Vec<String
     }
 }
 
-/// The call in question, with its addresses.
-fn asked(goal: &Goal) -> String {
-    match goal {
-        Goal::Bind(local) => format!("bind {local}"),
-        Goal::Listen(local) => format!("listen {local}"),
-        Goal::Connect { local: Some(local), remote } => format!("connect {local} -> {remote}"),
-        Goal::Connect { local: None, remote } => format!("connect {remote}"),
+/// The call in question, with its addresses and what stands between these.
+fn call(goal: &Goal, between: &str) -> String {
+    let named = |address: SocketAddr| OnDevice(address, of_zone(address));
+    match *goal {
+        Goal::Bind(local) => format!("bind {}", named(local)),
+        Goal::Listen(local) => format!("listen {}", named(local)),
+        Goal::Connect { local: Some(local), remote } => {
+            format!("connect {}{between}{}", named(local), named(remote))
+        }
+        Goal::Connect { local: None, remote } => format!("connect {}", named(remote)),
     }
+}
+
+/// The call in question, and the interface of its socket.
+fn asked(question: &PlannedCall) -> String {
+    let on = question.options.device.map(|device| format!(" on {device}")).unwrap_or_default();
+    format!("{}{on}", call(&question.goal, " -> "))
 }
 
 /// The sockets, and below those that one rule is about the rule.
@@ -130,7 +142,7 @@ fn shortened(mut lines: Vec<String>) -> Vec<String> {
 /// Sockets on the same port elsewhere, and how to ask there.
 fn elsewhere(question: &PlannedCall, answer: &Answer) -> Vec<String> {
     let line = |(place, holder): &(NetworkNamespace, Holder)| {
-        let asked = asked(&question.goal).replace(" ->", "");
+        let asked = call(&question.goal, " ");
         format!("{} in {place}; to ask there: {} fourtuple why {asked}", socket(holder), place.command())
     };
     shortened(answer.elsewhere.iter().map(line).collect())

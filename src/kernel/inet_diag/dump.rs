@@ -1,5 +1,6 @@
 //! The exchange over netlink(7): one request, replies in many datagrams, an end or an error.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::ops::ControlFlow;
 
@@ -11,7 +12,7 @@ use super::parse::malformed;
 use super::row::SocketRow;
 use crate::buffer::Buffer;
 use crate::error::{Error, Result};
-use crate::kernel::netlink;
+use crate::kernel::{device, netlink};
 
 /// Asks for TCP sockets, and answers with them (linux/inet_diag.h).
 const TCPDIAG_GETSOCK: u16 = 18;
@@ -51,7 +52,17 @@ pub(super) fn dump_patiently(wanted: Wanted) -> Result<Vec<SocketRow>> {
             _ => break,
         }
     }
-    outcome
+    let mut rows = outcome?;
+    name_devices(&mut rows);
+    Ok(rows)
+}
+
+/// Has each interface be told by its name too: of many sockets on one it is asked for once.
+pub(super) fn name_devices(rows: &mut [SocketRow]) {
+    let mut known = BTreeMap::new();
+    for device in rows.iter_mut().filter_map(|row| row.device.as_mut()) {
+        *device = *known.entry(device.index).or_insert_with_key(|&index| device::device(index));
+    }
 }
 
 fn failed(call: &'static str) -> impl Fn(io::Error) -> Error {

@@ -173,7 +173,8 @@ impl<'a> Journey<'a> {
 
     fn send_to(&mut self, ip: Option<IpAddr>, port: Option<u16>) {
         self.packet.original = Some(self.packet.destination);
-        let is_local = ip.and_then(|ip| route(SocketAddr::new(ip, 0), None).ok()).map(|route| route.local);
+        let is_local =
+            ip.and_then(|ip| route(SocketAddr::new(ip, 0), None, None).ok()).map(|route| route.local);
         self.packet.destination = EndPoint { ip, port, is_local };
     }
 

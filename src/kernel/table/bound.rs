@@ -14,6 +14,7 @@ use nix::{getsockopt_impl, libc, sockopt_impl};
 use socket2::{Domain, Protocol, Socket};
 
 use crate::kernel::borrow::Lender;
+use crate::kernel::device::{named, of_zone};
 use crate::kernel::inet_diag::SocketRow;
 use crate::kernel::open_files::{Slot, sockets_of};
 use crate::kernel::owners::pids;
@@ -119,10 +120,13 @@ impl Looked {
 fn row(socket: &Socket) -> io::Result<SocketRow> {
     let file = fstat(socket)?;
     let local = local_address(socket).map_err(io::Error::other)?;
+    let name = socket.device()?;
+    let bound_device = name.and_then(|name| named(&String::from_utf8_lossy(&name))).map(|link| link.device);
     Ok(SocketRow {
         state: TcpState::BoundInactive,
         local,
         remote: any_local(local),
+        device: of_zone(local).or(bound_device),
         v6_only: (socket.domain()? == Domain::IPV6).then(|| socket.only_v6()).transpose()?,
         receive_queue: 0,
         send_queue: 0,

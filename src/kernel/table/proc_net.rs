@@ -47,6 +47,7 @@ fn row(line: &str) -> Option<SocketRow> {
         state,
         local: address(column(1)?)?,
         remote: address(column(2)?)?,
+        device: None,
         v6_only: None,
         receive_queue: hexadecimal(receive_queue)?,
         send_queue: hexadecimal(send_queue)?,

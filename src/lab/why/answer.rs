@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::fmt;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use nix::errno::Errno;
 
@@ -11,6 +11,7 @@ use super::remedy::Remedy;
 use crate::error::errno_name;
 use crate::kernel::holders::Holder;
 use crate::kernel::packet_filter::Ruling;
+use crate::net::DeviceName;
 use crate::net::sharing_rule::Conflict;
 
 /// What is known about the question.
@@ -163,8 +164,23 @@ pub enum Reason {
     NotLocal,
     /// A security policy forbids it.
     Forbidden,
-    /// The address is being checked for a duplicate (RFC 4862 §5.4), or was found to be one.
+    /// The address is being checked for a duplicate: RFC 4862 §5.4.
     Tentative,
+    /// The address was found to be a duplicate, on the link of this interface.
+    Duplicate(DeviceName),
+    /// The interface of the address has no carrier, and without one the check does not begin.
+    NoCarrier(DeviceName),
+    /// The address is one of another interface of this host.
+    OtherDevice {
+        /// The interface that was asked for.
+        asked: DeviceName,
+        /// One that has the address.
+        has: DeviceName,
+    },
+    /// The remote address is on another interface than the socket.
+    OtherZone(DeviceName),
+    /// No interface has the number that a zone names.
+    NoDevice,
     /// An IPv6 socket with IPV6_V6ONLY and an address of IPv4.
     V6Only,
     /// The socket is of the other address family.
@@ -173,14 +189,33 @@ pub enum Reason {
     FromMapped,
     /// A link-local address without the interface that it is on.
     NoScope,
-    /// IPv6 is switched off in this network.
-    Ipv6Off,
+    /// This setting switches IPv6 off where the address could be.
+    Ipv6Off(String),
     /// A broadcast or multicast address.
     NotUnicast,
-    /// No route leads there, or one that forbids it.
+    /// No route leads there.
     NoRoute,
+    /// A route of type blackhole, or a rule.
+    Blackhole,
+    /// A route of type prohibit, or a rule.
+    Prohibited,
+    /// A route of type unreachable.
+    Unreachable,
+    /// No address of this host can be the local one.
+    NoSource,
+    /// The local address, which was bound all the same, is not this host's.
+    ForeignSource,
     /// The socket is bound to loopback, and the remote address is elsewhere.
     FromLoopback,
+    /// The socket at one of the ends is bound to an interface that lacks the local address.
+    NoWayBack {
+        /// The local address.
+        source: IpAddr,
+        /// The interface.
+        device: DeviceName,
+    },
+    /// This interface, by which it would pass, is switched off.
+    Down(DeviceName),
     /// The remote address is this host's, and no socket listens there.
     NobodyListens,
     /// Somebody listens there, and accepts none of the connections that wait already.
@@ -213,14 +248,26 @@ impl Reason {
             Self::NotLocal => "not-local",
             Self::Forbidden => "forbidden",
             Self::Tentative => "tentative",
+            Self::Duplicate(_) => "duplicate",
+            Self::NoCarrier(_) => "no-carrier",
+            Self::OtherDevice { .. } => "other-device",
+            Self::OtherZone(_) => "other-zone",
+            Self::NoDevice => "no-device",
             Self::V6Only => "v6-only",
             Self::OtherFamily => "other-family",
             Self::FromMapped => "from-mapped",
             Self::NoScope => "no-scope",
-            Self::Ipv6Off => "ipv6-off",
+            Self::Ipv6Off(_) => "ipv6-off",
             Self::NotUnicast => "not-unicast",
             Self::NoRoute => "no-route",
+            Self::Blackhole => "blackhole",
+            Self::Prohibited => "prohibited",
+            Self::Unreachable => "unreachable",
+            Self::NoSource => "no-source",
+            Self::ForeignSource => "foreign-source",
             Self::FromLoopback => "from-loopback",
+            Self::NoWayBack { .. } => "no-way-back",
+            Self::Down(_) => "down",
             Self::NobodyListens => "nobody-listens",
             Self::QueueFull => "queue-full",
             Self::Unexplained => "unexplained",
@@ -252,19 +299,42 @@ impl fmt::Display for Reason {
             Self::Forbidden => {
                 "a security policy forbids it: SELinux, AppArmor, or a BPF program of the cgroup"
             }
-            Self::Tentative => {
-                "duplicate address detection for this address is unfinished, or found a duplicate"
+            Self::Tentative => "duplicate address detection for this address is unfinished",
+            Self::Duplicate(device) => {
+                return write!(
+                    f,
+                    "another host on the link of {device} has this address: duplicate address detection failed"
+                );
             }
+            Self::NoCarrier(device) => {
+                return write!(f, "{device} has no carrier, and until then this address is not usable");
+            }
+            Self::OtherDevice { asked, has } => {
+                return write!(f, "not an address of {asked}: {has} has it");
+            }
+            Self::OtherZone(device) => {
+                return write!(f, "the socket is bound to {device}, and the remote address names another one");
+            }
+            Self::NoDevice => "this network namespace has no interface of that number",
             Self::V6Only => "a socket with IPV6_V6ONLY has no IPv4 address",
             Self::OtherFamily => {
                 "an IPv4 socket has no IPv6 address, and an IPv6 socket takes IPv4 ones as ::ffff:1.2.3.4"
             }
             Self::FromMapped => "a socket bound to an IPv4 address, as ::ffff:1.2.3.4, reaches IPv4 alone",
             Self::NoScope => "a link-local address needs its interface, as in fe80::1%eth0",
-            Self::Ipv6Off => "IPv6 is switched off (net.ipv6.conf.all.disable_ipv6)",
+            Self::Ipv6Off(key) => return write!(f, "IPv6 is switched off ({key})"),
             Self::NotUnicast => "it is a broadcast or multicast address",
             Self::NoRoute => "no route leads there",
+            Self::Blackhole => "the routing table has a blackhole for it",
+            Self::Prohibited => "the routing table prohibits it",
+            Self::Unreachable => "the routing table has it as unreachable",
+            Self::NoSource => "no address of this host can be the local one",
+            Self::ForeignSource => "the local address is not this host's (in this network namespace)",
             Self::FromLoopback => "a socket bound to loopback reaches loopback alone",
+            Self::NoWayBack { source, device } => {
+                return write!(f, "no answer comes back: {source} is not an address of {device}");
+            }
+            Self::Down(device) => return write!(f, "{device} is down in this network namespace"),
             Self::NobodyListens => "the address is this host's, and no socket listens there",
             Self::QueueFull => "the listener's accept queue is full: further SYNs go unanswered",
             Self::Unexplained => "no visible cause",

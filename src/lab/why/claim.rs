@@ -61,6 +61,7 @@ pub(super) fn has_four_tuple(holder: &Holder, tuple: FourTuple) -> bool {
 pub fn claim(holder: &Holder) -> Claim {
     Claim {
         ip: holder.row.local.ip(),
+        device: holder.row.device,
         sharing: holder.sharing,
         uid: holder.row.uid,
         stage: stage(&holder.row),

@@ -8,13 +8,17 @@ use nix::errno::Errno;
 use super::claim::{has_four_tuple, on_port, stage};
 use super::ports;
 use super::reach::{SourcePort, reach};
-use super::{Answer, Doubt, InTheWay, Reason, Verdict, filtered, holding, unknown};
+use super::{Answer, Doubt, InTheWay, Reason, Verdict, filtered, holding, not_here, unknown};
 use crate::error::{Result, errno_of};
+use crate::kernel::device;
 use crate::kernel::holders::Holder;
+use crate::kernel::ipv6::switched_off;
 use crate::kernel::route::route;
 use crate::kernel::settings::Settings;
 use crate::net::sharing_rule::Stage;
-use crate::net::{FourTuple, SocketOptions, any_local, wildcard};
+use crate::net::{
+    Device, FourTuple, SocketOptions, any_local, hears, is_link_local, source_address, wildcard,
+};
 
 /// Whether bind(2) where there is a local address, and then connect(2), would succeed.
 pub(super) fn answer(
@@ -69,32 +73,32 @@ fn from_bound(
             return Ok(Answer { verdict: Verdict::fails("connect", errno, reason), ..bound });
         }
     };
-    let tuple = way.tuple;
+    let Way { tuple, device, is_local } = way;
     let picked_at = local.filter(|_| !options.bind_address_no_port);
     let (from, answer) = match (NonZeroU16::new(tuple.local.port()), picked_at) {
         (Some(port), _) => (SourcePort::Bound, four_tuple(&way, port, settings, bound)?),
         // bind(2) has picked one that nobody has at this address.
-        (None, Some(local)) => (SourcePort::PickedByBind(settings.newcomer(local.ip(), options)), bound),
+        (None, Some(local)) => (SourcePort::PickedByBind(settings.newcomer(local, options)), bound),
         (None, None) => {
-            let pick = ports::by_connect(tuple, way.is_local, options, settings)?;
+            let pick = ports::by_connect(tuple, device, is_local, options, settings)?;
             let verdict = pick.verdict("connect", Errno::EADDRNOTAVAIL);
             (SourcePort::PickedByConnect(pick), Answer { verdict, ..bound })
         }
     };
     match answer.verdict {
         Verdict::Works => {
-            let arrive = |answer, tuple, is_local| {
+            let arrive = |answer, tuple, is_local: bool| {
                 if is_local {
-                    reach(tuple, from, options, settings, answer)
+                    reach(tuple, device, from, options, settings, answer)
                 } else {
                     Ok(sent_away(answer, tuple))
                 }
             };
-            filtered::connect(answer, tuple, way.is_local, options, settings, arrive)
+            filtered::connect(answer, tuple, is_local, options, settings, arrive)
         }
         // The four-tuple, or every port, is taken; who would answer another one is another matter.
-        _ if way.is_local => {
-            let met = reach(tuple, from, options, settings, Answer::new(Verdict::Works))?;
+        _ if is_local => {
+            let met = reach(tuple, device, from, options, settings, Answer::new(Verdict::Works))?;
             Ok(answer.followed_by(met))
         }
         _ => Ok(answer),
@@ -114,6 +118,8 @@ fn sent_away(answer: Answer, tuple: FourTuple) -> Answer {
 struct Way {
     /// IPv4 addresses are such, not mapped ones; port 0 is yet to be picked.
     tuple: FourTuple,
+    /// The interface that the socket is bound to by then.
+    device: Option<Device>,
     is_local: bool,
 }
 
@@ -131,7 +137,8 @@ fn way(
     }
     let bound = Some(local.ip().to_canonical()).filter(|ip| !ip.is_unspecified());
     let is_mapped = local.is_ipv6() && local.ip().to_canonical().is_ipv4();
-    let target = target(remote, bound, is_mapped);
+    let device = on_device(local, remote, options)?;
+    let target = target(remote, bound, is_mapped, device);
     if let IpAddr::V6(ip) = remote.ip() {
         // bind(2) sets IPV6_V6ONLY with an address of IPv6 alone.
         let v6_only =
@@ -139,21 +146,23 @@ fn way(
         if ip.to_ipv4_mapped().is_some() && v6_only {
             return Err((Errno::ENETUNREACH, Reason::V6Only));
         }
-        if matches!(remote, SocketAddr::V6(remote) if ip.is_unicast_link_local() && remote.scope_id() == 0) {
-            return Err((Errno::EINVAL, Reason::NoScope));
-        }
     }
     if target.ip().is_multicast() || target.ip() == Ipv4Addr::BROADCAST {
         return Err((Errno::ENETUNREACH, Reason::NotUnicast));
     }
-    if target.is_ipv6() && bound.is_none() && settings.ipv6_off {
-        return Err((Errno::EADDRNOTAVAIL, Reason::Ipv6Off));
+    if let (IpAddr::V6(ip), None) = (target.ip(), bound)
+        && has_no_source(target, device)
+    {
+        let off = switched_off(ip, device::of_zone(target));
+        return Err((Errno::EADDRNOTAVAIL, off.map_or(Reason::NoSource, Reason::Ipv6Off)));
     }
     let is_strange = is_mapped && target.is_ipv6();
-    let route = route(target, bound.filter(|_| !is_strange)).map_err(|error| {
+    // What stands for this host is its own address and the remote one.
+    let is_any = remote.ip().to_canonical().is_unspecified() && target.is_ipv4();
+    let from = bound.filter(|_| !is_strange).or(is_any.then_some(target.ip()));
+    let route = route(target, from, device).map_err(|error| {
         let errno = errno_of(&error);
-        let from_loopback = bound.is_some_and(|ip| ip.is_loopback()) && !target.ip().is_loopback();
-        (errno, if from_loopback { Reason::FromLoopback } else { Reason::NoRoute })
+        (errno, not_here::not_routed(errno, target, from, device))
     })?;
     if !route.unicast {
         return Err((Errno::ENETUNREACH, Reason::NotUnicast));
@@ -162,19 +171,47 @@ fn way(
     if is_strange {
         return Err((Errno::EAFNOSUPPORT, Reason::FromMapped));
     }
-    let source = bound.or(route.source).unwrap_or_else(|| wildcard(target.ip()));
+    let source = from.or(route.source).unwrap_or_else(|| wildcard(target.ip()));
     let tuple = FourTuple { local: SocketAddr::new(source, local.port()), remote: target };
-    Ok(Way { tuple, is_local: route.local })
+    Ok(Way { tuple, device, is_local: route.local })
+}
+
+/// The interface that the socket is bound to once it connects: by its options, by the zone of its own address, or by
+/// that of the remote one, which may not differ (`tcp_v6_connect`).
+fn on_device(
+    local: SocketAddr,
+    remote: SocketAddr,
+    options: &SocketOptions,
+) -> std::result::Result<Option<Device>, (Errno, Reason)> {
+    let bound = device::of_zone(local).or(options.device);
+    match (bound, device::of_zone(remote)) {
+        (None, None) if is_link_local(remote) => Err((Errno::EINVAL, Reason::NoScope)),
+        (Some(bound), Some(zone)) if ![zone.index, zone.vrf].contains(&bound.index) => {
+            Err((Errno::EINVAL, Reason::OtherZone(bound.name)))
+        }
+        (bound, zone) => Ok(zone.or(bound)),
+    }
+}
+
+/// Whether connect(2) finds no address of this host that the connection could come from.
+fn has_no_source(target: SocketAddr, device: Option<Device>) -> bool {
+    let source = source_address(wildcard(target.ip()), target, device);
+    source.is_err_and(|error| (error.call(), error.errno()) == ("connect", Some(Errno::EADDRNOTAVAIL)))
 }
 
 /// Where a connection to `remote` goes: the wildcard address stands for this host.
-fn target(remote: SocketAddr, bound: Option<IpAddr>, is_mapped: bool) -> SocketAddr {
+fn target(remote: SocketAddr, bound: Option<IpAddr>, is_mapped: bool, device: Option<Device>) -> SocketAddr {
     match (remote.ip().to_canonical(), bound) {
         (IpAddr::V6(ip), _) if ip.is_unspecified() && is_mapped => {
             (Ipv4Addr::LOCALHOST, remote.port()).into()
         }
         (IpAddr::V4(ip), Some(bound)) if ip.is_unspecified() => SocketAddr::new(bound, remote.port()),
-        (IpAddr::V4(ip), None) if ip.is_unspecified() => (Ipv4Addr::LOCALHOST, remote.port()).into(),
+        (IpAddr::V4(ip), None) if ip.is_unspecified() => {
+            // Of an interface it is that one's address.
+            let any = SocketAddr::new(ip.into(), remote.port());
+            let own = device.and_then(|device| route(any, None, Some(device)).ok()?.source);
+            SocketAddr::new(own.unwrap_or(Ipv4Addr::LOCALHOST.into()), remote.port())
+        }
         (IpAddr::V6(ip), _) if ip.is_unspecified() => (Ipv6Addr::LOCALHOST, remote.port()).into(),
         (IpAddr::V4(ip), _) => (ip, remote.port()).into(),
         (IpAddr::V6(_), _) => remote,
@@ -187,7 +224,7 @@ fn four_tuple(way: &Way, port: NonZeroU16, settings: &Settings, bound: Answer) -
     let mut holders = on_port(port)?;
     unknown::infer(&mut holders, settings);
     for holder in holders {
-        if !has_four_tuple(&holder, way.tuple) {
+        if !has_four_tuple(&holder, way.tuple) || !hears(holder.row.device, way.device) {
             answer.beside.push(holder);
             continue;
         }

@@ -12,7 +12,7 @@ use crate::kernel::inet_diag::SocketRow;
 use crate::kernel::settings::Settings;
 use crate::kernel::table::table;
 use crate::net;
-use crate::net::sharing_rule::{Newcomer, Stage, conflict, overlap};
+use crate::net::sharing_rule::{Newcomer, Stage, conflict, meet, overlap};
 
 /// How many ports above the one in question are looked at for a free one.
 const PORTS: u16 = 200;
@@ -87,10 +87,19 @@ pub(super) fn free_wildcard(
 
 /// Whether bind(2) would succeed at `ip` on the port in question, so far as the rules tell, and so listen(2); what is said
 /// against the address in question too is another matter.
-fn is_free(ip: IpAddr, question: &PlannedCall, answer: &Answer, settings: &Settings) -> bool {
-    let Some(mut local) = question.goal.local() else { return false };
-    local.set_ip(ip);
-    let new = settings.newcomer(ip, &question.options);
+pub(super) fn is_free(ip: IpAddr, question: &PlannedCall, answer: &Answer, settings: &Settings) -> bool {
+    let Some(local) = question.goal.local() else { return false };
+    is_free_at(SocketAddr::new(ip, local.port()), question, answer, settings)
+}
+
+/// The same of an address with its zone.
+pub(super) fn is_free_at(
+    local: SocketAddr,
+    question: &PlannedCall,
+    answer: &Answer,
+    settings: &Settings,
+) -> bool {
+    let new = settings.newcomer(local, &question.options);
     let mut holders = answer.on_port(local.port());
     let is_in_the_way = holders.any(|holder| {
         conflict(&new, &claim(holder)).is_some() || has_four_tuple(&holder.row, local, question, settings)
@@ -117,16 +126,22 @@ fn adds_no_refusal(local: SocketAddr, question: &PlannedCall, settings: &Setting
     let refusals =
         |local| net::refusals(local, &question.options, settings.unprivileged_port_start).unwrap_or_default();
     let now = refusals(asked);
+    let is_same_address = with_port(local, asked.port()) == asked;
     let is_there = |errno: &Errno| {
-        now.contains(errno) && (local.ip() == asked.ip() || matches!(errno, Errno::EACCES | Errno::EPERM))
+        now.contains(errno) && (is_same_address || matches!(errno, Errno::EACCES | Errno::EPERM))
     };
     refusals(local).iter().all(is_there)
+}
+
+fn with_port(mut address: SocketAddr, port: u16) -> SocketAddr {
+    address.set_port(port);
+    address
 }
 
 /// The first port from `from` on, if one is near, that nobody has at this address; else 0, if the kernel finds one.
 pub(super) fn free_port(from: u16, question: &PlannedCall, settings: &Settings) -> Option<u16> {
     let mut local = question.goal.local()?;
-    let new = settings.newcomer(local.ip(), &question.options);
+    let new = settings.newcomer(local, &question.options);
     let near = first(&new, from..=from.saturating_add(PORTS)).unwrap_or_default();
     local.set_port(near);
     if near != 0 && adds_no_refusal(local, question, settings) {
@@ -137,20 +152,22 @@ pub(super) fn free_port(from: u16, question: &PlannedCall, settings: &Settings) 
 
 /// 0, where the kernel finds a port for this address that nobody has.
 pub(super) fn picked_port(question: &PlannedCall, settings: &Settings) -> Option<u16> {
-    let new = settings.newcomer(question.goal.local()?.ip(), &question.options);
+    let new = settings.newcomer(question.goal.local()?, &question.options);
     let pick = ports::by_bind(&new, &question.options, settings).ok()?;
     (!pick.free.is_empty()).then_some(0)
 }
 
 /// Whether no socket has this address and port, so that any may listen there.
 pub(super) fn is_free_to_all(local: SocketAddr, question: &PlannedCall, settings: &Settings) -> bool {
-    let new = settings.newcomer(local.ip(), &question.options);
+    let new = settings.newcomer(local, &question.options);
     first(&new, std::iter::once(local.port())).is_some()
 }
 
 /// The first of these ports on which no socket has the address, whatever its options.
 fn first(new: &Newcomer, mut ports: impl Iterator<Item = u16>) -> Option<u16> {
-    let has_address = |row: &SocketRow| overlap(new.ip, new.v6_only, row.local.ip(), row.v6_only).is_some();
+    let has_address = |row: &SocketRow| {
+        meet(new.device, row.device) && overlap(new.ip, new.v6_only, row.local.ip(), row.v6_only).is_some()
+    };
     let rows = table().ok()?.rows;
     let taken: BTreeSet<u16> =
         rows.iter().filter(|row| has_address(row)).map(|row| row.local.port()).collect();

@@ -53,7 +53,7 @@ impl HeldAddress<'_> {
     fn with(&self, changes: &[OptionChange]) -> Newcomer {
         let mut options = self.question.options.clone();
         changes.iter().for_each(|change| change.apply_to(&mut options));
-        self.settings.newcomer(self.local.ip(), &options)
+        self.settings.newcomer(self.local, &options)
     }
 
     /// The sockets that are in the way for sure; where none is, those that may be.

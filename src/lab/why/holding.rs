@@ -1,14 +1,14 @@
 //! bind(2) and listen(2): whether the address can be had.
 
-use std::fs;
 use std::net::{IpAddr, SocketAddr};
 use std::num::NonZeroU16;
 
 use nix::errno::Errno;
 
 use super::claim::{claim, seen_on};
-use super::{Answer, Doubt, InTheWay, Reason, Verdict, memory, ports, unknown};
+use super::{Answer, Doubt, InTheWay, Reason, Verdict, memory, not_here, ports, unknown};
 use crate::error::Result;
+use crate::kernel::device;
 use crate::kernel::holders::{Holder, Source};
 use crate::kernel::settings::Settings;
 use crate::kernel::table::Gap;
@@ -54,7 +54,7 @@ fn on_this_port(
 ) -> Result<Answer> {
     let (mut holders, gap) = seen_on(port)?;
     unknown::infer(&mut holders, settings);
-    let (in_the_way, beside) = divide(holders, &settings.newcomer(local.ip(), options));
+    let (in_the_way, beside) = divide(holders, &settings.newcomer(local, options));
     let verdict = match outcome(&in_the_way, options) {
         // Of a socket that may be missing bind(2) alone knows.
         RuleOutcome::Bound if !may_ask || gap.is_none() || memory::succeeds(local, options)? => {
@@ -121,7 +121,7 @@ fn any_port(local: SocketAddr, options: &SocketOptions, settings: &Settings) -> 
     if options.bind_address_no_port {
         return Ok(Answer::new(Verdict::Works));
     }
-    let pick = ports::by_bind(&settings.newcomer(local.ip(), options), options, settings)?;
+    let pick = ports::by_bind(&settings.newcomer(local, options), options, settings)?;
     Ok(Answer::new(pick.verdict("bind", Errno::EADDRINUSE)))
 }
 
@@ -131,9 +131,8 @@ fn reason(errno: Errno, local: SocketAddr, options: &SocketOptions, settings: &S
     match (errno, local.ip()) {
         (Errno::EACCES, _) if local.port() < start => Reason::Privileged(start),
         (Errno::EACCES | Errno::EPERM, _) => Reason::Forbidden,
-        (Errno::EADDRNOTAVAIL, ip) if is_tentative(ip) => Reason::Tentative,
-        (Errno::EADDRNOTAVAIL, IpAddr::V6(_)) if settings.ipv6_off => Reason::Ipv6Off,
-        (Errno::EADDRNOTAVAIL, _) => Reason::NotLocal,
+        (Errno::EADDRNOTAVAIL, _) => not_here::not_bound(local, device::of_zone(local).or(options.device)),
+        (Errno::ENODEV, _) => Reason::NoDevice,
         (Errno::EINVAL, IpAddr::V6(ip)) if ip.is_multicast() => Reason::NotUnicast,
         (Errno::EINVAL, IpAddr::V6(ip)) if ip.is_unicast_link_local() => Reason::NoScope,
         (Errno::EINVAL, IpAddr::V6(ip))
@@ -143,17 +142,4 @@ fn reason(errno: Errno, local: SocketAddr, options: &SocketOptions, settings: &S
         }
         _ => Reason::Unexplained,
     }
-}
-
-/// Whether an interface has the address and may not use it yet, or never: /proc/net/if_inet6.
-fn is_tentative(ip: IpAddr) -> bool {
-    const TENTATIVE: u8 = 0x40;
-    const FAILED: u8 = 0x08;
-    let IpAddr::V6(ip) = ip else { return false };
-    let wanted = format!("{:032x}", u128::from(ip));
-    let table = fs::read_to_string("/proc/net/if_inet6").unwrap_or_default();
-    table.lines().map(|line| line.split_whitespace().collect::<Vec<_>>()).any(|columns| {
-        let flags = columns.get(4).and_then(|flags| u8::from_str_radix(flags, 16).ok()).unwrap_or(0);
-        columns.first() == Some(&wanted.as_str()) && flags & (TENTATIVE | FAILED) != 0
-    })
 }

@@ -16,8 +16,8 @@ use crate::kernel::settings::Settings;
 use crate::kernel::sysctl::setting;
 use crate::kernel::table::{Table, table};
 use crate::kernel::time_wait::TIME_WAIT;
-use crate::net::sharing_rule::{Newcomer, Overlap, overlap};
-use crate::net::{FourTuple, SocketOptions, TcpState, may_be_picked};
+use crate::net::sharing_rule::{Newcomer, Overlap, in_one_domain, meet, overlap};
+use crate::net::{Device, FourTuple, SocketOptions, TcpState, hears, may_be_picked};
 
 /// With fewer ports than that to pick from, what happens on one of them is likely enough to matter.
 pub(super) const FEW: usize = 100;
@@ -113,7 +113,7 @@ pub(super) fn by_bind(new: &Newcomer, options: &SocketOptions, settings: &Settin
 /// What the sockets of each port are to one that is bound at `new`, whatever their options.
 fn uses_at(new: &Newcomer, rows: &[SocketRow]) -> BTreeMap<u16, PortUse> {
     let mut uses = BTreeMap::new();
-    for row in rows {
+    for row in rows.iter().filter(|row| meet(new.device, row.device)) {
         let found = match overlap(new.ip, new.v6_only, row.local.ip(), row.v6_only) {
             None => continue,
             Some(Overlap::Connection) if row.v6_only.is_none() => PortUse::Doubtful,
@@ -134,16 +134,17 @@ fn uses_at(new: &Newcomer, rows: &[SocketRow]) -> BTreeMap<u16, PortUse> {
 /// As [`table`].
 pub(super) fn by_connect(
     tuple: FourTuple,
+    device: Option<Device>,
     is_local: bool,
     options: &SocketOptions,
     settings: &Settings,
 ) -> Result<Pick> {
     let Table { rows, gap } = table()?;
     let mut uses = BTreeMap::new();
-    for row in &rows {
+    for row in rows.iter().filter(|row| in_one_domain(row.device, device)) {
         let found = match is_replaced(row, is_local, settings) {
             _ if is_bound(row) => PortUse::Taken,
-            _ if !is_like(row, tuple) => PortUse::Elsewhere,
+            _ if !(is_like(row, tuple) && hears(row.device, device)) => PortUse::Elsewhere,
             Some(true) => PortUse::Elsewhere,
             Some(false) => PortUse::Taken,
             None => PortUse::Doubtful,

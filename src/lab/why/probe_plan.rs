@@ -1,7 +1,7 @@
 //! The sockets of a port as they are to be made again elsewhere, and what becomes of them by a step.
 
 use std::collections::BTreeSet;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::num::NonZeroU16;
 
 use super::claim::on_port;
@@ -26,6 +26,8 @@ pub(super) struct ProbePlan<'a> {
     holders: Vec<(&'a Holder, bool)>,
     /// Those who listen on it, or where the call connects to.
     listeners: Vec<Holder>,
+    /// Whether the local address in question is one of this host.
+    is_there: bool,
     /// The call as it is asked about.
     pub(super) probe: Probe,
 }
@@ -45,6 +47,7 @@ impl<'a> ProbePlan<'a> {
             question,
             holders: holders(answer),
             listeners: listeners(question),
+            is_there: true,
             probe: Probe::for_call(question, &settings),
             settings,
         };
@@ -54,31 +57,74 @@ impl<'a> ProbePlan<'a> {
         let is_cut_off = meets(|reason| {
             matches!(
                 reason,
-                Reason::NoRoute | Reason::FromLoopback | Reason::NotUnicast | Reason::OtherFamily
+                Reason::NoRoute
+                    | Reason::Blackhole
+                    | Reason::Prohibited
+                    | Reason::Unreachable
+                    | Reason::NoSource
+                    | Reason::ForeignSource
+                    | Reason::FromLoopback
+                    | Reason::FromMapped
+                    | Reason::NotUnicast
+                    | Reason::OtherFamily
+                    | Reason::OtherZone(_)
+                    | Reason::NoScope
+                    | Reason::NoDevice
+                    | Reason::NoWayBack { .. }
+                    | Reason::Ipv6Off(_)
+                    | Reason::Down(_)
             )
         });
         plan.probe.sockets.extend(far_away(question).filter(|_| !is_cut_off));
-        let is_missing = meets(|reason| matches!(reason, Reason::NotLocal | Reason::Tentative));
-        let local = question.goal.local().filter(|_| !is_missing).map(|local| local.ip());
-        plan.probe.addresses = addresses(&plan.probe.sockets, local.into_iter().chain(own_remote(question)));
+        plan.is_there = !meets(|reason| {
+            matches!(
+                reason,
+                Reason::NotLocal
+                    | Reason::ForeignSource
+                    | Reason::OtherDevice { .. }
+                    | Reason::Tentative
+                    | Reason::Duplicate(_)
+                    | Reason::NoCarrier(_)
+            )
+        });
+        let addresses = plan.addresses(&Remedy::Elsewhere(String::new()));
+        plan.probe.furnish(&addresses);
         plan.is_feasible().map(|()| plan)
     }
 
     fn is_feasible(&self) -> Result<(), String> {
-        let is_link_local = |ip: &IpAddr| matches!(ip, IpAddr::V6(ip) if ip.is_unicast_link_local());
         if self.probe.sockets.len() > MOST {
             return Err(format!("more than {MOST} different sockets are there"));
         }
-        if self.probe.addresses.iter().any(is_link_local) {
-            return Err("a link-local address belongs to its interface".to_owned());
+        if self.probe.devices.iter().any(|device| device.vrf != 0) {
+            return Err("a VRF is not made again".to_owned());
         }
         Ok(())
+    }
+
+    /// The addresses of the call after this step that are this host's: the local one, if it is, and the remote one.
+    fn addresses(&self, step: &Remedy) -> Vec<SocketAddr> {
+        let asked = step.applied_to(self.question);
+        let at_any_port = |local: Option<SocketAddr>| local.map(|local| SocketAddr::new(local.ip(), 0));
+        let (local, remote) = (asked.goal.local(), own_remote(&asked));
+        let is_given = |part: &Remedy| matches!(part, Remedy::Provide(Provision::OwnAddress(_), _));
+        let is_there = self.is_there
+            || at_any_port(local) != at_any_port(self.question.goal.local())
+            || step.parts().iter().any(is_given);
+        local.filter(|_| is_there).into_iter().chain(remote).collect()
     }
 
     /// The same after this step; or that it is not tried, and why.
     pub(super) fn after(&self, step: &Remedy) -> Result<Probe, String> {
         let asked = step.applied_to(self.question);
-        if step.parts().iter().any(|part| matches!(part, Remedy::Elsewhere(_))) {
+        // Who answers at another interface is another matter.
+        let is_connect = matches!(self.question.goal, Goal::Connect { .. });
+        let is_apart = |part: &Remedy| match part {
+            Remedy::Elsewhere(_) => true,
+            Remedy::Zone(..) => is_connect,
+            _ => false,
+        };
+        if step.parts().iter().any(is_apart) {
             return Err("not tried".to_owned());
         }
         if let Some(doubt) = self.doubt(step, &asked) {
@@ -87,15 +133,15 @@ impl<'a> ProbePlan<'a> {
         let mut probe = Probe { sockets: self.sockets(step), ..Probe::for_call(&asked, &self.settings) };
         probe.sockets.extend(self.probe.sockets.iter().filter(|planned| planned.is_far_away).cloned());
         probe.unprivileged = self.probe.unprivileged;
-        probe.addresses.clone_from(&self.probe.addresses);
         step.parts().iter().for_each(|part| probe.provide(part));
+        probe.furnish(&self.addresses(step));
         Ok(probe)
     }
 
     /// Why the step may come to something else here than there.
     fn doubt(&self, step: &Remedy, asked: &PlannedCall) -> Option<String> {
         let local = asked.goal.local()?;
-        let new = self.settings.newcomer(local.ip(), &asked.options);
+        let new = self.settings.newcomer(local, &asked.options);
         let mut on_port = self.holders.iter().filter(|(holder, _)| holder.row.local.port() == local.port());
         on_port.find_map(|(holder, is_in_the_way)| doubt(holder, *is_in_the_way, step, &new))
     }
@@ -160,21 +206,10 @@ fn far_away(question: &PlannedCall) -> Option<SocketSetup> {
     Some(SocketSetup::listening(remote))
 }
 
-/// Where the call connects to, if that is this host.
-fn own_remote(question: &PlannedCall) -> Option<IpAddr> {
+/// Where the call connects to, if that is an address of this host.
+fn own_remote(question: &PlannedCall) -> Option<SocketAddr> {
     let Goal::Connect { remote, .. } = question.goal else { return None };
-    route(remote, None).is_ok_and(|route| route.local).then(|| remote.ip())
-}
-
-/// The addresses that a network has none of by itself.
-fn addresses(sockets: &[SocketSetup], others: impl IntoIterator<Item = IpAddr>) -> Vec<IpAddr> {
-    let of_sockets = sockets
-        .iter()
-        .flat_map(|planned| [Some(planned.local), planned.remote])
-        .flatten()
-        .map(|address| address.ip());
-    let all: BTreeSet<IpAddr> = of_sockets.chain(others).map(|ip| ip.to_canonical()).collect();
-    all.into_iter().filter(|ip| !ip.is_loopback() && !ip.is_unspecified()).collect()
+    route(remote, None, question.options.device).is_ok_and(|route| route.local).then_some(remote)
 }
 
 impl Probe {
@@ -185,8 +220,10 @@ impl Probe {
             reuse_address: question.options.reuse_address,
             reuse_port: question.options.reuse_port,
             v6_only: question.options.v6_only.unwrap_or(settings.v6_only),
+            device: question.options.device,
             uid: None,
             unprivileged: false,
+            devices: Vec::new(),
             addresses: Vec::new(),
         }
     }
@@ -194,9 +231,6 @@ impl Probe {
     /// Takes the part of a step that is not about sockets which are there.
     fn provide(&mut self, part: &Remedy) {
         match part {
-            Remedy::Address(ip) | Remedy::Provide(Provision::OwnAddress(ip), _) => {
-                self.addresses.extend(addresses(&[], Some(*ip)));
-            }
             Remedy::Provide(Provision::Privilege, _) => self.unprivileged = false,
             Remedy::Provide(Provision::Listener(at), _) => self.sockets.push(SocketSetup::listening(*at)),
             Remedy::User(uid) => self.uid = Some(*uid),
@@ -212,6 +246,7 @@ impl SocketSetup {
             kind: SetupState::Listening,
             local,
             remote: None,
+            device: None,
             reuse_address: true,
             reuse_port: true,
             v6_only: None,

@@ -5,7 +5,8 @@ use std::net::SocketAddr;
 
 use super::claim::stage;
 use super::free::own_addresses;
-use super::{Answer, Doubt, Goal, PlannedCall, Reason, Verdict, inheritance, sight, wsl};
+use super::{Answer, Doubt, Goal, PlannedCall, Reason, Verdict, inheritance, not_here, sight, wsl};
+use crate::kernel::device;
 use crate::kernel::holders::Holder;
 use crate::kernel::owners::ProcessList;
 use crate::kernel::settings::Settings;
@@ -114,24 +115,26 @@ fn nonlocal(local: SocketAddr, settings: &Settings) -> Option<String> {
     })
 }
 
-/// Where no address is local that always is.
+/// Where an address is not there because its interface is switched off.
 fn down(question: &PlannedCall, answer: &Answer) -> Option<String> {
-    let Verdict::Fails { reason: Reason::NotLocal | Reason::NoRoute, .. } = &answer.verdict else {
+    let Verdict::Fails { call, reason: Reason::NotLocal | Reason::NoRoute, .. } = &answer.verdict else {
         return None;
     };
-    let remote = match question.goal {
-        Goal::Connect { remote, .. } => Some(remote),
-        _ => None,
+    let address = match question.goal {
+        Goal::Connect { remote, .. } if *call == "connect" => remote,
+        _ => question.goal.local()?,
     };
-    let ips = || [question.goal.local(), remote].into_iter().flatten().map(|address| address.ip());
-    let is_loopback = ips().any(|ip| ip.to_canonical().is_loopback());
-    is_loopback.then(|| "lo is down in this network namespace: `ip link set lo up`".to_owned())
+    let name = not_here::down(address.ip(), device::of_zone(address).or(question.options.device))?;
+    Some(format!("{name} is down in this network namespace: `ip link set {name} up`"))
 }
 
 /// Connections that come are shared among those who listen on one address.
 fn group(question: &PlannedCall, answer: &Answer) -> Option<String> {
     let Goal::Listen(local) = question.goal else { return None };
-    let is_one = |holder: &&Holder| holder.row.state == TcpState::Listen && holder.row.local == local;
+    let device = device::of_zone(local).or(question.options.device);
+    let is_one = |holder: &&Holder| {
+        holder.row.state == TcpState::Listen && holder.row.local == local && holder.row.device == device
+    };
     let count = answer.beside.iter().filter(is_one).count();
     (answer.verdict == Verdict::Works && count > 0).then(|| {
         format!("incoming connections are shared by SO_REUSEPORT, with listeners already there: {count}")

@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::{Goal, PlannedCall};
 use crate::kernel::owners::{Process, ProcessList};
 use crate::kernel::supervisor::Supervisor;
-use crate::net::SocketOptions;
+use crate::net::{Device, OnDevice, SocketOptions, with_zone};
 
 /// A change after which the call works.
 ///
@@ -25,8 +25,10 @@ pub enum Remedy {
     Address(IpAddr),
     /// Another local port; 0 leaves it to the kernel.
     Port(u16),
-    /// Another remote address, where somebody listens.
-    Remote(SocketAddr),
+    /// The interface of a link-local address, which is this one's zone.
+    Zone(SocketAddr, Device),
+    /// Another remote address, where somebody listens, and the interface that is its zone.
+    Remote(SocketAddr, Option<Device>),
     /// The new socket made by the user who has the old one.
     User(u32),
     /// These processes end, and what their connections leave behind is taken care of.
@@ -83,7 +85,8 @@ impl Remedy {
             Self::Wait(..) => "wait",
             Self::Address(_) => "address",
             Self::Port(_) => "port",
-            Self::Remote(_) => "remote",
+            Self::Zone(..) => "zone",
+            Self::Remote(..) => "remote",
             Self::User(_) => "user",
             Self::Stop(..) => "stop",
             Self::NextTime(_) => "next-time",
@@ -136,9 +139,13 @@ impl Remedy {
             }
             Self::User(_) => options.reuse_port = true,
             Self::Stop(_, AfterStop::ReuseAddress) => options.reuse_address = true,
-            Self::Address(ip) => goal = goal.with_local(|local| local.set_ip(*ip)),
+            Self::Address(ip) => {
+                // A zone is that of the address before.
+                goal = goal.with_local(|local| *local = SocketAddr::new(*ip, local.port()));
+            }
             Self::Port(port) => goal = goal.with_local(|local| local.set_port(*port)),
-            Self::Remote(to) => {
+            Self::Zone(address, device) => goal = goal.in_zone(*address, *device),
+            Self::Remote(to, _) => {
                 if let Goal::Connect { remote, .. } = &mut goal {
                     *remote = *to;
                 }
@@ -159,6 +166,20 @@ impl Goal {
                 change(local)
             }
             Self::Connect { local: None, .. } => {}
+        }
+        self
+    }
+}
+
+impl Goal {
+    /// The same with this interface as the zone of the address that lacks one.
+    fn in_zone(mut self, address: SocketAddr, device: Device) -> Self {
+        let zoned = with_zone(address, device.index);
+        let lacks = |of: &SocketAddr| *of == with_zone(address, 0);
+        match &mut self {
+            Self::Bind(local) | Self::Listen(local) => *local = zoned,
+            Self::Connect { local: Some(local), .. } if lacks(local) => *local = zoned,
+            Self::Connect { remote, .. } => *remote = zoned,
         }
         self
     }
@@ -198,7 +219,10 @@ impl fmt::Display for Remedy {
             Self::Address(ip) => write!(f, "another address: {ip}"),
             Self::Port(0) => f.write_str("port 0: the kernel picks a free one"),
             Self::Port(port) => write!(f, "another port: {port}"),
-            Self::Remote(remote) => write!(f, "connect to {remote}"),
+            Self::Zone(address, device) => {
+                write!(f, "name the interface: {}", OnDevice(*address, Some(*device)))
+            }
+            Self::Remote(remote, device) => write!(f, "connect to {}", OnDevice(*remote, *device)),
             Self::User(uid) => write!(f, "SO_REUSEPORT on the new socket, created by uid {uid}"),
             Self::Stop(processes, leftover) => {
                 write!(f, "stop {}", ProcessList(processes))?;

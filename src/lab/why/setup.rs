@@ -9,7 +9,7 @@ use socket2::Socket;
 
 use crate::error::{Error, Result};
 use crate::net::sharing_rule::reaches;
-use crate::net::{self, BoundSocket, SocketOptions};
+use crate::net::{self, BoundSocket, Device, SocketOptions, hears};
 use crate::sandbox::as_user::as_user;
 
 /// How long a handshake may take; on lo it takes microseconds.
@@ -22,6 +22,8 @@ pub(super) struct SocketSetup {
     pub(super) kind: SetupState,
     pub(super) local: SocketAddr,
     pub(super) remote: Option<SocketAddr>,
+    /// The interface that it is bound to.
+    pub(super) device: Option<Device>,
     pub(super) reuse_address: bool,
     pub(super) reuse_port: bool,
     pub(super) v6_only: Option<bool>,
@@ -151,6 +153,7 @@ impl SocketSetup {
             reuse_address: self.reuse_address,
             reuse_port: self.reuse_port,
             v6_only: self.v6_only,
+            device: self.device,
             ..SocketOptions::default()
         }
     }
@@ -173,7 +176,7 @@ impl SocketSetup {
 
     /// Whether one listener serves both.
     fn listens_as(&self, other: &Self) -> bool {
-        self.local == other.local && self.has_options_of(other)
+        (self.local, self.device) == (other.local, other.device) && self.has_options_of(other)
     }
 
     fn has_options_of(&self, other: &Self) -> bool {
@@ -185,12 +188,15 @@ impl SocketSetup {
         self.local.port() == planned.local.port()
             && self.has_options_of(planned)
             && reaches(planned.local.ip(), self.local.ip(), self.v6_only)
+            && hears(self.device, planned.device)
     }
 
     /// Whether this listener is at either end of the connection.
     fn answers_for(&self, planned: &Self) -> bool {
         let is_called = planned.remote.is_some_and(|remote| {
-            remote.port() == self.local.port() && reaches(remote.ip(), self.local.ip(), self.v6_only)
+            remote.port() == self.local.port()
+                && reaches(remote.ip(), self.local.ip(), self.v6_only)
+                && self.device.is_none_or(|device| planned.device.is_none_or(|other| other == device))
         });
         self.accepts(planned) || is_called
     }

@@ -61,14 +61,16 @@ fn alone(
 /// An address or a port is only advised that nobody has.
 fn clears(step: &Remedy, other: &Obstructed, question: &PlannedCall, settings: &Settings) -> bool {
     match (step, other.call, &other.reason) {
-        (Remedy::Address(_) | Remedy::Port(_), _, Reason::Held | Reason::FourTuple) => true,
-        (Remedy::Address(_) | Remedy::Port(_), "bind", _) => {
+        (Remedy::Address(_) | Remedy::Zone(..) | Remedy::Port(_), _, Reason::Held | Reason::FourTuple) => {
+            true
+        }
+        (Remedy::Address(_) | Remedy::Zone(..) | Remedy::Port(_), "bind", _) => {
             let PlannedCall { goal, options } = step.applied_to(question);
             let refusals =
                 goal.local().map(|local| net::refusals(local, &options, settings.unprivileged_port_start));
             refusals.is_some_and(|refusals| refusals.is_ok_and(|all| !all.contains(&other.errno)))
         }
-        (Remedy::Remote(_), "connect", _) => true,
+        (Remedy::Remote(..), "connect", _) => true,
         _ => false,
     }
 }

@@ -24,6 +24,7 @@ pub(super) fn stand_in<'a>(holder: &'a Holder, all: impl Iterator<Item = &'a Hol
         kind: kind(holder),
         local: holder.row.local,
         remote: holder.four_tuple().map(|tuple| tuple.remote),
+        device: holder.row.device,
         reuse_address: reuse_address.or(inherited.reuse_address).unwrap_or(false),
         reuse_port: reuse_port.or(inherited.reuse_port).unwrap_or(false),
         v6_only,
@@ -35,7 +36,8 @@ pub(super) fn stand_in<'a>(holder: &'a Holder, all: impl Iterator<Item = &'a Hol
 
 /// The one that accepts it: a socket on the address itself before one on the wildcard.
 fn listener<'a>(holder: &Holder, all: impl Iterator<Item = &'a Holder>) -> Option<&'a Holder> {
-    let listening = all.filter(|other| other.row.state == TcpState::Listen && other.covers(holder.row.local));
+    let listening =
+        all.filter(|other| other.row.state == TcpState::Listen && other.may_have_accepted(holder));
     listening.min_by_key(|other| other.row.local.ip().is_unspecified())
 }
 

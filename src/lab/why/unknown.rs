@@ -3,19 +3,20 @@
 //! The options that the old sockets must have, for bind(2) to have answered a newcomer beside them so, are theirs.
 
 use std::collections::BTreeSet;
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use super::claim::{claim, stage, waits_to_be_accepted};
-use super::memory::{BindReply, replies};
+use super::memory::{BindReply, Place, replies};
 use crate::kernel::holders::{Holder, Source};
 use crate::kernel::settings::Settings;
-use crate::net::TcpState;
 use crate::net::sharing_rule::{Claim, Newcomer, Sharing, Stage, conflict};
+use crate::net::{Device, TcpState};
 
 /// What sockets have in common that are taken for one.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 struct SocketClass {
     ip: IpAddr,
+    device: Option<Device>,
     v6_only: Option<bool>,
     uid: u32,
     stage: Stage,
@@ -33,16 +34,18 @@ pub(super) fn infer(holders: &mut [Holder], settings: &Settings) {
     let kinds: BTreeSet<SocketClass> = holders.iter().filter(|holder| is_unknown(holder)).map(kind).collect();
     let kinds: Vec<SocketClass> = kinds.into_iter().collect();
     // An IPv6 connection without IPV6_V6ONLY is in the way of the IPv4 wildcard address.
-    let wildcard = kinds.iter().any(SocketClass::has_unknown_family).then_some(Ipv4Addr::UNSPECIFIED.into());
-    let addresses: BTreeSet<IpAddr> =
-        kinds.iter().map(|kind| kind.ip.to_canonical()).chain(wildcard).collect();
-    let addresses: Vec<IpAddr> = addresses.into_iter().collect();
+    let wildcard = |kind: &SocketClass| {
+        kind.has_unknown_family().then_some(Place { ip: Ipv4Addr::UNSPECIFIED.into(), device: kind.device })
+    };
+    let own = |kind: &SocketClass| Place { ip: kind.ip.to_canonical(), device: kind.device };
+    let places: BTreeSet<Place> = kinds.iter().map(own).chain(kinds.iter().filter_map(wildcard)).collect();
+    let places: Vec<Place> = places.into_iter().collect();
     let newcomer = |reply: &BindReply| {
-        let new = settings.newcomer(reply.ip, &reply.options);
+        let new = settings.newcomer(SocketAddr::new(reply.ip, 0), &reply.options);
         (Newcomer { uid: reply.uid, ..new }, reply.succeeds)
     };
     let mut replies: Vec<(Newcomer, bool)> =
-        replies(&addresses, holders, settings).iter().map(newcomer).collect();
+        replies(&places, holders, settings).iter().map(newcomer).collect();
     // Where a known one refuses, the reply tells nothing about the others.
     replies.retain(|(new, _)| known.iter().all(|known| conflict(new, known).is_none()));
     let explanations = explanations(&kinds, &replies);
@@ -65,7 +68,7 @@ fn share(holders: &mut [Holder]) {
     let listeners: Vec<Holder> =
         holders.iter().filter(|holder| holder.row.state == TcpState::Listen).cloned().collect();
     for holder in holders.iter_mut().filter(|holder| is_unknown(holder) && holder.row.inode == 0) {
-        let around = listeners.iter().filter(|listener| listener.covers(holder.row.local));
+        let around = listeners.iter().filter(|listener| listener.may_have_accepted(holder));
         let by_address = around.filter_map(|listener| match listener.sharing {
             Sharing { reuse_port: Some(false), reuse_address, .. } => reuse_address,
             _ => None,
@@ -82,7 +85,7 @@ fn inherit(holders: &mut [Holder]) {
     let listeners: Vec<Holder> =
         holders.iter().filter(|holder| holder.row.state == TcpState::Listen).cloned().collect();
     for holder in holders.iter_mut().filter(|holder| is_unknown(holder) && waits_to_be_accepted(holder)) {
-        let mut around = listeners.iter().filter(|listener| listener.covers(holder.row.local));
+        let mut around = listeners.iter().filter(|listener| listener.may_have_accepted(holder));
         if let (Some(listener), None) = (around.next(), around.next()) {
             holder.sharing = listener.sharing;
             holder.source = if is_unknown(listener) { Source::Unknown } else { Source::Inferred };
@@ -97,6 +100,7 @@ fn is_unknown(holder: &Holder) -> bool {
 fn kind(holder: &Holder) -> SocketClass {
     SocketClass {
         ip: holder.row.local.ip(),
+        device: holder.row.device,
         v6_only: holder.row.v6_only,
         uid: holder.row.uid,
         stage: stage(&holder.row),
@@ -128,7 +132,8 @@ impl SocketClass {
 /// It may be more than what all of them may have at once, and is never less.
 fn explanations(kinds: &[SocketClass], replies: &[(Newcomer, bool)]) -> Vec<Vec<Sharing>> {
     let refuses = |kind: &SocketClass, sharing: &Sharing, new: &Newcomer| {
-        let claim = Claim { ip: kind.ip, sharing: *sharing, uid: kind.uid, stage: kind.stage };
+        let claim =
+            Claim { ip: kind.ip, device: kind.device, sharing: *sharing, uid: kind.uid, stage: kind.stage };
         conflict(new, &claim).is_some()
     };
     let (let_in, refused): (Vec<_>, Vec<_>) = replies.iter().partition(|(_, succeeds)| *succeeds);
@@ -170,12 +175,12 @@ mod tests {
     const RA: (bool, bool) = (true, false);
 
     fn waiting(ip: &str) -> SocketClass {
-        SocketClass { ip: ip.parse().unwrap(), v6_only: None, uid: 0, stage: Stage::Waiting }
+        SocketClass { ip: ip.parse().unwrap(), device: None, v6_only: None, uid: 0, stage: Stage::Waiting }
     }
 
     fn reply(ip: &str, (reuse_address, reuse_port): (bool, bool), succeeds: bool) -> (Newcomer, bool) {
         let ip = ip.parse().unwrap();
-        (Newcomer { ip, reuse_address, reuse_port, v6_only: false, uid: 0 }, succeeds)
+        (Newcomer { ip, device: None, reuse_address, reuse_port, v6_only: false, uid: 0 }, succeeds)
     }
 
     /// SO_REUSEADDR of each kind, as far as it is known.

@@ -82,7 +82,14 @@ fn compare(question: &PlannedCall, options: Options) -> (Outcome, Result<(), Str
 fn refused_by_the_rules(goal: Goal, options: Options) -> bool {
     let Options { reuse_address, reuse_port, v6_only } = options;
     let local = goal.local().unwrap();
-    let new = Newcomer { ip: local.ip(), reuse_address, reuse_port, v6_only, uid: geteuid().as_raw() };
+    let new = Newcomer {
+        ip: local.ip(),
+        device: None,
+        reuse_address,
+        reuse_port,
+        v6_only,
+        uid: geteuid().as_raw(),
+    };
     let refuses =
         |holder: &Holder| conflict(&new, &claim(holder)).is_some_and(|conflict| conflict.is_certain());
     on_port(local.port().try_into().unwrap()).unwrap().iter().any(refuses)
@@ -313,11 +320,12 @@ fn why_agrees_where_ipv6_is_switched_off() {
     let plain = Options::NONE;
     let connect = |ip| Goal::Connect { local: None, remote: at(ip, 2000) };
     let [bind, any] = [("::1", 5), ("::", 5)].map(|(ip, port)| Goal::Bind(at(ip, port)));
+    let off = || Some(Reason::Ipv6Off("net.ipv6.conf.all.disable_ipv6".to_owned()));
     for (goal, reason) in [
-        (bind, Some(Reason::Ipv6Off)),
+        (bind, off()),
         (any, None),
-        (connect("::1"), Some(Reason::Ipv6Off)),
-        (connect("2001:db8::1"), Some(Reason::Ipv6Off)),
+        (connect("::1"), off()),
+        (connect("2001:db8::1"), off()),
         (connect("ff02::1"), Some(Reason::NotUnicast)),
         (connect("::ffff:127.0.0.1"), Some(Reason::NobodyListens)),
     ] {
