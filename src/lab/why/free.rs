@@ -133,7 +133,8 @@ fn adds_no_refusal(local: SocketAddr, question: &PlannedCall, settings: &Setting
     refusals(local).iter().all(is_there)
 }
 
-fn with_port(mut address: SocketAddr, port: u16) -> SocketAddr {
+/// The same address, with its zone, and another port.
+pub(super) fn with_port(mut address: SocketAddr, port: u16) -> SocketAddr {
     address.set_port(port);
     address
 }

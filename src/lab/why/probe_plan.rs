@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::num::NonZeroU16;
 
 use super::claim::on_port;
+use super::free::with_port;
 use super::probe::Probe;
 use super::remedy::{Provision, Remedy};
 use super::setup::{SetupState, SocketSetup};
@@ -105,7 +106,7 @@ impl<'a> ProbePlan<'a> {
     /// The addresses of the call after this step that are this host's: the local one, if it is, and the remote one.
     fn addresses(&self, step: &Remedy) -> Vec<SocketAddr> {
         let asked = step.applied_to(self.question);
-        let at_any_port = |local: Option<SocketAddr>| local.map(|local| SocketAddr::new(local.ip(), 0));
+        let at_any_port = |local: Option<SocketAddr>| local.map(|local| with_port(local, 0));
         let (local, remote) = (asked.goal.local(), own_remote(&asked));
         let is_given = |part: &Remedy| matches!(part, Remedy::Provide(Provision::OwnAddress(_), _));
         let is_there = self.is_there
