@@ -8,7 +8,7 @@ use super::claim::on_port;
 use super::free::with_port;
 use super::probe::Probe;
 use super::remedy::{Provision, Remedy};
-use super::setup::{SetupState, SocketSetup};
+use super::setup::{SetupState, SocketSetup, canonical};
 use super::stand_in::{doubt, stand_in};
 use super::{Answer, Doubt, Goal, PlannedCall, Reason, Verdict};
 use crate::kernel::holders::Holder;
@@ -210,6 +210,7 @@ fn far_away(question: &PlannedCall) -> Option<SocketSetup> {
 /// Where the call connects to, if that is an address of this host.
 fn own_remote(question: &PlannedCall) -> Option<SocketAddr> {
     let Goal::Connect { remote, .. } = question.goal else { return None };
+    let remote = canonical(remote);
     route(remote, None, question.options.device).is_ok_and(|route| route.local).then_some(remote)
 }
 

@@ -64,52 +64,72 @@ pub(super) struct Setup<'a> {
 }
 
 impl<'a> Setup<'a> {
-    /// Makes all of them: connections whose listeners are gone, then what is bound, what listens, and its connections.
+    /// Makes all of them, in an order in which each may be bound: whoever listens on an address keeps it from others that
+    /// have SO_REUSEADDR, and not from those that were there before.
     pub(super) fn build(sockets: &'a [SocketSetup]) -> Result<Self> {
         let mut setup = Self::default();
         let (connections, others): (Vec<&SocketSetup>, Vec<&SocketSetup>) =
             sockets.iter().partition(|planned| planned.remote.is_some());
-        let listens = |planned: &SocketSetup| {
-            sockets.iter().any(|other| other.kind == SetupState::Listening && other.answers_for(planned))
+        let listens = |other: &&&SocketSetup| other.kind == SetupState::Listening;
+        let is_accepted =
+            |planned: &&SocketSetup| others.iter().filter(listens).any(|other| other.accepts(planned));
+        let is_called = |other: &&SocketSetup, planned: &SocketSetup| {
+            other.kind == SetupState::Listening && other.is_called_by(planned)
         };
-        let (mut served, orphaned): (Vec<&SocketSetup>, Vec<&SocketSetup>) =
-            connections.into_iter().partition(|planned| listens(planned));
+        let (mut accepted, others_left): (Vec<&SocketSetup>, Vec<&SocketSetup>) =
+            connections.into_iter().partition(is_accepted);
+        let (calling, orphaned): (Vec<&SocketSetup>, Vec<&SocketSetup>) =
+            others_left.into_iter().partition(|planned| others.iter().any(|other| is_called(other, planned)));
+        let (servers, others): (Vec<&SocketSetup>, Vec<&SocketSetup>) =
+            others.iter().partition(|other| calling.iter().any(|planned| is_called(other, planned)));
         // accept(2) gives the one that has waited longest.
-        served.sort_by_key(|planned| planned.is_pending());
-        setup.open_orphaned(&orphaned)?;
-        for planned in others {
-            setup.bound.push((planned, planned.opened()?));
-        }
-        for (planned, bound) in std::mem::take(&mut setup.bound) {
-            match planned.kind {
-                SetupState::Listening => setup.listening.push((planned, listen(bound)?)),
-                _ => setup.bound.push((planned, bound)),
-            }
-        }
-        for planned in served {
-            let listening = setup.listening.iter().find(|(found, _)| found.answers_for(planned));
-            let Some((found, socket)) = listening else { continue };
-            let (first, remote) = planned.connected(found.accepts(planned), socket)?;
-            setup.hold(planned, first, remote);
-        }
+        accepted.sort_by_key(|planned| planned.is_pending());
+        setup.open_orphaned(orphaned)?;
+        setup.open_unconnected(servers)?;
+        setup.open_connected(calling)?;
+        setup.open_unconnected(others)?;
+        setup.open_connected(accepted)?;
         Ok(setup)
     }
 
-    /// Connections are accepted by listeners that are closed when all are there.
-    fn open_orphaned(&mut self, all: &[&'a SocketSetup]) -> Result<()> {
-        let mut listeners: Vec<(&SocketSetup, Socket)> = Vec::new();
+    /// Connections are accepted by a listener that is closed when they are there.
+    fn open_orphaned(&mut self, mut left: Vec<&'a SocketSetup>) -> Result<()> {
+        while let Some(&first) = left.first() {
+            let (of_one_listener, others): (Vec<&SocketSetup>, Vec<&SocketSetup>) =
+                left.into_iter().partition(|planned| first.listens_as(planned));
+            let listening = listen(first.opened()?)?;
+            for planned in of_one_listener {
+                if planned.is_pending() {
+                    // With its listener it would be gone.
+                    return Err(Error::new("accept", planned.local, Errno::ENOTCONN));
+                }
+                let (first, remote) = planned.connected(true, &listening)?;
+                self.hold(planned, first, remote);
+            }
+            left = others;
+        }
+        Ok(())
+    }
+
+    /// Sockets that are bound, all of them before those listen that do.
+    fn open_unconnected(&mut self, all: Vec<&'a SocketSetup>) -> Result<()> {
+        let bound: Result<Vec<(&SocketSetup, BoundSocket)>> =
+            all.into_iter().map(|planned| Ok((planned, planned.opened()?))).collect();
+        for (planned, bound) in bound? {
+            match planned.kind {
+                SetupState::Listening => self.listening.push((planned, listen(bound)?)),
+                _ => self.bound.push((planned, bound)),
+            }
+        }
+        Ok(())
+    }
+
+    /// Connections to or from the listeners that are there.
+    fn open_connected(&mut self, all: Vec<&'a SocketSetup>) -> Result<()> {
         for planned in all {
-            if planned.is_pending() {
-                // With its listener it would be gone.
-                return Err(Error::new("accept", planned.local, Errno::ENOTCONN));
-            }
-            if !listeners.iter().any(|(other, _)| other.listens_as(planned)) {
-                listeners.push((planned, listen(planned.opened()?)?));
-            }
-            let Some((_, listening)) = listeners.iter().find(|(other, _)| other.listens_as(planned)) else {
-                continue;
-            };
-            let (first, remote) = planned.connected(true, listening)?;
+            let mut answering = self.listening.iter().filter(|(found, _)| found.answers_for(planned));
+            let Some((found, socket)) = answering.next() else { continue };
+            let (first, remote) = planned.connected(found.accepts(planned), socket)?;
             self.hold(planned, first, remote);
         }
         Ok(())
@@ -193,12 +213,16 @@ impl SocketSetup {
 
     /// Whether this listener is at either end of the connection.
     fn answers_for(&self, planned: &Self) -> bool {
-        let is_called = planned.remote.is_some_and(|remote| {
+        self.accepts(planned) || self.is_called_by(planned)
+    }
+
+    /// Whether it listens where the connection leads.
+    fn is_called_by(&self, planned: &Self) -> bool {
+        planned.remote.is_some_and(|remote| {
             remote.port() == self.local.port()
                 && reaches(remote.ip(), self.local.ip(), self.v6_only)
                 && self.device.is_none_or(|device| planned.device.is_none_or(|other| other == device))
-        });
-        self.accepts(planned) || is_called
+        })
     }
 
     /// Connects to or from a listener: this end, unless nobody has accepted it, and the other one.
@@ -222,7 +246,7 @@ impl SocketSetup {
 }
 
 /// An IPv4 address as such and not as a mapped one.
-fn canonical(address: SocketAddr) -> SocketAddr {
+pub(super) fn canonical(address: SocketAddr) -> SocketAddr {
     match (address, address.ip().to_canonical()) {
         (SocketAddr::V6(_), IpAddr::V4(ip)) => (ip, address.port()).into(),
         _ => address,

@@ -8,17 +8,18 @@ use super::remedy::{AfterStop, OptionChange, Remedy};
 use super::setup::{SetupState, SocketSetup};
 use crate::kernel::holders::Holder;
 use crate::net::TcpState;
-use crate::net::sharing_rule::{Newcomer, Sharing, Stage, conflict};
+use crate::net::sharing_rule::{Newcomer, Sharing, Stage, conflict, overlap};
 
 /// A socket as it is made again, among `all` of its port.
 ///
-/// An option that is not known is that of the listener around it, or off: what depends on it is not tried.
-pub(super) fn stand_in<'a>(holder: &'a Holder, all: impl Iterator<Item = &'a Holder>) -> SocketSetup {
+/// An option that is not known is that of the listener around it, or one with which it can be there beside the others: what
+/// depends on it is not tried.
+pub(super) fn stand_in<'a>(holder: &'a Holder, all: impl Iterator<Item = &'a Holder> + Clone) -> SocketSetup {
     let Sharing { reuse_address, reuse_port, v6_only } = holder.sharing;
     let is_known = reuse_address.and(reuse_port).is_some();
-    let listener = if is_known || holder.row.inode != 0 { None } else { listener(holder, all) };
+    let listener = if is_known || holder.row.inode != 0 { None } else { listener(holder, all.clone()) };
     let owner = listener.filter(|_| waits_to_be_accepted(holder)).unwrap_or(holder);
-    let inherited = listener.map(|listener| listener.sharing).unwrap_or_default();
+    let inherited = listener.map_or_else(|| beside(holder, all), |listener| listener.sharing);
     let uid = Some(owner.row.uid).filter(|&uid| uid != geteuid().as_raw());
     SocketSetup {
         kind: kind(holder),
@@ -39,6 +40,20 @@ fn listener<'a>(holder: &Holder, all: impl Iterator<Item = &'a Holder>) -> Optio
     let listening =
         all.filter(|other| other.row.state == TcpState::Listen && other.may_have_accepted(holder));
     listening.min_by_key(|other| other.row.local.ip().is_unspecified())
+}
+
+/// The options with which a socket can be there beside the known ones that have its address too.
+fn beside<'a>(holder: &Holder, all: impl Iterator<Item = &'a Holder>) -> Sharing {
+    let overlaps = |other: &&Holder| {
+        let v6_only = other.sharing.v6_only.unwrap_or(false);
+        overlap(other.row.local.ip(), v6_only, holder.row.local.ip(), holder.sharing.v6_only).is_some()
+    };
+    let is_on = |one: Option<bool>, other: Option<bool>| Some(one == Some(true) || other == Some(true));
+    all.filter(overlaps).fold(Sharing::default(), |found, other| Sharing {
+        reuse_address: is_on(found.reuse_address, other.sharing.reuse_address),
+        reuse_port: is_on(found.reuse_port, other.sharing.reuse_port),
+        ..found
+    })
 }
 
 fn kind(holder: &Holder) -> SetupState {

@@ -199,6 +199,19 @@ impl Tally {
         if let Some(untried) = answer.of("advice").find(is_untried) {
             self.open += 1;
             println!("{about}: {}", untried["reason"]);
+            for kind in ["in-the-way", "beside"] {
+                for row in answer.of(kind) {
+                    println!(
+                        "  {kind} {} {} {} {} {} {}",
+                        row["state"],
+                        row["local"],
+                        row["remote"],
+                        row["reuse_address"],
+                        row["reuse_port"],
+                        row["v6_only"]
+                    );
+                }
+            }
         }
         self.follow(&about, &answer, &mut scenes);
     }
