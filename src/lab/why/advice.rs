@@ -89,7 +89,7 @@ impl Against<'_> {
                 .map(|found| &found.holder)
                 .map(|holder| {
                     Remedy::Elsewhere(format!(
-                        "make {holder} accept: {} connections wait for it already",
+                        "make {holder} accept: its accept queue is full, {} waiting",
                         holder.row.receive_queue
                     ))
                 })
