@@ -4,12 +4,12 @@ use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::num::NonZeroU16;
 
-use super::claim::on_port;
+use super::claim::{on_port, waits_to_be_accepted};
 use super::free::with_port;
 use super::probe::Probe;
 use super::remedy::{Provision, Remedy};
 use super::setup::{SetupState, SocketSetup, canonical};
-use super::stand_in::{doubt, stand_in};
+use super::stand_in::{doubt, listener, stand_in};
 use super::{Answer, Doubt, Goal, PlannedCall, Reason, Verdict};
 use crate::kernel::holders::Holder;
 use crate::kernel::route::route;
@@ -157,7 +157,7 @@ impl<'a> ProbePlan<'a> {
         for (holder, is_in_the_way) in self.holders.iter().copied().chain(listeners) {
             let mut planned = stand_in(holder, self.holders.iter().map(|(holder, _)| *holder));
             planned.uid = planned.uid.filter(|_| asks);
-            if !planned.goes_through(step, holder, is_in_the_way) {
+            if !planned.goes_through(step, holder, is_in_the_way || self.waits_for_one_in_the_way(holder)) {
                 continue;
             }
             // The call meets the one with its four-tuple.
@@ -166,6 +166,12 @@ impl<'a> ProbePlan<'a> {
             }
         }
         sockets
+    }
+
+    /// Whether it waits to be accepted by a socket that is in the way, and has the options of that one.
+    fn waits_for_one_in_the_way(&self, holder: &Holder) -> bool {
+        let in_the_way = self.holders.iter().filter(|(_, is_in_the_way)| *is_in_the_way);
+        waits_to_be_accepted(holder) && listener(holder, in_the_way.map(|(holder, _)| *holder)).is_some()
     }
 
     /// Whether it is connected to where the call connects to.

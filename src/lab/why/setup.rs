@@ -78,12 +78,14 @@ impl<'a> Setup<'a> {
         };
         let (mut accepted, others_left): (Vec<&SocketSetup>, Vec<&SocketSetup>) =
             connections.into_iter().partition(is_accepted);
-        let (calling, orphaned): (Vec<&SocketSetup>, Vec<&SocketSetup>) =
+        let (calling, mut orphaned): (Vec<&SocketSetup>, Vec<&SocketSetup>) =
             others_left.into_iter().partition(|planned| others.iter().any(|other| is_called(other, planned)));
         let (servers, others): (Vec<&SocketSetup>, Vec<&SocketSetup>) =
             others.iter().partition(|other| calling.iter().any(|planned| is_called(other, planned)));
         // accept(2) gives the one that has waited longest.
         accepted.sort_by_key(|planned| planned.is_pending());
+        // The wildcard address is had before others are there.
+        orphaned.sort_by_key(|planned| planned.bound_at() == planned.local);
         setup.open_orphaned(orphaned)?;
         setup.open_unconnected(servers)?;
         setup.open_connected(calling)?;
@@ -180,13 +182,17 @@ impl SocketSetup {
 
     /// A socket at its address; for a connection the one that accepts it.
     fn opened(&self) -> Result<BoundSocket> {
+        as_user(self.uid, || net::bind(self.bound_at(), &self.options()))?
+    }
+
+    fn bound_at(&self) -> SocketAddr {
         let mut local = self.local;
         // bind(2) sets IPV6_V6ONLY with an address of IPv6 alone; accepted on the wildcard a connection lacks it.
         let is_ipv6 = matches!(local.ip().to_canonical(), IpAddr::V6(_));
         if self.remote.is_some() && is_ipv6 && self.v6_only == Some(false) {
             local.set_ip(Ipv6Addr::UNSPECIFIED.into());
         }
-        as_user(self.uid, || net::bind(local, &self.options()))?
+        local
     }
 
     /// Whether its listener has not accepted it.

@@ -36,7 +36,7 @@ pub(super) fn stand_in<'a>(holder: &'a Holder, all: impl Iterator<Item = &'a Hol
 }
 
 /// The one that accepts it: a socket on the address itself before one on the wildcard.
-fn listener<'a>(holder: &Holder, all: impl Iterator<Item = &'a Holder>) -> Option<&'a Holder> {
+pub(super) fn listener<'a>(holder: &Holder, all: impl Iterator<Item = &'a Holder>) -> Option<&'a Holder> {
     let listening =
         all.filter(|other| other.row.state == TcpState::Listen && other.may_have_accepted(holder));
     listening.min_by_key(|other| other.row.local.ip().is_unspecified())

@@ -22,6 +22,14 @@ const IN_USE: [Errno; 2] = [Errno::EADDRINUSE, Errno::EADDRNOTAVAIL];
 pub struct Answer(Vec<Value>);
 
 impl Answer {
+    /// Shows the sockets that it names.
+    pub fn print(&self) {
+        for row in self.of("in-the-way").chain(self.of("beside")) {
+            let shown = ["event", "state", "local", "remote", "reuse_address", "reuse_port", "v6_only"];
+            println!("  {}", shown.map(|key| row[key].to_string()).join(" "));
+        }
+    }
+
     /// What the program answers; its status is checked against the verdict.
     #[track_caller]
     pub fn to(arguments: &[&str]) -> Self {

@@ -183,6 +183,8 @@ impl Tally {
             verdict["fails_at"].as_str().map(|call| format!("{call} {}", verdict["errno"].as_str().unwrap()));
         if verdict["unknown"] == true {
             self.open += 1;
+            println!("seed {seed}: {goal:?} {options:?}: {}", verdict["because"]);
+            answer.print();
             return;
         }
         let happened = outcome.map(|(call, errno)| format!("{call} {errno:?}"));
@@ -199,19 +201,7 @@ impl Tally {
         if let Some(untried) = answer.of("advice").find(is_untried) {
             self.open += 1;
             println!("{about}: {}", untried["reason"]);
-            for kind in ["in-the-way", "beside"] {
-                for row in answer.of(kind) {
-                    println!(
-                        "  {kind} {} {} {} {} {} {}",
-                        row["state"],
-                        row["local"],
-                        row["remote"],
-                        row["reuse_address"],
-                        row["reuse_port"],
-                        row["v6_only"]
-                    );
-                }
-            }
+            answer.print();
         }
         self.follow(&about, &answer, &mut scenes);
     }
@@ -265,13 +255,12 @@ impl Tally {
         );
         println!("{:#?}", &missed[..missed.len().min(20)]);
         assert!(wrong.is_empty(), "{} wrong: {:#?}", wrong.len(), &wrong[..wrong.len().min(10)]);
-        assert!(open * 100 <= count * 3, "{open} of {count}");
         assert!(offered * 100 >= working * 95, "{offered} of {working}: {missed:#?}");
         assert!(refused * 3 > *count && several * 10 > *count && followed > count, "too few");
     }
 }
 
-fn random(seed: u64, count: usize) {
+fn random(seed: u64, count: usize) -> Tally {
     let servers = [("0.0.0.0", false), ("::", true)].map(|(ip, v6_only)| {
         let socket = scene::open(at(ip, SERVER), Options { v6_only, ..Options::NONE });
         socket.bind(&at(ip, SERVER).into()).unwrap();
@@ -287,10 +276,10 @@ fn random(seed: u64, count: usize) {
         servers.iter().for_each(|server| while server.accept().is_ok() {});
     }
     tally.check();
+    tally
 }
 
 #[test]
-#[ignore = "has not passed in full yet"]
 fn of_random_situations_each_verdict_is_right_and_each_step_works() {
     if isolated() {
         random(1, 60);
@@ -305,7 +294,8 @@ fn of_10_000_random_situations_each_verdict_is_right_and_each_step_works() {
         let seed = env::var("SEED").map_or(now, |seed| seed.parse().unwrap());
         let count = env::var("COUNT").map_or(10_000, |count| count.parse().unwrap());
         println!("SEED={seed}");
-        random(seed, count);
+        let Tally { count, open, .. } = random(seed, count);
+        assert!(open * 100 <= count * 3, "{open} of {count}");
     }
 }
 
