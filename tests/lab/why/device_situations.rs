@@ -254,6 +254,7 @@ fn why_agrees_with_the_call_on_every_interface_in_thousands_of_new_situations() 
     if has_interfaces() {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_nanos() as u64;
         let seed = env::var("SEED").map_or(now, |seed| seed.parse().unwrap());
-        agree(seed, 10_000, 20);
+        let count = env::var("COUNT").map_or(10_000, |count| count.parse().unwrap());
+        agree(seed, count, 20);
     }
 }
