@@ -192,6 +192,9 @@ pub(crate) fn attribute(message: &mut Vec<u8>, kind: u16, value: &[u8]) {
 
 #[cfg(test)]
 mod tests {
+    use netlink_packet_core::{NLM_F_ACK, NLMSG_NOOP};
+    use netlink_sys::protocols::NETLINK_ROUTE;
+
     use super::*;
 
     #[test]
@@ -222,5 +225,18 @@ mod tests {
         for length in 0..whole.len() {
             assert!(read(&whole[..length]).is_err(), "{length}");
         }
+    }
+
+    #[test]
+    fn a_datagram_that_finds_no_room_is_an_error() {
+        let receive_into = |mut buffer: Vec<u8>| {
+            let socket = open(NETLINK_ROUTE).unwrap();
+            socket.send(&message(NLMSG_NOOP, NLM_F_ACK, &[]), 0).unwrap();
+            receive(&socket, &mut buffer).map(|datagram| datagram.len())
+        };
+        let size = receive_into(vec![0; REPLY]).unwrap();
+        assert_eq!(receive_into(vec![0; size]).unwrap(), size);
+        let error = receive_into(vec![0; size - 1]).unwrap_err();
+        assert_eq!(error.raw_os_error(), Some(Errno::EMSGSIZE as i32));
     }
 }

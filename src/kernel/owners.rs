@@ -225,10 +225,19 @@ pub(crate) fn may_have_files(pid: u32) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::io::Read;
+    use std::os::fd::{AsFd, OwnedFd};
+    use std::os::unix::net::UnixStream;
+    use std::process::{Command, Stdio};
+
     use super::*;
 
     fn process(pid: u32, name: &[u8]) -> Process {
         Process { pid, name: name.to_owned(), supervisor: None }
+    }
+
+    fn inode(socket: impl AsFd) -> u32 {
+        nix::sys::stat::fstat(socket).unwrap().st_ino.try_into().unwrap()
     }
 
     #[test]
@@ -265,7 +274,7 @@ mod tests {
     #[test]
     fn a_process_that_has_ended_has_no_files_and_ours_has() {
         assert!(may_have_files(std::process::id()));
-        let mut child = std::process::Command::new("true").spawn().unwrap();
+        let mut child = Command::new("true").spawn().unwrap();
         let pid = child.id();
         let is_zombie = || fs::read_to_string(format!("/proc/{pid}/stat")).unwrap().contains(") Z ");
         while !is_zombie() {
@@ -274,5 +283,31 @@ mod tests {
         assert!(!may_have_files(pid));
         child.wait().unwrap();
         assert!(!may_have_files(pid));
+    }
+
+    #[test]
+    fn a_newline_in_a_name_stays_and_the_one_behind_it_goes() {
+        let (ours, theirs) = UnixStream::pair().unwrap();
+        let inode = inode(&theirs);
+        let mut child = Command::new("sh")
+            .args(["-c", r"printf 'a\nb' >/proc/$$/comm; echo; read _"])
+            .stdin(OwnedFd::from(theirs))
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        child.stdout.take().unwrap().read_exact(&mut [0]).unwrap();
+        let owners = owners(&BTreeSet::from([inode]));
+        drop(ours);
+        child.wait().unwrap();
+        let found: Vec<(u32, &[u8])> =
+            owners[&inode].iter().map(|owner| (owner.pid, &owner.name[..])).collect();
+        assert!(found.contains(&(child.id(), b"a\nb")), "{found:?}");
+    }
+
+    #[test]
+    fn a_socket_without_an_inode_hides_no_other() {
+        let (socket, _other) = UnixStream::pair().unwrap();
+        let inode = inode(&socket);
+        assert!(owners(&BTreeSet::from([0, inode])).contains_key(&inode));
     }
 }

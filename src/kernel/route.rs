@@ -111,6 +111,7 @@ fn source(bytes: &[u8]) -> Option<IpAddr> {
 #[cfg(test)]
 mod tests {
     use nix::errno::Errno;
+    use nix::libc::RTN_UNICAST;
 
     use super::*;
 
@@ -151,5 +152,24 @@ mod tests {
         for length in 0..whole.len() {
             let _ = read(&cut(length));
         }
+    }
+
+    #[test]
+    fn a_broadcast_and_a_multicast_address_are_not_one_hosts() {
+        for (kind, expected) in
+            [(RTN_UNICAST, true), (RTN_LOCAL, true), (RTN_BROADCAST, false), (RTN_MULTICAST, false)]
+        {
+            let mut payload = vec![0; ROUTE];
+            payload[TYPE] = kind;
+            let reply = NetlinkReply { kind: RTM_NEWROUTE, payload };
+            assert_eq!(read(&reply).unwrap().unicast, expected, "{kind}");
+        }
+    }
+
+    #[test]
+    fn an_attribute_begins_where_the_length_of_the_one_before_is_rounded_up_to() {
+        let mut attributes = vec![5, 0, 99, 0, 1, 0, 0, 0];
+        attribute(&mut attributes, RTA_PREFSRC, &[127, 0, 0, 1]);
+        assert_eq!(source(&attributes), Some("127.0.0.1".parse().unwrap()));
     }
 }

@@ -54,4 +54,17 @@ mod tests {
         let expected = Sharing { reuse_address: Some(false), reuse_port: Some(true), v6_only: None };
         assert_eq!(read(&found).get(&number), Some(&expected));
     }
+
+    #[test]
+    fn a_descriptor_that_is_another_socket_by_now_is_not_read() {
+        let socket =
+            bind("127.0.0.1:0".parse().unwrap(), &SocketOptions::default()).unwrap().listen(1).unwrap();
+        let number: u32 = inode(&socket).unwrap().try_into().unwrap();
+        let mut found = descriptors(&BTreeSet::from([number])).found;
+        assert_eq!(read(&found).len(), 1);
+        for descriptor in &mut found {
+            descriptor.inode = number.wrapping_add(1);
+        }
+        assert_eq!(read(&found), BTreeMap::new());
+    }
 }

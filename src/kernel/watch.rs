@@ -211,6 +211,21 @@ mod tests {
     }
 
     #[test]
+    fn a_socket_that_samples_passed_over_now_and_then_is_not_gone() {
+        let established = [row(7, TcpState::Established, 5)];
+        let samples: [&[SocketRow]; 5] = [&established, &[], &established, &[], &established];
+        assert_eq!(changes(&samples), ["7 - ESTABLISHED 5 at 0"]);
+    }
+
+    #[test]
+    fn a_socket_that_has_no_inode_any_more_keeps_its_user() {
+        let mut watch = Watch::default();
+        watch.observe(Duration::ZERO, vec![row(7, TcpState::Established, 5)], &|_| true);
+        let changes = watch.observe(Duration::ZERO, vec![row(7, TcpState::TimeWait, 0)], &|_| true);
+        assert_eq!((changes[0].inode, changes[0].uid), (5, 1000));
+    }
+
+    #[test]
     fn a_four_tuple_used_again_is_another_socket() {
         use TcpState::{Established, TimeWait};
         let samples: [&[SocketRow]; 3] =

@@ -344,4 +344,30 @@ mod tests {
             assert_eq!(reached, expected, "{ip} {bound} {v6_only:?}");
         }
     }
+
+    fn overlapping(new: &str, old: &str, old_v6_only: Option<bool>) -> Option<Overlap> {
+        overlap(new.parse().unwrap(), false, old.parse().unwrap(), old_v6_only)
+    }
+
+    #[test]
+    fn a_socket_on_the_ipv6_wildcard_has_ipv4_too_unless_it_is_known_not_to() {
+        for (v6_only, expected) in [
+            (None, Some(Overlap::OldIsDualStack)),
+            (Some(false), Some(Overlap::OldIsDualStack)),
+            (Some(true), None),
+        ] {
+            assert_eq!(overlapping("127.0.0.1", "::", v6_only), expected, "{v6_only:?}");
+        }
+    }
+
+    #[test]
+    fn an_ipv6_connection_is_in_the_way_of_the_ipv4_wildcard_of_an_ipv4_socket_alone() {
+        for (new, v6_only, expected) in [
+            ("0.0.0.0", None, Some(Overlap::Connection)),
+            ("0.0.0.0", Some(true), None),
+            ("::ffff:0.0.0.0", None, None),
+        ] {
+            assert_eq!(overlapping(new, "::1", v6_only), expected, "{new} {v6_only:?}");
+        }
+    }
 }

@@ -179,6 +179,11 @@ mod tests {
     }
 
     #[test]
+    fn a_message_begins_where_the_length_of_the_one_before_is_rounded_up_to() {
+        assert_eq!(read(&[message(NLMSG_NOOP, 0, &[0; 5]), row()].concat()).unwrap(), (1, false));
+    }
+
+    #[test]
     fn an_error_in_either_kind_of_end_is_the_errno_the_kernel_means() {
         let code = (-(Errno::ENOENT as i32)).to_ne_bytes();
         assert_eq!(errno(&message(NLMSG_ERROR, 0, &code)), Some(Errno::ENOENT));
