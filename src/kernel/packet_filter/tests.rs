@@ -24,9 +24,12 @@ fn nat(hook: Hook) -> Option<BaseChain> {
     base(hook, false).map(|base| BaseChain { is_nat: true, priority: -100, ..base })
 }
 
+/// A chain's name, where it is hooked in, and its rules.
+type ChainSetup<'a> = (&'a str, Option<BaseChain>, Vec<Vec<Expression>>);
+
 /// The filters that chains of one table are.
-fn filters<const N: usize>(chains: [(&str, Option<BaseChain>, Vec<Vec<Expression>>); N]) -> PacketFilters {
-    let chain = |(name, base, rules): (&str, Option<BaseChain>, Vec<Vec<Expression>>)| {
+fn filters<const N: usize>(chains: [ChainSetup<'_>; N]) -> PacketFilters {
+    let chain = |(name, base, rules): ChainSetup<'_>| {
         let rules = (1..).zip(rules).map(|(number, expressions)| FilterRule { number, expressions });
         (name.to_owned(), RuleChain { base, rules: rules.collect() })
     };

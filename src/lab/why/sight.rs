@@ -8,18 +8,19 @@ use crate::kernel::rights::{TraceRight, in_first_pid_namespace};
 
 /// Of the sockets whose processes are not all known: who was looked for.
 pub(super) fn remarks(holders: &[&Holder]) -> Vec<String> {
-    let remark = |(wanted, words): (Ownership, fn(&str, &Sight) -> String)| {
+    let remark = |wanted| {
         let holders: Vec<_> = holders.iter().filter(|holder| holder.ownership() == wanted).collect();
         let users: BTreeSet<u32> = holders.iter().map(|holder| holder.row.uid).collect();
-        let users: Vec<String> = users.iter().map(u32::to_string).collect();
-        holders.first().map(|holder| words(&users.join(" and "), &holder.sight))
+        let users = users.iter().map(u32::to_string).collect::<Vec<_>>().join(" and ");
+        let sight = &holders.first()?.sight;
+        match wanted {
+            Ownership::KnownInPart => Some(part_words(&users, sight)),
+            Ownership::Unseen => Some(unseen_words(&users, sight)),
+            Ownership::NotFound => Some(missing_words(&users, sight)),
+            Ownership::Known | Ownership::Nobody => None,
+        }
     };
-    let all: [(Ownership, fn(&str, &Sight) -> String); 3] = [
-        (Ownership::KnownInPart, part_words),
-        (Ownership::Unseen, unseen_words),
-        (Ownership::NotFound, missing_words),
-    ];
-    all.into_iter().filter_map(remark).collect()
+    [Ownership::KnownInPart, Ownership::Unseen, Ownership::NotFound].into_iter().filter_map(remark).collect()
 }
 
 fn part_words(users: &str, sight: &Sight) -> String {
