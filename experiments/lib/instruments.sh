@@ -32,8 +32,7 @@ launch_instrument() {
 
 # await_instrument NAME EVENT: returns when it is ready; fails, and sets complaint, when it ended instead.
 await_instrument() {
-	# That it comes up is no fact of the experiment.
-	local patience=$((patience > 60000000 ? patience : 60000000))
+	local patience=$start_patience
 	wait_until instrument_ready_or_ended "$@" || die "$1: not ready within $((patience / 1000000)) s"
 	! instrument_ended "$1" || {
 		complaint=$(<"$evidence/pieces/$1.err")
