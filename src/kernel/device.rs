@@ -20,7 +20,7 @@ const FLAGS: usize = 8;
 
 /// An interface and what it is like now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Link {
+pub(crate) struct LinkState {
     pub(crate) device: Device,
     /// Whether it is switched on: IFF_UP.
     pub(crate) is_up: bool,
@@ -29,7 +29,7 @@ pub(crate) struct Link {
 }
 
 /// The interface of this name in this network.
-pub(crate) fn named(name: &str) -> Option<Link> {
+pub(crate) fn named(name: &str) -> Option<LinkState> {
     let name = DeviceName::new(name.as_bytes()).filter(|name| !name.as_bytes().is_empty())?;
     let mut request = request(0);
     netlink::attribute(&mut request, IFLA_IFNAME, &[name.as_bytes(), &[0]].concat());
@@ -37,7 +37,7 @@ pub(crate) fn named(name: &str) -> Option<Link> {
 }
 
 /// The interface of this number in this network.
-pub(crate) fn numbered(index: u32) -> Option<Link> {
+pub(crate) fn numbered(index: u32) -> Option<LinkState> {
     ask(&request(index))
 }
 
@@ -51,12 +51,12 @@ pub(crate) fn of_zone(address: SocketAddr) -> Option<Device> {
     net::zone(address).map(device)
 }
 
-fn ask(request: &[u8]) -> Option<Link> {
+fn ask(request: &[u8]) -> Option<LinkState> {
     let link = read(&netlink::ask(NETLINK_ROUTE, RTM_GETLINK, 0, request).ok()?)?;
     let joined = || !["", "0"].contains(&setting("net.ipv4.tcp_l3mdev_accept").unwrap_or_default().as_str());
     let vrf = link.device.vrf;
     let domain = if vrf == 0 || joined() { 0 } else { vrf };
-    Some(Link { device: Device { domain, ..link.device }, ..link })
+    Some(LinkState { device: Device { domain, ..link.device }, ..link })
 }
 
 /// `struct ifinfomsg`, about this number or about none.
@@ -68,7 +68,7 @@ fn request(index: u32) -> Vec<u8> {
 }
 
 /// Reads an interface, whose ports are taken for those of all.
-fn read(NetlinkReply { kind, payload }: &NetlinkReply) -> Option<Link> {
+fn read(NetlinkReply { kind, payload }: &NetlinkReply) -> Option<LinkState> {
     if *kind != RTM_NEWLINK {
         return None;
     }
@@ -86,7 +86,7 @@ fn read(NetlinkReply { kind, payload }: &NetlinkReply) -> Option<Link> {
     };
     let is = |flag: i32| flags & flag as u32 != 0;
     let device = Device { index, vrf, domain: 0, name };
-    Some(Link { device, is_up: is(IFF_UP), has_carrier: is(IFF_LOWER_UP) })
+    Some(LinkState { device, is_up: is(IFF_UP), has_carrier: is(IFF_LOWER_UP) })
 }
 
 fn find(attributes: &[u8], wanted: u16) -> Option<&[u8]> {
