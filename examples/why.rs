@@ -13,7 +13,7 @@ fn main() -> Result<()> {
     let answer = why(&question)?;
     match &answer.verdict {
         Verdict::Works => println!("{local} can be had"),
-        Verdict::MayFail => println!("{local}: that depends on sockets whose options nobody can read"),
+        Verdict::MayFail { call, errno, doubt } => println!("{call} may fail with {errno:?}: {doubt}"),
         Verdict::Fails { call, errno, reason } => println!("{call} fails with {errno:?}: {reason}"),
     }
     for found in &answer.in_the_way {

@@ -35,8 +35,8 @@ pub(crate) use socket_args::SocketArgs;
 pub(crate) use socket_line::{say_owner, say_sharing, say_timer, socket_line};
 pub(crate) use stop::Stop;
 pub(crate) use values::{
-    Limit, LocalIp, Parsed, Switch, count, duration, host, limit, local_ip, port, port_range, positive,
-    positive_duration, positive_size, rate, remote_port, size, source_ip,
+    Limit, LocalIp, Parsed, Switch, count, duration, host, limit, local_ip, one_of_ports, port, port_range,
+    positive, positive_duration, positive_size, rate, remote_port, size, source_ip,
 };
 
 /// What each of the programs does first: it has settings spelled as its user types them; it answers a

@@ -1,5 +1,7 @@
 //! Sockets: four-tuple, options, passive and active open, TCP states.
 
+mod device;
+mod foreign_spelling;
 mod four_tuple;
 mod named_option;
 mod open;
@@ -16,6 +18,8 @@ mod state;
 mod tcp_info;
 mod wildcard;
 
+pub use device::{Device, DeviceName, OnDevice};
+pub(crate) use device::{hears, is_link_local, with_zone, zone};
 pub use four_tuple::FourTuple;
 pub use named_option::{NamedOption, OptionValue, Takes};
 pub(crate) use open::local_address;
@@ -25,9 +29,9 @@ pub(crate) use owner::set_owner;
 pub(crate) use picked::may_be_picked;
 pub use poll::poll;
 pub(crate) use poll::{accept_within, connected_within};
-pub(crate) use refused::refused;
+pub(crate) use refused::{bind_alone, refusals, refused};
 pub(crate) use segments::{hide_segments, show_segments};
 pub(crate) use source::source_address;
 pub use state::TcpState;
-pub(crate) use tcp_info::{accept_queue, state_of};
+pub(crate) use tcp_info::{accept_queue, state_of, was_connected};
 pub(crate) use wildcard::{any_local, wildcard};

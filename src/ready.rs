@@ -50,4 +50,10 @@ mod tests {
         assert_eq!(wait_within(&mut descriptors, None), Ok(1));
         assert_eq!(wait(&mut descriptors), Ok(()));
     }
+
+    #[test]
+    fn a_signal_is_no_failure_and_anything_else_is() {
+        assert_eq!(unless_interrupted(Err(Errno::EINTR)), Ok(0));
+        assert_eq!(unless_interrupted(Err(Errno::ENOMEM)), Err(Errno::ENOMEM));
+    }
 }

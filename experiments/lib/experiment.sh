@@ -93,6 +93,8 @@ choose_patience() {
 		die "PATIENCE=$PATIENCE: needs seconds, such as 10 or 0.5"
 	local fraction=${BASH_REMATCH[3]}000000
 	patience=$((10#${BASH_REMATCH[1]} * 1000000 + 10#${fraction:0:6}))
+	# That a program comes up is no fact of the experiment.
+	start_patience=$((patience > 60000000 ? patience : 60000000))
 }
 
 # experiment TITLE: says the question and the picture, and makes room for the evidence.

@@ -32,7 +32,8 @@ launch_instrument() {
 
 # await_instrument NAME EVENT: returns when it is ready; fails, and sets complaint, when it ended instead.
 await_instrument() {
-	wait_until instrument_ready_or_ended "$@" || die "$1: not ready within $PATIENCE s"
+	local patience=$start_patience
+	wait_until instrument_ready_or_ended "$@" || die "$1: not ready within $((patience / 1000000)) s"
 	! instrument_ended "$1" || {
 		complaint=$(<"$evidence/pieces/$1.err")
 		complaint=${complaint%%$'\n'*}

@@ -116,8 +116,9 @@ ready_or_ended() {
 
 # await NAME TEXT: returns when NAME has said TEXT, or has ended without it, which the next words must explain.
 await() {
+	local patience=$start_patience
 	wait_until ready_or_ended "$1" "$2" ||
-		die "${program_command[$1]}: neither '$2' nor its end within $PATIENCE s"
+		die "${program_command[$1]}: neither '$2' nor its end within $((patience / 1000000)) s"
 	said "$1" "$2" || said "$1" "$2" err || failed_start[$1]=yes
 }
 

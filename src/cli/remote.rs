@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::resolve::{addresses_of, resolve, unresolved};
 use super::values::{Parsed, port_range};
 use crate::error::Result;
-use crate::net::spelling::{Form, Grammar, Spelled};
+use crate::net::spelling::{Form, Grammar, Spelled, Zones};
 use crate::net::{SocketOptions, any_local, bind, connected_within};
 
 /// How long an address of several may take to answer.
@@ -21,7 +21,8 @@ pub(crate) struct Remote {
     high: u16,
 }
 
-const HOST_PORT: Grammar = Grammar { forms: &[Form::AddressPort], names: true, zones: true, lowest_port: 1 };
+const HOST_PORT: Grammar =
+    Grammar { forms: &[Form::AddressPort], names: true, zones: Zones::Ipv6, lowest_port: 1 };
 
 /// Reads `HOST:PORT`.
 pub(crate) fn remote(text: &str) -> Parsed<Remote> {
@@ -119,9 +120,7 @@ mod tests {
 
     #[test]
     fn what_has_no_port_or_no_host_is_no_server() {
-        for wrong in
-            ["127.0.0.1", ":3000", "::1:3000", "[::1]", "[::1", "a:0", "a:70000", "a:", "[a]:1", "a:1-2"]
-        {
+        for wrong in ["127.0.0.1", ":3000", "[::1]", "[::1", "a:0", "a:70000", "a:", "[a]:1", "a:1-2"] {
             assert!(remote(wrong).is_err(), "{wrong}");
         }
         assert!(remotes("a:2-1").is_err());

@@ -2,12 +2,16 @@
 
 use crate::kernel::inet_diag::{SocketRow, SocketTimer};
 use crate::net::sharing_rule::Sharing;
+use crate::net::{OnDevice, is_link_local};
 use crate::text::{Format, Line};
 
 /// A JSON line of this event that begins with a socket's state and addresses.
 pub(crate) fn socket_line(event: &str, row: &SocketRow) -> Line {
     let mut line = Line::new(Format::Json, event);
-    line.field("state", row.state).field("local", row.local).field("remote", row.remote);
+    // An address has its zone, and no other has the interface of its socket in it.
+    let local = OnDevice(row.local, row.device.filter(|_| is_link_local(row.local)));
+    line.field("state", row.state).field("local", local).field("remote", row.remote_end());
+    line.field_if_any("device", row.device);
     line
 }
 

@@ -1,5 +1,6 @@
 //! How a user of our programs types what messages of the floors below name.
 
+use crate::kernel::device::of_zone;
 use crate::text::Setting;
 
 /// What is typed for it.
@@ -17,7 +18,10 @@ pub(super) fn spelling(setting: Setting) -> String {
         Setting::OwnNetwork => "fourtuple isolate -- …",
         Setting::Experiment => "make experiment-1",
         Setting::ExperimentHere => "NAMESPACE=host make experiment-1",
-        Setting::Listener(address) => return format!("`listener {} {}`", address.port(), address.ip()),
+        Setting::Listener(address) => {
+            let zone = of_zone(address).map(|zone| format!("%{zone}")).unwrap_or_default();
+            return format!("`listener {} {}{zone}`", address.port(), address.ip());
+        }
     }
     .to_owned()
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use bytesize::ByteSize;
 use clap::ValueEnum;
 
-use crate::net::spelling::{Form, Grammar, Spelled};
+use crate::net::spelling::{Form, Grammar, Spelled, Zones};
 
 /// The most of anything that is counted: beyond every table of the kernel, and no sum of two overflows.
 const MOST: usize = 1_000_000_000;
@@ -53,11 +53,11 @@ impl LocalIp {
 }
 
 /// An address alone. A host name would leave open which of its addresses is meant.
-const IP: Grammar = Grammar { forms: &[Form::Address], names: false, zones: false, lowest_port: 0 };
+const IP: Grammar = Grammar { forms: &[Form::Address], names: false, zones: Zones::None, lowest_port: 0 };
 
 /// Reads an address to bind, with its zone where it has one.
 pub(crate) fn local_ip(text: &str) -> Parsed<LocalIp> {
-    Grammar { zones: true, ..IP }.read(text).map(LocalIp)
+    Grammar { zones: Zones::Ipv6, ..IP }.read(text).map(LocalIp)
 }
 
 /// Reads an address that connections come from.
@@ -67,7 +67,7 @@ pub(crate) fn source_ip(text: &str) -> Parsed<IpAddr> {
 
 /// Reads a host to connect to, by address or name, whose port is an argument of its own.
 pub(crate) fn host(text: &str) -> Parsed<String> {
-    const HOST: Grammar = Grammar { names: true, zones: true, ..IP };
+    const HOST: Grammar = Grammar { names: true, zones: Zones::Ipv6, ..IP };
     const WITH_PORT: Grammar = Grammar { forms: &[Form::AddressPort], ..HOST };
     match HOST.read(text) {
         Ok(spelled) => Ok(spelled.host.unwrap_or_default()),
@@ -80,6 +80,14 @@ pub(crate) fn host(text: &str) -> Parsed<String> {
 /// Reads a port.
 pub(crate) fn port(text: &str) -> Parsed<u16> {
     text.parse().map_err(|_| "not a port, a number from 0 to 65535".to_owned())
+}
+
+/// Reads one of several ports, which commas separate.
+pub(crate) fn one_of_ports(text: &str) -> Parsed<u16> {
+    port(text).map_err(|words| match port_range(text) {
+        Ok(_) => format!("a range of ports is not taken, but several with commas between them, {words}"),
+        Err(_) => words,
+    })
 }
 
 /// Reads a port that can be connected to.
@@ -198,8 +206,11 @@ pub(crate) fn positive_size(text: &str) -> Parsed<usize> {
 pub(crate) fn port_range(text: &str) -> Parsed<(u16, u16)> {
     let words = || "not LOW-HIGH, two ports from 1 to 65535, such as 40000-40007".to_owned();
     let (low, high) = text.split_once('-').ok_or_else(words)?;
-    let range = (low.parse().map_err(|_| words())?, high.parse().map_err(|_| words())?);
-    if range.0 == 0 || range.0 > range.1 { Err(words()) } else { Ok(range) }
+    match (remote_port(low), remote_port(high)) {
+        (Ok(low), Ok(high)) if low <= high => Ok((low, high)),
+        (Ok(low), Ok(high)) => Err(format!("the lower port comes first: {high}-{low}")),
+        _ => Err(words()),
+    }
 }
 
 #[cfg(test)]

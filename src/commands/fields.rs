@@ -42,3 +42,18 @@ fn shown(value: Option<&Value>) -> String {
         Some(other) => other.to_string(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_value_that_there_is_not_is_a_dash_and_a_string_has_no_quotes() {
+        assert_eq!(shown(None), "-");
+        assert_eq!(shown(Some(&Value::Null)), "-");
+        assert_eq!(shown(Some(&json!("a b"))), "a b");
+        assert_eq!(shown(Some(&json!([1, false]))), "[1,false]");
+    }
+}

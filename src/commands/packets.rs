@@ -65,7 +65,7 @@ pub(super) struct PacketsArgs {
     #[arg(long, value_name = "FILE")]
     read: Option<PathBuf>,
     /// Only segments with one of these ports at either end
-    #[arg(long, value_name = "PORT", value_delimiter = ',')]
+    #[arg(long, value_name = "PORT", value_delimiter = ',', value_parser = cli::one_of_ports)]
     port: Vec<u16>,
     /// End after this many segments
     #[arg(long, value_name = "N", value_parser = positive)]

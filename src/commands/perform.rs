@@ -67,7 +67,8 @@ Options that take a whole number:
 
 const RULES: &str = "
 SO_LINGER takes 0 or 1 and seconds; SO_RCVTIMEO and SO_SNDTIMEO a time, such as 500ms;
-IP_LOCAL_PORT_RANGE two ports, such as 40000-40007. SO_ERROR can only be read.
+IP_LOCAL_PORT_RANGE two ports, such as 40000-40007; SO_BINDTODEVICE the name of an interface, or -
+for none. SO_ERROR can only be read.
 
 Each call is printed when it returns: its result, then what it gave, or -1 and the errno. A call
 that fails does not end the performance; a call on a socket that was never created returns EBADF.

@@ -10,31 +10,47 @@ use std::process::ExitCode;
 use crate::cli::{self, say_owner, say_sharing, say_timer, socket_line};
 use crate::error::{Error, Result};
 use crate::kernel::holders::Holder;
-use crate::kernel::inet_diag::{SocketRow, shows_bound, sockets};
+use crate::kernel::inet_diag::shows_bound;
+use crate::kernel::table::{Gap, Table, table as sockets};
 use crate::net::TcpState;
-use crate::text::Format;
+use crate::report::say;
+use crate::text::{Format, Line};
 use nix::errno::Errno;
 
 pub(super) use args::SocketsArgs;
 
 /// Prints the sockets that were asked for.
 pub(super) fn run(args: &SocketsArgs) -> Result<ExitCode> {
-    if args.state.contains(&TcpState::BoundInactive) && !shows_bound() {
-        let error = Error::new("sock_diag", "sockets in BOUND", Errno::EOPNOTSUPP);
-        return Err(error
-            .note("the kernel shows them from Linux 6.8 on")
-            .hint("leave `bound` out of --state"));
-    }
     if args.watch {
+        if args.state.contains(&TcpState::BoundInactive) && !shows_bound() {
+            let error = Error::new("sock_diag", "sockets in BOUND", Errno::EOPNOTSUPP);
+            return Err(error
+                .note("the kernel shows them from Linux 6.8 on")
+                .hint("leave `bound` out of --state; without --watch they are found by their processes"));
+        }
         return watch::run(args);
     }
-    let rows: Vec<SocketRow> = sockets()?.into_iter().filter(|row| args.matches(row)).collect();
+    let Table { mut rows, gap } = sockets()?;
+    rows.retain(|row| args.matches(row));
     let entries = Holder::of(rows);
+    let gap = gap.filter(|_| args.state.is_empty() || args.state.contains(&TcpState::BoundInactive));
     let text = match args.output.format {
-        Format::Json => entries.iter().map(|entry| json(entry) + "\n").collect(),
+        Format::Json => {
+            entries.iter().map(json).chain(gap.iter().map(incomplete)).map(|line| line + "\n").collect()
+        }
         Format::Text => table::shown(&entries, !args.no_header),
     };
+    if let (Format::Text, Some(gap)) = (args.output.format, &gap) {
+        say(&format!("fourtuple: {gap}"));
+    }
     cli::print(&text)
+}
+
+/// That sockets may be missing, and why.
+fn incomplete(gap: &Gap) -> String {
+    let mut line = Line::new(Format::Json, "incomplete");
+    line.field("words", gap);
+    line.finish()
 }
 
 fn json(Holder { row, processes, sharing, .. }: &Holder) -> String {

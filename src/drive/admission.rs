@@ -37,3 +37,37 @@ impl LoopSettings {
         RefuseReason::Failed(errno_of(error))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use nix::errno::Errno;
+
+    use super::*;
+
+    fn admit(
+        settings: &LoopSettings,
+        listening: &str,
+        getsockname: impl FnOnce() -> io::Result<SocketAddr>,
+    ) -> Result<SocketAddr, RefuseReason> {
+        let remote = "127.0.0.1:3001".parse().unwrap();
+        settings.admit(listening.parse().unwrap(), remote, getsockname).map(|tuple| tuple.local)
+    }
+
+    #[test]
+    fn a_client_whose_address_is_not_to_be_had_is_refused_and_does_not_count() {
+        let settings = LoopSettings { max_connections: Some(1), ..LoopSettings::default() };
+        let refused = admit(&settings, "0.0.0.0:3000", || Err(Errno::ENOBUFS.into()));
+        assert_eq!(refused, Err(RefuseReason::Failed(Errno::ENOBUFS)));
+        assert_eq!(settings.gauge.open(), 0);
+        let local = "127.0.0.2:3000".parse().unwrap();
+        assert_eq!(admit(&settings, "0.0.0.0:3000", || Ok(local)), Ok(local));
+        assert_eq!(admit(&settings, "0.0.0.0:3000", || Ok(local)), Err(RefuseReason::MaxConnections));
+    }
+
+    #[test]
+    fn a_listener_on_one_address_does_not_ask_which_it_was() {
+        let settings = LoopSettings::default();
+        let local = admit(&settings, "127.0.0.1:3000", || Err(Errno::ENOBUFS.into()));
+        assert_eq!(local, Ok("127.0.0.1:3000".parse().unwrap()));
+    }
+}

@@ -17,13 +17,30 @@ pub(crate) struct Lender {
 }
 
 impl Lender {
+    /// Whoever has the table of open files of this thread of the process `pid`; the first one's is the process's.
+    ///
+    /// # Errors
+    ///
+    /// As [`open`](Self::open); `EINVAL` before Linux 6.9 for another thread.
+    pub(crate) fn of_table(pid: u32, thread: u32) -> Result<Self> {
+        match thread == pid {
+            true => Self::open(pid.cast_signed()),
+            // `PIDFD_THREAD` of linux/pidfd.h.
+            false => Self::with(thread.cast_signed(), libc::O_EXCL),
+        }
+    }
+
     /// The process `pid`.
     ///
     /// # Errors
     ///
     /// `ESRCH` where there is no such process; `ENOSYS` before Linux 5.3.
     pub(crate) fn open(pid: i32) -> Result<Self> {
-        let process = descriptor(libc::SYS_pidfd_open, [pid, 0, 0])
+        Self::with(pid, 0)
+    }
+
+    fn with(pid: i32, flags: i32) -> Result<Self> {
+        let process = descriptor(libc::SYS_pidfd_open, [pid, flags, 0])
             .map_err(|error| Error::new("pidfd_open", format_args!("of process {pid}"), error))?;
         Ok(Self { pid, process })
     }

@@ -3,13 +3,15 @@
 mod dump;
 mod lookup;
 mod parse;
+#[cfg(test)]
+pub(crate) mod pretend;
 mod row;
 
-use std::fs;
 use std::num::NonZeroU16;
+use std::sync::OnceLock;
 
 use crate::error::Result;
-use crate::net::{FourTuple, TcpState};
+use crate::net::{FourTuple, TcpState, bind_alone};
 use dump::Wanted;
 
 pub use row::{SocketRow, SocketTimer, TimerKind};
@@ -60,7 +62,8 @@ pub fn listening_on(port: NonZeroU16) -> Result<Vec<SocketRow>> {
     dump::dump(Wanted::ListeningOn(port.get())).map(sorted)
 }
 
-fn sorted(mut rows: Vec<SocketRow>) -> Vec<SocketRow> {
+/// In the order of [`sockets`].
+pub(super) fn sorted(mut rows: Vec<SocketRow>) -> Vec<SocketRow> {
     rows.sort_by_key(|row| (rank(row.state), row.local, row.remote));
     rows
 }
@@ -82,15 +85,25 @@ pub fn connection(tuple: FourTuple) -> Result<Option<SocketRow>> {
     lookup::lookup(tuple)
 }
 
-/// Whether this kernel's table has rows for sockets in BOUND: Linux 6.8 and newer.
+/// Whether this kernel's table has rows for sockets in BOUND, as that of Linux 6.8 and newer: one is bound, and looked for.
 pub fn shows_bound() -> bool {
-    fs::read_to_string("/proc/sys/kernel/osrelease").is_ok_and(|release| version(&release) >= Some((6, 8)))
+    static SHOWN: OnceLock<bool> = OnceLock::new();
+    #[cfg(test)]
+    if pretend::is_pretended() {
+        return lists_one().unwrap_or(false);
+    }
+    match SHOWN.get() {
+        Some(shown) => *shown,
+        // What could not be asked now may be later.
+        None => lists_one().is_ok_and(|shown| *SHOWN.get_or_init(|| shown)),
+    }
 }
 
-/// The first two numbers of a release such as `6.18.44-rc1`.
-fn version(release: &str) -> Option<(u32, u32)> {
-    let mut numbers = release.split(|character: char| !character.is_ascii_digit());
-    Some((numbers.next()?.parse().ok()?, numbers.next()?.parse().ok()?))
+fn lists_one() -> Result<bool> {
+    // Nobody else has its port.
+    let bound = bind_alone()?;
+    let rows = dump::dump(Wanted::Bound)?;
+    Ok(rows.iter().any(|row| row.local.port() == bound.local().port()))
 }
 
 /// What holds an address without a connection comes first.
@@ -107,16 +120,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn bound_sockets_show_from_linux_6_8_on() {
-        for (release, shown) in [
-            ("6.8.0", true),
-            ("6.18.44-rc1\n", true),
-            ("7.0-rc1", true),
-            ("6.7.12", false),
-            ("5.15.0-91", false),
-            ("", false),
-        ] {
-            assert_eq!(version(release) >= Some((6, 8)), shown, "{release}");
-        }
+    fn whether_bound_sockets_show_is_asked_of_the_kernel() {
+        let bound = crate::net::bind("127.0.0.1:0".parse().unwrap(), &Default::default()).unwrap();
+        let listed = || sockets().unwrap().iter().any(|row| row.local == bound.local());
+        assert_eq!(shows_bound(), listed());
+        pretend::without(pretend::Lacking::Bound, || assert!(!shows_bound() && !listed()));
+        assert_eq!(shows_bound(), listed());
     }
 }

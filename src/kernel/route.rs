@@ -9,12 +9,16 @@ use nix::libc::{
     RTN_LOCAL, RTN_MULTICAST,
 };
 
-use super::netlink::{self, NetlinkReply};
+use super::device;
+use super::netlink::{self, NetlinkReply, attribute, attributes};
+use crate::net::{Device, zone};
 
 /// `struct rtmsg`.
 const ROUTE: usize = 12;
 /// Where `rtm_type` stands in it.
 const TYPE: usize = 7;
+/// RTM_F_FIB_MATCH: the entry of the routing table itself (linux/rtnetlink.h), since Linux 4.13.
+const FIB_MATCH: u32 = 0x2000;
 
 /// The way to an address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,40 +31,44 @@ pub(crate) struct Route {
     pub source: Option<IpAddr>,
 }
 
-/// Asks the kernel for the way to `remote` from `local`, or from any address.
+/// Asks the kernel for the way to `remote` from `local`, or from any address, by `via`, or by any interface.
 ///
 /// # Errors
 ///
 /// What connect(2) would answer: `ENETUNREACH` without a route; `EHOSTUNREACH`, `EACCES` and `EINVAL` where the routing
-/// table says so, and `EINVAL` for the way from loopback to another host.
-pub(crate) fn route(remote: SocketAddr, local: Option<IpAddr>) -> io::Result<Route> {
-    let reply = netlink::ask(NETLINK_ROUTE, RTM_GETROUTE, 0, &request(remote, local))?;
+/// table says so, and `EINVAL` for the way from loopback to another host; `ENODEV` for an interface that is no more.
+pub(crate) fn route(remote: SocketAddr, local: Option<IpAddr>, via: Option<Device>) -> io::Result<Route> {
+    let reply = netlink::ask(NETLINK_ROUTE, RTM_GETROUTE, 0, &request(remote, local, via, 0))?;
     read(&reply)
 }
 
+/// The interface by which a packet to `remote`, an address of this host, is taken to arrive: the one that has the address.
+///
+/// It passes through lo all the same (`ip_route_output_key_hash_rcu`, `ip6_rcv_core`).
+pub(crate) fn arrival(remote: SocketAddr, local: Option<IpAddr>, via: Option<Device>) -> Option<Device> {
+    let request = request(remote, local, via, FIB_MATCH);
+    let reply = netlink::ask(NETLINK_ROUTE, RTM_GETROUTE, 0, &request).ok()?;
+    let found = attributes(reply.payload.get(ROUTE..)?).find(|(kind, _)| *kind == RTA_OIF)?;
+    Some(device::device(u32::from_ne_bytes(*found.1.first_chunk()?)))
+}
+
 /// `struct rtmsg`, then attributes.
-fn request(remote: SocketAddr, local: Option<IpAddr>) -> Vec<u8> {
+fn request(remote: SocketAddr, local: Option<IpAddr>, via: Option<Device>, flags: u32) -> Vec<u8> {
+    let via = zone(remote).or(via.map(|via| via.index));
+    // Of a socket that is bound to an interface IPv6 looks at no other route; of a request that does, if it has no source.
+    let local = local.filter(|_| remote.is_ipv4() || via.is_none());
     let family = if remote.is_ipv4() { AF_INET } else { AF_INET6 };
     let bits = if remote.is_ipv4() { 32 } else { 128 };
-    let mut message =
-        vec![family as u8, bits, if local.is_some() { bits } else { 0 }, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+    let mut message = vec![family as u8, bits, if local.is_some() { bits } else { 0 }, 0, 0, 0, 0, 0];
+    message.extend(flags.to_ne_bytes());
     attribute(&mut message, RTA_DST, &octets(remote.ip()));
     if let Some(local) = local {
         attribute(&mut message, RTA_SRC, &octets(local));
     }
-    if let SocketAddr::V6(remote) = remote
-        && remote.scope_id() != 0
-    {
-        attribute(&mut message, RTA_OIF, &remote.scope_id().to_ne_bytes());
+    if let Some(index) = via {
+        attribute(&mut message, RTA_OIF, &index.to_ne_bytes());
     }
     message
-}
-
-fn attribute(message: &mut Vec<u8>, kind: u16, value: &[u8]) {
-    // Every value here is a multiple of four bytes long.
-    message.extend((4 + value.len() as u16).to_ne_bytes());
-    message.extend(kind.to_ne_bytes());
-    message.extend(value);
 }
 
 fn octets(ip: IpAddr) -> Vec<u8> {
@@ -68,6 +76,18 @@ fn octets(ip: IpAddr) -> Vec<u8> {
         IpAddr::V4(ip) => ip.octets().to_vec(),
         IpAddr::V6(ip) => ip.octets().to_vec(),
     }
+}
+
+/// The number of the interface by which a packet from `local` to `remote` leaves, or lo's where it stays here.
+///
+/// # Errors
+///
+/// As [`route`].
+pub(crate) fn departure(remote: SocketAddr, local: Option<IpAddr>) -> io::Result<Option<u32>> {
+    let reply = netlink::ask(NETLINK_ROUTE, RTM_GETROUTE, 0, &request(remote, local, None, 0))?;
+    let attributes = reply.payload.get(ROUTE..).unwrap_or_default();
+    let found = netlink::attributes(attributes).find(|(kind, _)| *kind == RTA_OIF);
+    Ok(found.and_then(|(_, index)| index.first_chunk()).map(|index| u32::from_ne_bytes(*index)))
 }
 
 fn read(NetlinkReply { kind, payload }: &NetlinkReply) -> io::Result<Route> {
@@ -82,27 +102,21 @@ fn read(NetlinkReply { kind, payload }: &NetlinkReply) -> io::Result<Route> {
 }
 
 /// The preferred source among the attributes.
-fn source(mut attributes: &[u8]) -> Option<IpAddr> {
-    loop {
-        let length = usize::from(u16::from_ne_bytes(*attributes.first_chunk()?));
-        let kind = u16::from_ne_bytes(*attributes.get(2..)?.first_chunk()?);
-        let value = attributes.get(4..length)?;
-        if kind == RTA_PREFSRC {
-            let of_ipv4 = <[u8; 4]>::try_from(value).map(IpAddr::from);
-            return of_ipv4.or_else(|_| <[u8; 16]>::try_from(value).map(IpAddr::from)).ok();
-        }
-        attributes = attributes.get(length.next_multiple_of(4)..)?;
-    }
+fn source(bytes: &[u8]) -> Option<IpAddr> {
+    let (_, value) = attributes(bytes).find(|(kind, _)| *kind == RTA_PREFSRC)?;
+    let of_ipv4 = <[u8; 4]>::try_from(value).map(IpAddr::from);
+    of_ipv4.or_else(|_| <[u8; 16]>::try_from(value).map(IpAddr::from)).ok()
 }
 
 #[cfg(test)]
 mod tests {
     use nix::errno::Errno;
+    use nix::libc::RTN_UNICAST;
 
     use super::*;
 
     fn route_to(remote: &str, local: Option<&str>) -> io::Result<Route> {
-        route(remote.parse().unwrap(), local.map(|local| local.parse().unwrap()))
+        route(remote.parse().unwrap(), local.map(|local| local.parse().unwrap()), None)
     }
 
     #[test]
@@ -112,6 +126,14 @@ mod tests {
         if let Ok(found) = route_to("[::1]:1", None) {
             assert_eq!(found, Route { local: true, unicast: true, source: Some("::1".parse().unwrap()) });
         }
+    }
+
+    #[test]
+    fn a_packet_arrives_by_the_interface_that_has_the_address() {
+        let lo = device::named("lo").unwrap().device;
+        assert_eq!(arrival("127.0.0.2:1".parse().unwrap(), None, None), Some(lo));
+        let by_lo = route("127.0.0.2:1".parse().unwrap(), Some([127, 0, 0, 3].into()), Some(lo)).unwrap();
+        assert!(by_lo.local);
     }
 
     #[test]
@@ -130,5 +152,24 @@ mod tests {
         for length in 0..whole.len() {
             let _ = read(&cut(length));
         }
+    }
+
+    #[test]
+    fn a_broadcast_and_a_multicast_address_are_not_one_hosts() {
+        for (kind, expected) in
+            [(RTN_UNICAST, true), (RTN_LOCAL, true), (RTN_BROADCAST, false), (RTN_MULTICAST, false)]
+        {
+            let mut payload = vec![0; ROUTE];
+            payload[TYPE] = kind;
+            let reply = NetlinkReply { kind: RTM_NEWROUTE, payload };
+            assert_eq!(read(&reply).unwrap().unicast, expected, "{kind}");
+        }
+    }
+
+    #[test]
+    fn an_attribute_begins_where_the_length_of_the_one_before_is_rounded_up_to() {
+        let mut attributes = vec![5, 0, 99, 0, 1, 0, 0, 0];
+        attribute(&mut attributes, RTA_PREFSRC, &[127, 0, 0, 1]);
+        assert_eq!(source(&attributes), Some("127.0.0.1".parse().unwrap()));
     }
 }

@@ -1,10 +1,11 @@
 //! The settings of this network namespace that decide who may bind or connect what, ip-sysctl in the kernel's documentation.
 
-use std::net::IpAddr;
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use nix::unistd::geteuid;
 
+use super::device;
 use super::port_range::PortRange;
 use super::sysctl::setting;
 use super::time_wait::Reuse;
@@ -26,8 +27,6 @@ pub(crate) struct Settings {
     pub v6_only: bool,
     /// `net.ipv4.ip_nonlocal_bind`, and the same of IPv6.
     pub nonlocal_bind: [bool; 2],
-    /// `net.ipv6.conf.all.disable_ipv6`: no interface has an IPv6 address, and lo neither.
-    pub ipv6_off: bool,
 }
 
 impl Settings {
@@ -41,14 +40,14 @@ impl Settings {
             fin_timeout: Duration::from_secs(setting("ipv4.tcp_fin_timeout").parse().unwrap_or(60)),
             v6_only: on("ipv6.bindv6only"),
             nonlocal_bind: [on("ipv4.ip_nonlocal_bind"), on("ipv6.ip_nonlocal_bind")],
-            ipv6_off: on("ipv6.conf.all.disable_ipv6"),
         }
     }
 
-    /// What a socket of this user with these options asks for at this address.
-    pub(crate) fn newcomer(&self, ip: IpAddr, options: &SocketOptions) -> Newcomer {
+    /// What a socket of this user with these options asks for at this address, whose zone has more say than SO_BINDTODEVICE.
+    pub(crate) fn newcomer(&self, local: SocketAddr, options: &SocketOptions) -> Newcomer {
         Newcomer {
-            ip,
+            ip: local.ip(),
+            device: device::of_zone(local).or(options.device),
             reuse_address: options.reuse_address,
             reuse_port: options.reuse_port,
             v6_only: options.v6_only.unwrap_or(self.v6_only),

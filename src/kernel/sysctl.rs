@@ -7,8 +7,16 @@ use std::io::{self, Read};
 const LONGEST: usize = 256 * 1024;
 
 /// The value that a sysctl has now, for a setting under `net.` in this network; several numbers are apart by a blank.
+///
+/// A dot within a name is written as a slash, sysctl(8): `net.ipv6.conf.eth0/7.disable_ipv6`.
 pub(crate) fn setting(key: &str) -> Option<String> {
-    let text = read_once(&format!("/proc/sys/{}", key.replace('.', "/"))).ok()?;
+    let swapped = |character| match character {
+        '.' => '/',
+        '/' => '.',
+        other => other,
+    };
+    let path: String = key.chars().map(swapped).collect();
+    let text = read_once(&format!("/proc/sys/{path}")).ok()?;
     Some(text.split_whitespace().collect::<Vec<_>>().join(" "))
 }
 

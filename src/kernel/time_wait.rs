@@ -55,3 +55,34 @@ impl Reuse {
             }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::net::{TcpListener, TcpStream};
+    use std::time::Instant;
+
+    use super::*;
+    use crate::kernel::inet_diag::{SocketRow, sockets};
+    use crate::net::TcpState;
+
+    #[test]
+    fn the_kernel_keeps_a_connection_in_time_wait_for_so_long() {
+        let listening = TcpListener::bind("127.0.0.1:0").unwrap();
+        let client = TcpStream::connect(listening.local_addr().unwrap()).unwrap();
+        let (server, remote) = listening.accept().unwrap();
+        let begin = Instant::now();
+        drop(client);
+        drop(server);
+        let waiting = |row: &SocketRow| row.state == TcpState::TimeWait && row.local == remote;
+        let row = loop {
+            if let Some(row) = sockets().unwrap().into_iter().find(waiting) {
+                break row;
+            }
+            assert!(begin.elapsed() < TIME_WAIT, "it does not come to TIME-WAIT");
+        };
+        let left = row.timer.unwrap().remaining;
+        // The kernel counts in jiffies.
+        let passed = begin.elapsed() + Duration::from_millis(50);
+        assert!(left <= TIME_WAIT && left + passed >= TIME_WAIT, "{left:?} left after {passed:?}");
+    }
+}

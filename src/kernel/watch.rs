@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use crate::error::Result;
 use crate::kernel::inet_diag::{SocketRow, sockets};
 use crate::kernel::owners::{Process, owners};
-use crate::net::TcpState;
+use crate::net::{Device, TcpState};
 
 /// A change of one socket between two samples.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,6 +22,8 @@ pub struct Transition {
     pub local: SocketAddr,
     /// The other end's address, or the wildcard address and port 0 where there is none.
     pub remote: SocketAddr,
+    /// The interface that it is bound to.
+    pub device: Option<Device>,
     /// Its number in sockfs as it was last known, for one that is closed or in TIME-WAIT too; 0 where none was seen.
     pub inode: u32,
     /// The user who created it, known and kept as the inode is.
@@ -145,9 +147,9 @@ impl Watch {
 
 impl Seen {
     fn transition(&self, time: Duration, from: Option<TcpState>, to: Option<TcpState>) -> Transition {
-        let SocketRow { local, remote, inode, uid, cookie, .. } = self.row;
+        let SocketRow { local, remote, device, inode, uid, cookie, .. } = self.row;
         let processes = self.processes.clone().unwrap_or_default();
-        Transition { time, from, to, local, remote, inode, uid, processes, cookie }
+        Transition { time, from, to, local, remote, device, inode, uid, processes, cookie }
     }
 }
 
@@ -206,6 +208,21 @@ mod tests {
         let established = [row(7, TcpState::Established, 5)];
         let samples: [&[SocketRow]; 3] = [&established, &[], &established];
         assert_eq!(changes(&samples), ["7 - ESTABLISHED 5 at 0"]);
+    }
+
+    #[test]
+    fn a_socket_that_samples_passed_over_now_and_then_is_not_gone() {
+        let established = [row(7, TcpState::Established, 5)];
+        let samples: [&[SocketRow]; 5] = [&established, &[], &established, &[], &established];
+        assert_eq!(changes(&samples), ["7 - ESTABLISHED 5 at 0"]);
+    }
+
+    #[test]
+    fn a_socket_that_has_no_inode_any_more_keeps_its_user() {
+        let mut watch = Watch::default();
+        watch.observe(Duration::ZERO, vec![row(7, TcpState::Established, 5)], &|_| true);
+        let changes = watch.observe(Duration::ZERO, vec![row(7, TcpState::TimeWait, 0)], &|_| true);
+        assert_eq!((changes[0].inode, changes[0].uid), (5, 1000));
     }
 
     #[test]

@@ -7,11 +7,9 @@ use nix::errno::Errno;
 use nix::sys::resource::{Resource, getrlimit};
 
 use crate::error::Error;
-use crate::lab::why::{Answer, Goal, PlannedCall, Remedy, Verdict, why};
+use crate::lab::why::{Answer, Doubt, Goal, InTheWay, PlannedCall, Remedy, Verdict, why};
 use crate::net::SocketOptions;
-
-/// How many sockets that stand in the way are told one by one.
-const SHOWN: usize = 5;
+use crate::text::few;
 
 /// The same failure with notes on what caused it and, where one is sure, a hint what to do: [`why`] in short.
 ///
@@ -24,7 +22,9 @@ pub fn explain(
     remote: Option<SocketAddr>,
     options: &SocketOptions,
 ) -> Error {
-    let Some(errno) = error.errno() else { return error };
+    // A connection that a limit of its own has ended has no errno; the kernel would have answered this one, later.
+    let own_limit = (error.call() == "connect").then_some(Errno::ETIMEDOUT);
+    let Some(errno) = error.errno().or(own_limit) else { return error };
     let goal = match (error.call(), errno, remote) {
         (_, Errno::EMFILE, _) => return too_many_files(error),
         ("bind" | "listen", _, _) => Goal::Listen(local),
@@ -47,22 +47,33 @@ fn hint(error: Error, remedy: impl Display) -> Error {
 /// What the answer says, where it is one to this failure.
 fn explained(error: Error, failure: Errno, goal: Goal, answer: &Answer) -> Error {
     match answer.verdict {
-        Verdict::Fails { errno, .. } if errno == failure => {}
-        Verdict::MayFail if failure == Errno::EADDRINUSE => {}
+        Verdict::Fails { errno, .. } | Verdict::MayFail { errno, .. } if errno == failure => {}
+        Verdict::MayFail { doubt: Doubt::Filtered, .. }
+            if answer.rules.iter().any(|rule| rule.ruling.errno() == Some(failure)) => {}
         // It may work by now, or another host has refused it.
         _ => return far_away(error, failure, goal),
     }
-    let holders = answer.in_the_way.iter().map(|found| &found.holder);
-    let error = holders.take(SHOWN).fold(error, |error, holder| error.note(format_args!("held by {holder}")));
-    let error = match answer.in_the_way.len().saturating_sub(SHOWN) {
-        0 => error,
-        more => error.note(format_args!("and {more} more")),
-    };
+    let error = held_by(error, &answer.in_the_way);
+    let error = few(&answer.rules).0.iter().fold(error, |error, rule| error.note(rule));
+    let error = answer.behind.iter().fold(error, |error, behind| {
+        held_by(error.note(format_args!("behind that, {behind}")), &behind.in_the_way)
+    });
+    // Nobody is seen who has it: what is not seen is all that can be told.
+    let unseen =
+        answer.remarks.iter().filter(|_| answer.in_the_way.is_empty() && failure == Errno::EADDRINUSE);
+    let error = unseen.fold(error, Error::note);
     // Another address is seldom what somebody wants who has named one.
     let is_told = |remedy: &&Remedy| !matches!(remedy, Remedy::Address(_)) || answer.in_the_way.is_empty();
     let steps = answer.advice.iter().map(|advice| &advice.remedy).filter(is_told);
     let steps: Vec<String> = steps.map(Remedy::to_string).collect();
     if steps.is_empty() { error } else { hint(error, steps.join("; or ")) }
+}
+
+/// Names the sockets in the way, the first of many.
+fn held_by(error: Error, in_the_way: &[InTheWay]) -> Error {
+    let (shown, more) = few(in_the_way);
+    let error = shown.iter().fold(error, |error, found| error.note(format_args!("held by {}", found.holder)));
+    if more > 0 { error.note(format_args!("and {more} more")) } else { error }
 }
 
 /// What this host's own tables do not tell.

@@ -10,6 +10,7 @@ use nix::sys::time::{TimeVal, TimeValLike};
 use nix::{getsockopt_impl, libc, setsockopt_impl, sockopt_impl};
 use socket2::Socket;
 
+use super::DeviceName;
 use crate::error::errno_name;
 
 /// A socket option that setsockopt(2) and getsockopt(2) know by this name.
@@ -34,6 +35,8 @@ pub enum Takes {
     Time,
     /// The lowest and the highest port.
     Ports,
+    /// The name of an interface.
+    Device,
 }
 
 /// The value of an option.
@@ -49,6 +52,8 @@ pub enum OptionValue {
     Time(Duration),
     /// The lowest and the highest port; zero and zero are the sysctl's.
     Ports(u16, u16),
+    /// The name of an interface, or none.
+    Device(Option<DeviceName>),
     /// What SO_ERROR holds.
     Error(Errno),
 }
@@ -60,6 +65,8 @@ impl fmt::Display for OptionValue {
             Self::Linger(on, seconds) => write!(f, "{on} {seconds}"),
             Self::Time(time) => write!(f, "{}", crate::text::Short(time)),
             Self::Ports(lowest, highest) => write!(f, "{lowest}-{highest}"),
+            Self::Device(Some(name)) => write!(f, "{name}"),
+            Self::Device(None) => f.write_str("-"),
             Self::Error(Errno::UnknownErrno) => f.write_str("0"),
             Self::Error(errno) => f.write_str(&errno_name(errno)),
         }
@@ -103,7 +110,7 @@ macro_rules! options {
         }
 
         const OPTIONS: [NamedOption; OTHERS.len() + [$($(stringify!($name)),+),+].len()] = {
-            let [error, linger, receive_timeout, send_timeout, ports] = OTHERS;
+            let [error, linger, receive_timeout, send_timeout, device, ports] = OTHERS;
             [
                 $($(NamedOption {
                     name: stringify!($name),
@@ -114,7 +121,7 @@ macro_rules! options {
                     },
                     get: |socket| Ok(OptionValue::Number(getsockopt(socket, numbers::$name)?)),
                 },)+)+
-                error, linger, receive_timeout, send_timeout, ports,
+                error, linger, receive_timeout, send_timeout, device, ports,
             ]
         };
     };
@@ -128,7 +135,7 @@ options! {
     IPPROTO_IPV6: IPV6_V6ONLY;
 }
 
-const OTHERS: [NamedOption; 5] = [
+const OTHERS: [NamedOption; 6] = [
     NamedOption {
         name: "SO_ERROR",
         takes: None,
@@ -148,6 +155,7 @@ const OTHERS: [NamedOption; 5] = [
         set: |socket, value| Ok(setsockopt(socket, sockopt::SendTimeout, &timeval(value)?)?),
         get: |socket| Ok(time(getsockopt(socket, sockopt::SendTimeout)?)),
     },
+    NamedOption { name: "SO_BINDTODEVICE", takes: Some(Takes::Device), set: set_device, get: get_device },
     NamedOption { name: "IP_LOCAL_PORT_RANGE", takes: Some(Takes::Ports), set: set_ports, get: get_ports },
 ];
 
@@ -174,6 +182,16 @@ fn timeval(value: &OptionValue) -> io::Result<TimeVal> {
 
 fn time(value: TimeVal) -> OptionValue {
     OptionValue::Time(Duration::from_micros(value.num_microseconds().unsigned_abs()))
+}
+
+fn set_device(socket: &Socket, value: &OptionValue) -> io::Result<()> {
+    let OptionValue::Device(name) = value else { return other_kind() };
+    socket.bind_device(name.as_ref().map(DeviceName::as_bytes))
+}
+
+fn get_device(socket: &Socket) -> io::Result<OptionValue> {
+    let name = socket.device()?;
+    Ok(OptionValue::Device(name.and_then(|name| DeviceName::new(&name))))
 }
 
 fn set_ports(socket: &Socket, value: &OptionValue) -> io::Result<()> {

@@ -6,6 +6,7 @@ use std::time::Duration;
 use nix::{getsockopt_impl, libc, setsockopt_impl, sockopt_impl};
 use socket2::{Socket, TcpKeepalive};
 
+use super::Device;
 use crate::error::{Error, Result};
 
 /// The options set on a socket before bind(2). An accepted socket inherits them all from its listener.
@@ -49,6 +50,8 @@ pub struct SocketOptions {
     pub bind_address_no_port: bool,
     /// IP_LOCAL_PORT_RANGE, ip(7): the lowest and the highest port that the kernel may pick.
     pub local_port_range: Option<(u16, u16)>,
+    /// SO_BINDTODEVICE, socket(7): the interface that alone is sent and received by.
+    pub device: Option<Device>,
 }
 
 impl SocketOptions {
@@ -56,7 +59,8 @@ impl SocketOptions {
     ///
     /// # Errors
     ///
-    /// `EINVAL` and `EDOM` for values out of the kernel's range; `ENOPROTOOPT` where it lacks the option.
+    /// `EINVAL` and `EDOM` for values out of the kernel's range; `ENOPROTOOPT` where it lacks the option; `ENODEV` for an
+    /// interface that is no more.
     pub(super) fn apply(&self, socket: &Socket, address: SocketAddr) -> Result<()> {
         let checked = |name: &'static str, outcome: std::io::Result<()>| {
             outcome.map_err(|error| Error::new("setsockopt", format_args!("{name} for {address}"), error))
@@ -107,6 +111,9 @@ impl SocketOptions {
             let range = u32::from(highest) << 16 | u32::from(lowest);
             let outcome = setsockopt(socket, IpLocalPortRange, &range);
             checked("IP_LOCAL_PORT_RANGE", outcome.map_err(Into::into))?;
+        }
+        if let Some(device) = &self.device {
+            checked("SO_BINDTODEVICE", socket.bind_device(Some(device.name.as_bytes())))?;
         }
         Ok(())
     }

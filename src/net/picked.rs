@@ -44,9 +44,11 @@ fn ask(local: SocketAddr) -> io::Result<bool> {
     setsockopt(&socket, sockopt::IpBindAddressNoPort, &true)?;
     let port = local.port();
     setsockopt(&socket, IpLocalPortRange, &(u32::from(port) << 16 | u32::from(port)))?;
-    socket.bind(&SocketAddr::new(local.ip(), 0).into())?;
-    // Any port will do.
-    let remote = SocketAddr::new(local.ip(), 1);
+    // The zone of a link-local address stays with it; any port will do to connect to.
+    let [mut any_port, mut remote] = [local; 2];
+    any_port.set_port(0);
+    remote.set_port(1);
+    socket.bind(&any_port.into())?;
     match socket.connect(&remote.into()) {
         Err(error) if error.raw_os_error() == Some(Errno::EADDRNOTAVAIL as i32) => Ok(false),
         Err(error) => Err(error),

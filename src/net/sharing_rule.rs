@@ -8,6 +8,8 @@ use std::net::{IpAddr, Ipv6Addr};
 use serde::{Deserialize, Serialize};
 use socket2::Socket;
 
+use super::Device;
+
 /// The options that decide whether an address is shared; `None` where it is not known.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Sharing {
@@ -35,6 +37,8 @@ impl Sharing {
 pub struct Newcomer {
     /// The address it binds.
     pub ip: IpAddr,
+    /// The interface that it is bound to, if it is to one.
+    pub device: Option<Device>,
     /// SO_REUSEADDR.
     pub reuse_address: bool,
     /// SO_REUSEPORT.
@@ -50,6 +54,8 @@ pub struct Newcomer {
 pub struct Claim {
     /// Its own address.
     pub ip: IpAddr,
+    /// The interface that it is bound to, if it is to one.
+    pub device: Option<Device>,
     /// Its options, as far as they are known.
     pub sharing: Sharing,
     /// The user who made it.
@@ -130,10 +136,26 @@ pub enum Refusal {
 ///
 /// The ports are the same.
 pub fn conflict(new: &Newcomer, old: &Claim) -> Option<Conflict> {
+    if !meet(new.device, old.device) {
+        return None;
+    }
     let overlap = overlap(new.ip, new.v6_only, old.ip, old.sharing.v6_only)?;
     let refusal = refusal(new, old)?;
     let is_by_guess = overlap == Overlap::Connection && old.sharing.v6_only.is_none();
     Some(Conflict { overlap, refusal, is_by_guess })
+}
+
+/// Whether two sockets on these interfaces may be in each other's way: unless they are bound to different ones, or have
+/// the ports of different VRFs (`inet_bind_conflict`, `inet_bind_bucket_match`).
+pub(crate) fn meet(one: Option<Device>, other: Option<Device>) -> bool {
+    let differ = matches!((one, other), (Some(one), Some(other)) if one.index != other.index);
+    in_one_domain(one, other) && !differ
+}
+
+/// Whether the ports of these interfaces are the same ports: those of a VRF are its own.
+pub(crate) fn in_one_domain(one: Option<Device>, other: Option<Device>) -> bool {
+    let domain = |device: Option<Device>| device.map_or(0, |device| device.domain);
+    domain(one) == domain(other)
 }
 
 /// Why the addresses of the two are one, if they are; IPV6_V6ONLY counts of an IPv6 socket alone.
@@ -242,12 +264,17 @@ mod tests {
     const OPEN: Stage = Stage::Open;
     const WAITING: Stage = Stage::Waiting;
 
+    /// A socket of uid 1000 without any option.
+    fn newcomer(ip: IpAddr, device: Option<Device>) -> Newcomer {
+        Newcomer { ip, device, reuse_address: false, reuse_port: false, v6_only: false, uid: 1000 }
+    }
+
     /// What the rules say of two sockets with SO_REUSEADDR and SO_REUSEPORT as given, both on one address.
     fn refusal(new: (bool, bool), old: (bool, bool), stage: Stage, uid: u32) -> Option<Refusal> {
         let ip = [127, 0, 0, 1].into();
-        let new = Newcomer { ip, reuse_address: new.0, reuse_port: new.1, v6_only: false, uid: 1000 };
+        let new = Newcomer { reuse_address: new.0, reuse_port: new.1, ..newcomer(ip, None) };
         let sharing = Sharing { reuse_address: Some(old.0), reuse_port: Some(old.1), v6_only: None };
-        conflict(&new, &Claim { ip, sharing, uid, stage }).map(|conflict| conflict.refusal)
+        conflict(&new, &Claim { ip, device: None, sharing, uid, stage }).map(|conflict| conflict.refusal)
     }
 
     #[test]
@@ -272,12 +299,33 @@ mod tests {
     #[test]
     fn an_option_that_is_not_known_leaves_it_open() {
         let ip = [127, 0, 0, 1].into();
-        let new = Newcomer { ip, reuse_address: true, reuse_port: false, v6_only: false, uid: 1000 };
-        let claim = |stage| Claim { ip, sharing: Sharing::default(), uid: 0, stage };
+        let new = Newcomer { reuse_address: true, ..newcomer(ip, None) };
+        let claim = |stage| Claim { ip, device: None, sharing: Sharing::default(), uid: 0, stage };
         let found = conflict(&new, &claim(OPEN)).unwrap();
         assert_eq!((found.refusal, found.is_certain()), (Refusal::Unknown, false));
         // Whatever it has, SO_REUSEADDR does not share with a listener.
         assert!(conflict(&new, &claim(LISTENING)).unwrap().is_certain());
+    }
+
+    #[test]
+    fn sockets_on_different_interfaces_and_in_different_vrfs_never_meet() {
+        let on = |index, domain| Some(Device { vrf: domain, domain, ..Device::nameless(index) });
+        for (new, old, meets) in [
+            (None, None, true),
+            (on(2, 0), None, true),
+            (None, on(2, 0), true),
+            (on(2, 0), on(2, 0), true),
+            (on(2, 0), on(3, 0), false),
+            (on(2, 9), None, false),
+            (None, on(9, 9), false),
+            (on(2, 9), on(9, 9), false),
+            (on(9, 9), on(9, 9), true),
+        ] {
+            let ip = [127, 0, 0, 1].into();
+            let claim =
+                Claim { ip, device: old, sharing: Sharing::default(), uid: 1000, stage: Stage::Listening };
+            assert_eq!(conflict(&newcomer(ip, new), &claim).is_some(), meets, "{new:?} {old:?}");
+        }
     }
 
     #[test]
@@ -294,6 +342,32 @@ mod tests {
         ] {
             let reached = reaches(ip.parse().unwrap(), bound.parse().unwrap(), v6_only);
             assert_eq!(reached, expected, "{ip} {bound} {v6_only:?}");
+        }
+    }
+
+    fn overlapping(new: &str, old: &str, old_v6_only: Option<bool>) -> Option<Overlap> {
+        overlap(new.parse().unwrap(), false, old.parse().unwrap(), old_v6_only)
+    }
+
+    #[test]
+    fn a_socket_on_the_ipv6_wildcard_has_ipv4_too_unless_it_is_known_not_to() {
+        for (v6_only, expected) in [
+            (None, Some(Overlap::OldIsDualStack)),
+            (Some(false), Some(Overlap::OldIsDualStack)),
+            (Some(true), None),
+        ] {
+            assert_eq!(overlapping("127.0.0.1", "::", v6_only), expected, "{v6_only:?}");
+        }
+    }
+
+    #[test]
+    fn an_ipv6_connection_is_in_the_way_of_the_ipv4_wildcard_of_an_ipv4_socket_alone() {
+        for (new, v6_only, expected) in [
+            ("0.0.0.0", None, Some(Overlap::Connection)),
+            ("0.0.0.0", Some(true), None),
+            ("::ffff:0.0.0.0", None, None),
+        ] {
+            assert_eq!(overlapping(new, "::1", v6_only), expected, "{new} {v6_only:?}");
         }
     }
 }

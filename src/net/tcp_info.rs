@@ -29,6 +29,21 @@ sockopt_impl!(
     [u32; 7]
 );
 
+sockopt_impl!(
+    /// `struct tcp_info` as far as `tcpi_segs_in`, the 36th word.
+    AsFarAsSegments,
+    GetOnly,
+    libc::IPPROTO_TCP,
+    libc::TCP_INFO,
+    [u32; 36]
+);
+
+/// Whether a segment was sent or received, as far as that is known.
+pub(crate) fn was_connected(socket: &Socket) -> bool {
+    let segments = getsockopt(socket, AsFarAsSegments);
+    segments.is_ok_and(|[.., sent, received]| sent != 0 || received != 0)
+}
+
 /// The state that the kernel has `socket` in.
 ///
 /// A socket that was never connected is CLOSED, bound or not; so is one whose connection is over, also where

@@ -59,7 +59,7 @@ fn kind(words: &str) -> Value {
         "address" => json!({ "type": "string", "pattern": r"^([0-9.]+|\[[0-9a-f:.]+(%[^\]]+)?\]):[0-9]+$" }),
         "settings" => json!({ "type": "object", "additionalProperties": kind("string") }),
         "cell" => object(&["state:string", "first:string", "second:string", "pair:string", "user:string"]),
-        "process" => object(&["pid:number", "name:string"]),
+        "process" => object(&["pid:number", "name:string", "unit?:string", "container?:string"]),
         "outcome" => object(&["outcome:string", "errno:string|null"]),
         "call" => object(&["call:string", "errno:string|null"]),
         _ => json!({ "type": "string" }),
@@ -103,8 +103,8 @@ mod tests {
             line.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
             line
         };
-        assert!(is("range", head(json!({"reserved": 0, "listening": 0, "bound": 0}))));
-        assert!(is("range", head(json!({"reserved": 0, "descriptors": 9}))));
+        assert!(is("range", head(json!({"reserved": 0, "listening": 0, "bound": 0, "incomplete": false}))));
+        assert!(is("range", head(json!({"reserved": 0, "descriptors": 9, "incomplete": true}))));
         assert!(is("range", head(json!({"destinations": 1}))));
         assert!(!is("range", head(json!({"destinations": 1, "reserved": 0}))));
     }

@@ -285,6 +285,8 @@ pub(crate) fn coloured(stream: &impl IsTerminal) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Instant;
+
     use super::*;
 
     #[test]
@@ -319,7 +321,22 @@ mod tests {
         let output =
             Output::to(Ok(File::from(std::os::fd::OwnedFd::from(writer))), Format::Text, Style::new());
         output.bytes(&[b'x'; 256 * 1024]);
+        let begin = Instant::now();
         output.flush();
         assert!(output.waiting() > 0);
+        assert!(begin.elapsed() < FLUSH * 30, "{:?}", begin.elapsed());
+    }
+
+    #[test]
+    fn lines_that_are_written_make_room_for_others() {
+        let (mut reader, writer) = io::pipe().unwrap();
+        thread::spawn(move || io::copy(&mut reader, &mut io::sink()));
+        let output =
+            Output::to(Ok(File::from(std::os::fd::OwnedFd::from(writer))), Format::Text, Style::new());
+        for _ in 0..3 {
+            output.line("x".repeat(QUEUE / 2));
+            output.flush();
+        }
+        assert_eq!(output.0.lock().dropped, 0);
     }
 }

@@ -9,7 +9,7 @@ mod enter;
 mod fork;
 mod furnish;
 mod inside;
-mod loopback;
+mod interfaces;
 mod outside;
 mod refusal;
 mod signals;
@@ -25,7 +25,7 @@ use crate::sandbox::parent::die_with_parent;
 
 pub(crate) use command::{CommandEnd, IsolatedCommand, Namespaces};
 pub(crate) use enter::{enter_user_namespace, identity};
-pub(crate) use loopback::add_address;
+pub(crate) use interfaces::{add_address, add_device};
 pub(crate) use sysctl::{PINNED, Sysctl};
 
 /// Moves this process, which has one thread, into a network of its own: lo up, the pinned sysctls, then these written.

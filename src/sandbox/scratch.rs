@@ -162,3 +162,28 @@ fn answer<Q: Question>(request: &[u8]) -> serde_json::Result<Vec<u8>> {
 fn malformed<Q: Question>(error: &serde_json::Error) -> Error {
     Error::new("scratch", Q::NAME, io::Error::other(error.to_string()))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Serialize, Deserialize)]
+    struct Nothing;
+
+    impl Question for Nothing {
+        type Answer = ();
+        const NAME: &str = "nothing";
+
+        fn answer(self) -> Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_process_that_ends_without_an_answer_is_told_by_its_status() {
+        attend(&[]);
+        // This program started once more does not know its arguments, and says so.
+        let error = ask(&Nothing, &[]).unwrap_err().to_string();
+        assert!(error.starts_with("scratch nothing: exit status: "), "{error}");
+    }
+}

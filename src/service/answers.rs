@@ -135,4 +135,12 @@ mod tests {
         answers.expect(Instant::now());
         assert_eq!(sequences(&answers.receive(b"hello", Instant::now())), [1]);
     }
+
+    #[test]
+    fn the_beginning_of_an_echo_that_nobody_waits_for_is_no_part_of_the_next() {
+        let mut answers = waiting_for(b"hello", 0);
+        assert_eq!(answers.receive(b"he", Instant::now()), []);
+        answers.expect(Instant::now());
+        assert_eq!(answers.receive(b"hello", Instant::now())[0].text, b"hello");
+    }
 }

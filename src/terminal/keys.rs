@@ -139,6 +139,12 @@ mod tests {
     }
 
     #[test]
+    fn home_and_end_are_known_from_each_kind_of_terminal() {
+        assert_eq!(Keys::default().take(b"\x1b[H\x1bOH\x1b[1~\x1b[7~\x01"), [Key::Home; 5]);
+        assert_eq!(Keys::default().take(b"\x1b[F\x1bOF\x1b[4~\x1b[8~\x05"), [Key::End; 5]);
+    }
+
+    #[test]
     fn what_is_not_known_is_swallowed_whole() {
         assert_eq!(Keys::default().take(b"\x1b[1;5C\x1b[200~\x1bx\x07a"), [Key::Character('a')]);
         let mut keys = Keys::default();

@@ -92,6 +92,14 @@ mod tests {
         assert_eq!(escaped("\u{9b}\u{202e}\u{2066}".as_bytes()), r"\u{9b}\u{202e}\u{2066}");
     }
 
+    #[test]
+    fn fillers_are_named() {
+        assert_eq!(
+            escaped("\u{115f}\u{1160}\u{3164}\u{ffa0}".as_bytes()),
+            r"\u{115f}\u{1160}\u{3164}\u{ffa0}"
+        );
+    }
+
     proptest::proptest! {
         #![proptest_config(proptest::test_runner::Config { failure_persistence: None, ..Default::default() })]
 

@@ -308,10 +308,41 @@ mod tests {
     }
 
     #[test]
+    fn a_fact_is_a_bare_word_or_nothing_in_text_and_a_truth_value_in_json() {
+        let shown = |format, holds| {
+            let mut line = Line::new(format, "segment");
+            line.mark("again", holds);
+            line.finish()
+        };
+        assert_eq!(shown(Format::Text, true), "segment again");
+        assert_eq!(shown(Format::Text, false), "segment");
+        assert!(shown(Format::Json, true).ends_with(r#","again":true}"#));
+        assert!(shown(Format::Json, false).ends_with(r#","again":false}"#));
+    }
+
+    #[test]
+    fn a_value_that_there_is_not_is_a_dash_in_text_and_null_in_json() {
+        let shown = |format, value: Option<&str>| {
+            let mut line = Line::new(format, "call");
+            line.optional("errno", value);
+            line.finish()
+        };
+        assert_eq!(shown(Format::Text, Some("EINVAL")), "call errno=EINVAL");
+        assert_eq!(shown(Format::Text, None), "call errno=-");
+        assert!(shown(Format::Json, Some("EINVAL")).ends_with(r#","errno":"EINVAL"}"#));
+        assert!(shown(Format::Json, None).ends_with(r#","errno":null}"#));
+    }
+
+    #[test]
     fn long_text_is_cut_and_marked() {
         let mut line = Line::new(Format::Text, "received");
         line.text("text", &[b'x'; 300]);
         assert_eq!(line.finish(), format!("received text=\"{}…\"", "x".repeat(256)));
+    }
+
+    #[test]
+    fn text_that_is_just_short_enough_is_not_marked() {
+        assert_eq!(cut(&[b'x'; 256]), "x".repeat(256));
     }
 
     #[test]

@@ -269,6 +269,11 @@ mod tests {
         assert_eq!(parse(Link::None, &bytes[..whole - 6], whole), None);
         bytes.extend([0; 6]);
         assert_eq!(parse(Link::None, &bytes, bytes.len()).unwrap().length, 5);
+        assert_eq!(
+            parse(Link::None, &bytes[..whole + 2], bytes.len()).unwrap().length,
+            5,
+            "cut in its padding"
+        );
     }
 
     #[test]

@@ -222,6 +222,27 @@ mod tests {
     }
 
     #[test]
+    fn what_ends_where_a_gap_begins_and_what_begins_where_it_ends_fill_nothing() {
+        let mut direction = Direction::new(0, 0);
+        direction.gaps = vec![(10, 40)];
+        assert!(!direction.fill(0, 10) && !direction.fill(40, 50));
+        assert_eq!(direction.gaps, [(10, 40)]);
+    }
+
+    #[test]
+    fn another_answer_to_a_syn_does_not_make_that_syn_a_new_one() {
+        // With SYN cookies each answer has an initial number of its own.
+        let shown = places(&[
+            (1, 2, SYN, 100, 0, 0),
+            (2, 1, SYN_ACK, 900, 101, 0),
+            (1, 2, SYN, 100, 0, 0),
+            (2, 1, SYN_ACK, 950, 101, 0),
+            (1, 2, SYN, 100, 0, 0),
+        ]);
+        assert_eq!(shown, ["0 -", "0 1", "0 - again", "0 1", "0 - again"]);
+    }
+
+    #[test]
     fn the_syn_that_acknowledges_in_a_simultaneous_open_is_no_retransmission() {
         let shown = places(&[
             (1, 2, SYN, 100, 0, 0),
@@ -265,5 +286,11 @@ mod tests {
             (2, 1, SYN_ACK, 900, 301, 0),
         ]);
         assert_eq!(shown, ["0 -", "1 1", "0 -", "0 1"]);
+    }
+
+    #[test]
+    fn without_a_syn_the_first_segment_after_a_reset_that_refused_is_number_1() {
+        let shown = places(&[(2, 1, RST, 0, 101, 0), (2, 1, ACK, 700, 101, 5), (1, 2, ACK, 101, 705, 0)]);
+        assert_eq!(shown, ["1 1", "1 1", "1 6"]);
     }
 }

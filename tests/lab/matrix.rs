@@ -114,6 +114,7 @@ fn every_cell_is_as_the_function_that_why_asks_has_it() {
         let [place, asked] = cell.pair.places();
         let new = Newcomer {
             ip: asked.ip,
+            device: None,
             reuse_address: cell.second.reuse_address(),
             reuse_port: cell.second.reuse_port(),
             v6_only: asked.v6_only == Some(true),
@@ -130,7 +131,7 @@ fn every_cell_is_as_the_function_that_why_asks_has_it() {
             reuse_port: Some(reuse_port),
             v6_only: place.v6_only,
         };
-        let found = conflict(&new, &Claim { ip: place.ip, sharing, uid: 0, stage });
+        let found = conflict(&new, &Claim { ip: place.ip, device: None, sharing, uid: 0, stage });
         assert_eq!(found.is_some(), outcome == "bind EADDRINUSE", "{name}: {outcome}, {found:?}");
         assert_eq!(expected(cell).to_string().replace('/', " "), *outcome, "{name}");
         measured_cells += 1;

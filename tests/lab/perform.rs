@@ -346,6 +346,8 @@ fn options_that_are_set_are_read_back() {
         ("TCP_SYNCNT", "2"),
         ("IP_BIND_ADDRESS_NO_PORT", "1"),
         ("IP_LOCAL_PORT_RANGE", "40000-40007"),
+        ("SO_BINDTODEVICE", "lo"),
+        ("SO_BINDTODEVICE", "-"),
     ] {
         let end = perform(&format!("socket; setsockopt {option} {value}; getsockopt {option}")).well();
         let line = end.lines("getsockopt")[0];

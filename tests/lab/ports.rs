@@ -293,7 +293,7 @@ fn wrong_usage_names_the_argument() {
         (plan("localhost", "127.0.0.1:1", &[]), "'localhost' for '--from"),
         (plan(good, "127.0.0.1", &[]), "'127.0.0.1' for '--to"),
         (plan(good, "127.0.0.1:0", &[]), "'127.0.0.1:0' for '--to"),
-        (plan(good, "::1:3000", &[]), "'::1:3000' for '--to"),
+        (plan(good, "[::1]", &[]), "'[::1]' for '--to"),
         (plan(good, "[127.0.0.1]:3000", &[]), "'[127.0.0.1]:3000' for '--to"),
         (plan(good, ":3000", &[]), "':3000' for '--to"),
         (plan(good, "127.0.0.1:1,", &[]), "'' for '--to"),

@@ -159,7 +159,9 @@ impl Pattern {
     /// Gives up at 256 MiB: a server that keeps so much for a client that does not read has no bound.
     pub fn flood(&self, stream: &TcpStream) -> usize {
         let (local, remote) = (stream.local_addr().unwrap(), stream.peer_addr().unwrap());
-        self.send_until(stream, || kernel::unsent(remote, local) > 0)
+        self.send_until(stream, || {
+            kernel::row_of(remote, local).is_some_and(|row| row.timer == kernel::PROBE)
+        })
     }
 
     /// Sends without reading until the kernel takes no more for a server that does not run.

@@ -12,6 +12,8 @@ use super::{skip, until};
 
 /// The timer that runs on a socket, as the table numbers it.
 pub const KEEPALIVE: u8 = 2;
+/// It runs where the other end has closed its window.
+pub const PROBE: u8 = 4;
 
 /// One end of a connection over IPv4.
 #[derive(Clone, Copy, Debug)]

@@ -376,6 +376,10 @@ fn the_connect_timeout_ends_a_handshake_that_nobody_answers() {
     assert!(end.stderr.starts_with("connector: connect 127.0.0.1:"), "{end:#?}");
     assert!(end.stderr.contains(&format!(" -> {}: ", server.address())), "{end:#?}");
     assert!(end.stderr.contains("--connect-timeout"), "{end:#?}");
+    // Who does not accept is known here.
+    let holder = format!("\nheld by LISTEN {} pid={} (", server.address(), std::process::id());
+    assert!(end.stderr.contains(&holder), "{end:#?}");
+    assert!(end.stderr.contains("\nhint: make LISTEN "), "{end:#?}");
     assert_eq!(end.lines("established "), [""; 0]);
 }
 

@@ -366,6 +366,21 @@ fn the_owners_are_the_program_that_says_so_and_the_process_that_was_seen() {
 }
 
 #[test]
+fn an_owner_that_is_told_of_twice_stands_once() {
+    let told = || ProgramEvent { event: "established".into(), ..event(4, CLIENT, Some(SERVER), None) };
+    let samples = [sample(4, ">", Established), sample(9, ">", FinWait1)];
+    let timeline = Timeline::merge(&[told(), told()], &samples, &segments(&HANDSHAKE));
+    assert_eq!(only(&timeline).owners[0].len(), 2);
+}
+
+#[test]
+fn a_program_whose_call_failed_owns_nothing() {
+    let events = [event(9, CLIENT, Some(SERVER), Some("EADDRNOTAVAIL"))];
+    let timeline = Timeline::merge(&events, &[], &segments(&HANDSHAKE));
+    assert_eq!(only(&timeline).owners, [Vec::new(), Vec::new()]);
+}
+
+#[test]
 fn what_is_sent_again_is_a_retransmission() {
     let all = segments(&after_handshake(&["> P. 1 101 5", "> P. 1 101 5", "> . 6 101"]));
     let timeline = Timeline::merge(&[], &[], &all);

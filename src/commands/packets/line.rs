@@ -3,7 +3,7 @@
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
-use crate::net::spelling::{Form, Grammar};
+use crate::net::spelling::{Form, Grammar, Zones};
 use crate::text::{Format, Line};
 use crate::wire::segment::Segment;
 use crate::wire::sequence::{SegmentPosition, SequenceSpaces};
@@ -17,7 +17,7 @@ pub(super) struct AddressAlias {
 
 /// A segment has no zone.
 const ADDRESS_PORT: Grammar =
-    Grammar { forms: &[Form::AddressPort], names: false, zones: false, lowest_port: 0 };
+    Grammar { forms: &[Form::AddressPort], names: false, zones: Zones::None, lowest_port: 0 };
 
 /// Reads `127.0.0.1:3000=listener`.
 pub(super) fn parse_name(text: &str) -> Result<AddressAlias, String> {

@@ -4,14 +4,15 @@ use std::process::ExitCode;
 
 use crate::cli::{self, FormatArgs};
 use crate::error::Result;
-use crate::kernel::inet_diag::{SocketRow, sockets};
+use crate::kernel::inet_diag::SocketRow;
 use crate::kernel::port_range::PortRange;
+use crate::kernel::table::{Table, table};
 use crate::lab::ports::{Usage, usage};
 use crate::net::TcpState;
 use crate::text::{Format, Line};
 use clap::Args;
 
-use super::layout::{blocks, range_line, table};
+use super::layout::{self, blocks, range_line};
 
 const AFTER_LONG_HELP: &str = "\
 Columns:
@@ -24,6 +25,8 @@ Columns:
 
 The socket table does not show which side opened a connection. A connection on
 the port of a listening socket of this host was accepted by it, and is left out.
+`incomplete`: sockets that are only bound may be missing, and the last line says
+why.
 
 Exit status: 0 done, 1 the kernel does not list its sockets or the output cannot
 be written, 2 wrong usage.";
@@ -38,13 +41,14 @@ pub(super) struct NowArgs {
 
 /// Prints the range, then a row for each destination.
 pub(super) fn run(args: &NowArgs) -> Result<ExitCode> {
-    let (range, rows) = (PortRange::now(), sockets()?);
+    let (range, Table { rows, gap }) = (PortRange::now(), table()?);
     let in_state = |state| {
         let there = |row: &&SocketRow| row.state == state && range.contains(row.local.port());
         rows.iter().filter(there).count() as u64
     };
     let mut line = range_line(args.output.format, &range);
     line.number("listening", in_state(TcpState::Listen)).number("bound", in_state(TcpState::BoundInactive));
+    line.mark("incomplete", gap.is_some());
     let (line, ports) = (line.finish() + "\n", range.ports().count());
     let usage = usage(&range, &rows);
     let text = match args.output.format {
@@ -60,7 +64,8 @@ pub(super) fn run(args: &NowArgs) -> Result<ExitCode> {
                 let (source, remote) = (usage.source.to_string(), usage.remote.to_string());
                 [source, remote, usage.ports.len().to_string(), share, established, time_wait, others]
             });
-            blocks(&[line, table(header, rows.collect())])
+            let gap = gap.map_or_else(String::new, |gap| format!("{gap}\n"));
+            blocks(&[line, layout::table(header, rows.collect()), gap])
         }
     };
     cli::print(&text)

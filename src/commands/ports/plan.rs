@@ -41,8 +41,9 @@ program may use others, and other ranges, too.
 
 Two numbers, such as 27-28, are the minimum and the maximum. The kernel's search
 may overlook a port of an odd range; the socket table does not show whether an
-IPv6 connection has a port of IPv4 too; and before Linux 6.3 nothing shows
-whether the port of a connection was bound first.
+IPv6 connection has a port of IPv4 too; before Linux 6.3 nothing shows whether
+the port of a connection was bound first; and before Linux 6.8 not all sockets
+that are only bound can be seen by everybody (`incomplete`).
 
 Exit status: 0 done, 1 the kernel or the network said no, 2 wrong usage.";
 
@@ -78,7 +79,7 @@ pub(super) fn run(args: &PlanArgs) -> Result<ExitCode> {
     let forecasts = plan(&situation, &asked);
     let towards = towards(&situation, &asked);
     let mut line = range_line(args.output.format, &situation.range);
-    line.number("descriptors", descriptors());
+    line.number("descriptors", descriptors()).mark("incomplete", situation.gap.is_some());
     let line = line.finish() + "\n";
     let text = match args.output.format {
         Format::Json => {
@@ -88,7 +89,7 @@ pub(super) fn run(args: &PlanArgs) -> Result<ExitCode> {
         }
         Format::Text => {
             let destinations = destination_table(&towards);
-            blocks(&[line, destinations, forecast_table(&forecasts), remarks(&asked, &forecasts)])
+            blocks(&[line, destinations, forecast_table(&forecasts), remarks(&situation, &asked, &forecasts)])
         }
     };
     cli::print(&text)
@@ -213,7 +214,7 @@ fn forecast_json(forecast: &Forecast) -> String {
 }
 
 /// What the tables leave to be said, a line each.
-fn remarks(asked: &Asked, forecasts: &[Forecast]) -> String {
+fn remarks(situation: &Situation, asked: &Asked, forecasts: &[Forecast]) -> String {
     let lasting: Vec<&str> = forecasts
         .iter()
         .filter(|forecast| forecast.at_rate.is_some_and(|at_rate| at_rate.exhausted_after.is_none()))
@@ -233,7 +234,8 @@ fn remarks(asked: &Asked, forecasts: &[Forecast]) -> String {
         let limit = descriptors();
         format!("the limit of {limit} descriptors comes first: socket fails with EMFILE\n")
     });
-    [at_rate, elsewhere, few].into_iter().flatten().collect()
+    let gap = situation.gap.as_ref().map(|gap| format!("{gap}\n"));
+    [at_rate, elsewhere, few, gap].into_iter().flatten().collect()
 }
 
 /// A number, or the two that it lies between.

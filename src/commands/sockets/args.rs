@@ -18,9 +18,11 @@ Examples:
 const AFTER_LONG_HELP: &str = "\
 Columns:
   STATE      as RFC 9293 names it; BOUND is a socket that is bound and neither
-             listens nor is connected (Linux 6.8 and newer show it)
+             listens nor is connected: listed by Linux 6.8 and newer, before that
+             found by the processes that may be looked into
   LOCAL      its own address; an IPv4 connection of an IPv6 socket shows as
-             [::ffff:127.0.0.1]:3000
+             [::ffff:127.0.0.1]:3000, a socket bound to an interface as
+             0.0.0.0%eth0:3000 (SO_BINDTODEVICE)
   REMOTE     the other end's address
   RECV-Q     bytes received and not read; of LISTEN, connections not accepted
              yet
@@ -60,14 +62,15 @@ pub(crate) struct SocketsArgs {
     /// Only sockets in these states: names of RFC 9293 in either case, or `bound`
     #[arg(long, value_name = "STATE", value_delimiter = ',', value_parser = parse_state)]
     pub state: Vec<TcpState>,
-    /// Only sockets with this local address, port, or both: 127.0.0.1:3001, ::1, :3001, [::1]:3001
+    /// Only sockets with this local address, port, or both: 127.0.0.1:3001, ::1, :3001, [::1]:3001; with an interface too:
+    /// 0.0.0.0%eth0:3001
     #[arg(long, value_name = "ADDR[:PORT]", value_parser = parse_address)]
     local: Option<AddressFilter>,
     /// Only sockets with this remote address, port, or both
     #[arg(long, value_name = "ADDR[:PORT]", value_parser = parse_address)]
     remote: Option<AddressFilter>,
     /// Only sockets with one of these ports at either end
-    #[arg(long, value_name = "PORT", value_delimiter = ',')]
+    #[arg(long, value_name = "PORT", value_delimiter = ',', value_parser = cli::one_of_ports)]
     port: Vec<u16>,
     /// Print a line for every change of a socket's state, until SIGINT or SIGTERM
     ///
@@ -99,8 +102,8 @@ impl SocketsArgs {
 
     pub(crate) fn matches_address(&self, row: &SocketRow) -> bool {
         let (local, remote) = (row.local.port(), row.remote.port());
-        self.local.is_none_or(|filter| filter.matches(row.local))
-            && self.remote.is_none_or(|filter| filter.matches(row.remote))
+        self.local.is_none_or(|filter| filter.matches(row.local, row.device))
+            && self.remote.is_none_or(|filter| filter.matches(row.remote, row.device))
             && (self.port.is_empty() || self.port.iter().any(|port| [local, remote].contains(port)))
     }
 }

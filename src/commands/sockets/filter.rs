@@ -2,8 +2,8 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use crate::net::TcpState;
-use crate::net::spelling::{Form, Grammar, Spelled};
+use crate::net::spelling::{Form, Grammar, Spelled, Zones};
+use crate::net::{Device, TcpState};
 
 /// An address, a port, or both.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -15,10 +15,11 @@ pub(super) struct AddressFilter {
 }
 
 impl AddressFilter {
-    /// Whether `address` has this address and this port, where they are given.
-    pub(super) fn matches(&self, address: SocketAddr) -> bool {
+    /// Whether `address`, of a socket that is bound to `device`, has this address, this interface and this port, where
+    /// they are given.
+    pub(super) fn matches(&self, address: SocketAddr, device: Option<Device>) -> bool {
         self.ip.is_none_or(|ip| ip.to_canonical() == address.ip().to_canonical())
-            && (self.scope == 0 || matches!(address, SocketAddr::V6(of) if of.scope_id() == self.scope))
+            && (self.scope == 0 || device.is_some_and(|device| device.index == self.scope))
             && self.port.is_none_or(|port| port == address.port())
     }
 }
@@ -26,7 +27,7 @@ impl AddressFilter {
 const SPELLING: Grammar = Grammar {
     forms: &[Form::AddressPort, Form::Address, Form::Port],
     names: false,
-    zones: true,
+    zones: Zones::All,
     lowest_port: 0,
 };
 
@@ -51,7 +52,7 @@ mod tests {
     use super::*;
 
     fn matches(filter: &str, address: &str) -> bool {
-        parse_address(filter).unwrap().matches(address.parse().unwrap())
+        parse_address(filter).unwrap().matches(address.parse().unwrap(), None)
     }
 
     #[test]
@@ -68,8 +69,18 @@ mod tests {
         assert!(matches("::1", "[::1]:9"));
         assert!(matches("[::1]", "[::1]:9"));
         assert!(!matches("0.0.0.0:3000", "127.0.0.1:3000"));
-        assert!(matches("fe80::1", "[fe80::1%2]:9") && matches("fe80::1%2", "[fe80::1%2]:9"));
-        assert!(!matches("fe80::1%2", "[fe80::1%3]:9"));
+        assert!(matches("fe80::1", "[fe80::1%2]:9"));
+    }
+
+    #[test]
+    fn a_zone_is_the_interface_that_the_socket_is_bound_to() {
+        let matches = |filter: &str, address: &str, device: Option<u32>| {
+            parse_address(filter).unwrap().matches(address.parse().unwrap(), device.map(Device::nameless))
+        };
+        assert!(
+            matches("fe80::1%2", "[fe80::1%2]:9", Some(2)) && !matches("fe80::1%2", "[fe80::1%3]:9", Some(3))
+        );
+        assert!(matches("*%2:9", "0.0.0.0:9", Some(2)) && !matches("*%2:9", "0.0.0.0:9", None));
     }
 
     #[test]

@@ -39,8 +39,8 @@ fn lines(entries: &[Holder], header: bool) -> Vec<TableRow> {
 fn cells(Holder { row, processes, sharing, .. }: &Holder) -> TableRow {
     [
         row.state.to_string(),
-        row.local.to_string(),
-        row.remote.to_string(),
+        row.local_end().to_string(),
+        row.remote_end().to_string(),
         row.receive_queue.to_string(),
         row.send_queue.to_string(),
         row.timer.map_or_else(|| "-".to_owned(), |timer| timer.to_string()),
@@ -67,7 +67,7 @@ mod tests {
 
     use crate::kernel::holders::Source;
     use crate::kernel::inet_diag::{SocketRow, SocketTimer, TimerKind};
-    use crate::kernel::owners::Process;
+    use crate::kernel::owners::{Process, Sight};
     use crate::net::TcpState;
 
     use super::*;
@@ -92,10 +92,10 @@ mod tests {
             inode: 4711,
             ..SocketRow::example(TcpState::FinWait1, "[fe80:1234:5678:9abc::1]:3001", "127.0.0.1:3000")
         };
-        let process = |pid, name: &[u8]| Process { pid, name: name.to_owned() };
+        let process = |pid, name: &[u8]| Process { pid, name: name.to_owned(), supervisor: None };
         let sharing = Sharing { reuse_address: Some(true), reuse_port: Some(true), v6_only: None };
         let processes = vec![process(4711, b"listener"), process(4712, b"n c")];
-        Holder { row, processes, sharing, source: Source::Read }
+        Holder { row, processes, sight: Sight::default(), sharing, source: Source::Read }
     }
 
     #[test]

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use crate::cli::Stop;
 use crate::error::Result;
 use crate::kernel::watch::{Transition, Watch};
+use crate::net::{OnDevice, is_link_local};
 use crate::report::Output;
 use crate::text::{Format, Line};
 
@@ -48,10 +49,12 @@ fn line(format: Format, change: &Transition) -> String {
     let mut line = Line::at(format, "socket", change.time);
     let to = change.to.map_or("gone", |state| state.name());
     let from = change.from.map(|state| state.name());
+    let (local, zone) = (change.local, |address| change.device.filter(|_| is_link_local(address)));
+    let remote = OnDevice(change.remote, zone(change.remote));
     match format {
         Format::Text => line
-            .field("local", change.local)
-            .field("remote", change.remote)
+            .field("local", OnDevice(local, change.device))
+            .field("remote", remote)
             .optional("from", from)
             .field("to", to)
             .number("inode", change.inode.into())
@@ -59,8 +62,9 @@ fn line(format: Format, change: &Transition) -> String {
         Format::Json => line
             .optional("from", from)
             .field("to", to)
-            .field("local", change.local)
-            .field("remote", change.remote)
+            .field("local", OnDevice(local, zone(local)))
+            .field("remote", remote)
+            .field_if_any("device", change.device)
             .number("inode", change.inode.into())
             .number("uid", change.uid.into())
             .list("processes", &change.processes)

@@ -1,29 +1,32 @@
 //! The answer as text for a person.
 
 use std::io::stdout;
+use std::net::SocketAddr;
 
 use crate::error::errno_name;
+use crate::kernel::device::of_zone;
 use crate::kernel::holders::{Holder, Source};
-use crate::lab::why::{Advice, Answer, Goal, InTheWay, NetworkNamespace, PlannedCall, TrialOutcome, Verdict};
+use crate::lab::why::{
+    Advice, Answer, Goal, InTheWay, MetRule, NetworkNamespace, PlannedCall, TrialOutcome, Verdict,
+};
+use crate::net::OnDevice;
 use crate::report::coloured;
-use crate::text::Escaped;
-use nix::errno::Errno;
+use crate::text::{Escaped, few};
 use nix::unistd::{Uid, User};
-
-/// How many sockets are told one by one where a rule is about many.
-const SHOWN: usize = 5;
 
 /// The verdict, who is in the way by which rule, what helps, what else is known.
 pub(super) fn text(question: &PlannedCall, answer: &Answer) -> String {
     let paint = Paint::new();
     let mut lines = verdict(question, answer, &paint);
+    lines.extend(answer.behind.iter().map(|behind| format!("behind that, {behind}")));
     let mut section = |title: &str, body: Vec<String>| {
         if !body.is_empty() {
             lines.extend([String::new(), format!("{}{title}{}", paint.strong, paint.plain)]);
             lines.extend(body.into_iter().map(|line| format!("  {line}")));
         }
     };
-    section("in the way", in_the_way(&answer.in_the_way));
+    section("in the way", in_the_way(&answer.all_in_the_way()));
+    section("packet filters", shortened(answer.rules.iter().map(MetRule::to_string).collect()));
     section("what helps, cheapest first", advice(&answer.advice, &paint));
     section("also on this port, not conflicting", sockets(answer.beside.iter()));
     section("in other network namespaces, which share no port with this one", elsewhere(question, answer));
@@ -52,18 +55,18 @@ impl Paint {
 }
 
 fn verdict(question: &PlannedCall, answer: &Answer, paint: &Paint) -> Vec<String> {
-    let asked = asked(&question.goal);
+    let asked = asked(question);
     let Paint { yes, no, plain, .. } = paint;
     match &answer.verdict {
         Verdict::Works if answer.is_half => {
             vec![format!("{yes}yes{plain}: {asked} would work, as far as this host decides")]
         }
         Verdict::Works => vec![format!("{yes}yes{plain}: {asked} would work")],
-        Verdict::MayFail => {
-            let in_use = Errno::EADDRINUSE;
+        Verdict::MayFail { call, errno, doubt } => {
+            let (name, words) = (errno_name(*errno), errno.desc());
             vec![
-                format!("{no}unknown{plain}: {asked} may fail at bind with EADDRINUSE ({})", in_use.desc()),
-                "it depends on options of the sockets below, which cannot be read".to_owned(),
+                format!("{no}unknown{plain}: {asked} may fail at {call} with {name} ({words})"),
+                doubt.to_string(),
             ]
         }
         Verdict::Fails { call, errno, reason } => {
@@ -73,23 +76,39 @@ fn verdict(question: &PlannedCall, answer: &Answer, paint: &Paint) -> Vec<String
     }
 }
 
-/// The call in question, with its addresses.
-fn asked(goal: &Goal) -> String {
-    match goal {
-        Goal::Bind(local) => format!("bind {local}"),
-        Goal::Listen(local) => format!("listen {local}"),
-        Goal::Connect { local: Some(local), remote } => format!("connect {local} -> {remote}"),
-        Goal::Connect { local: None, remote } => format!("connect {remote}"),
+/// The call in question, with its addresses and what stands between these.
+fn call(goal: &Goal, between: &str) -> String {
+    let named = |address: SocketAddr| OnDevice(address, of_zone(address));
+    match *goal {
+        Goal::Bind(local) => format!("bind {}", named(local)),
+        Goal::Listen(local) => format!("listen {}", named(local)),
+        Goal::Connect { local: Some(local), remote } => {
+            format!("connect {}{between}{}", named(local), named(remote))
+        }
+        Goal::Connect { local: None, remote } => format!("connect {}", named(remote)),
     }
 }
 
+/// The call in question, and the interface of its socket.
+fn asked(question: &PlannedCall) -> String {
+    let on = question.options.device.map(|device| format!(" on {device}")).unwrap_or_default();
+    format!("{}{on}", call(&question.goal, " -> "))
+}
+
 /// The sockets, and below those that one rule is about the rule.
-fn in_the_way(found: &[InTheWay]) -> Vec<String> {
+fn in_the_way(found: &[&InTheWay]) -> Vec<String> {
     let mut lines = Vec::new();
     for of_one_rule in found.chunk_by(|one, other| one.conflict == other.conflict) {
         lines.extend(sockets(of_one_rule.iter().map(|found| &found.holder)));
         let conflict = of_one_rule.first().and_then(|found| found.conflict);
-        lines.extend(conflict.map(|conflict| format!("    {}: {}", conflict.overlap, conflict.refusal)));
+        let unless = if conflict.is_some_and(|conflict| conflict.is_by_guess) {
+            "; whether it lacks IPV6_V6ONLY cannot be read"
+        } else {
+            ""
+        };
+        lines.extend(
+            conflict.map(|conflict| format!("    {}: {}{unless}", conflict.overlap, conflict.refusal)),
+        );
     }
     lines
 }
@@ -112,9 +131,9 @@ fn sockets<'a>(holders: impl Iterator<Item = &'a Holder>) -> Vec<String> {
 
 /// A few of many.
 fn shortened(mut lines: Vec<String>) -> Vec<String> {
-    let more = lines.len().saturating_sub(SHOWN);
-    if more > 1 {
-        lines.truncate(SHOWN);
+    let more = few(&lines).1;
+    if more > 0 {
+        lines.truncate(lines.len() - more);
         lines.push(format!("and {more} more"));
     }
     lines
@@ -123,7 +142,7 @@ fn shortened(mut lines: Vec<String>) -> Vec<String> {
 /// Sockets on the same port elsewhere, and how to ask there.
 fn elsewhere(question: &PlannedCall, answer: &Answer) -> Vec<String> {
     let line = |(place, holder): &(NetworkNamespace, Holder)| {
-        let asked = asked(&question.goal).replace(" ->", "");
+        let asked = call(&question.goal, " ");
         format!("{} in {place}; to ask there: {} fourtuple why {asked}", socket(holder), place.command())
     };
     shortened(answer.elsewhere.iter().map(line).collect())

@@ -1,12 +1,10 @@
 //! The exchange over netlink(7): one request, replies in many datagrams, an end or an error.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::ops::ControlFlow;
 
-use netlink_packet_core::{
-    NLM_F_DUMP, NLM_F_DUMP_INTR, NLMSG_ALIGNTO, NLMSG_DONE, NLMSG_ERROR, NLMSG_NOOP, NLMSG_OVERRUN,
-    NetlinkBuffer,
-};
+use netlink_packet_core::NLM_F_DUMP;
 use netlink_sys::protocols::NETLINK_SOCK_DIAG;
 use nix::errno::Errno;
 
@@ -14,7 +12,7 @@ use super::parse::malformed;
 use super::row::SocketRow;
 use crate::buffer::Buffer;
 use crate::error::{Error, Result};
-use crate::kernel::netlink;
+use crate::kernel::{device, netlink};
 
 /// Asks for TCP sockets, and answers with them (linux/inet_diag.h).
 const TCPDIAG_GETSOCK: u16 = 18;
@@ -22,8 +20,6 @@ const TCPDIAG_GETSOCK: u16 = 18;
 pub(super) const SOCK_DIAG_BY_FAMILY: u16 = 20;
 /// How often a table that changed while it was read is asked for again.
 const ATTEMPTS: usize = 8;
-/// The kernel fills datagrams of at most 32 KiB in a dump (`netlink_dump` in net/netlink/af_netlink.c).
-const DATAGRAM: usize = 64 * 1024;
 
 /// Which sockets are asked for.
 #[derive(Clone, Copy)]
@@ -33,10 +29,20 @@ pub(super) enum Wanted {
     On(u16),
     /// Those that listen on this port.
     ListeningOn(u16),
+    /// Those that are bound, and neither listen nor are connected.
+    Bound,
 }
 
 /// TCP sockets of both address families.
 pub(super) fn dump(wanted: Wanted) -> Result<Vec<SocketRow>> {
+    #[cfg(test)]
+    if let Some(pretended) = super::pretend::dump(wanted) {
+        return pretended;
+    }
+    dump_patiently(wanted)
+}
+
+pub(super) fn dump_patiently(wanted: Wanted) -> Result<Vec<SocketRow>> {
     let mut outcome = dump_once(wanted);
     for _ in 1..ATTEMPTS {
         match &outcome {
@@ -46,7 +52,17 @@ pub(super) fn dump(wanted: Wanted) -> Result<Vec<SocketRow>> {
             _ => break,
         }
     }
-    outcome
+    let mut rows = outcome?;
+    name_devices(&mut rows);
+    Ok(rows)
+}
+
+/// Has each interface be told by its name too: of many sockets on one it is asked for once.
+pub(super) fn name_devices(rows: &mut [SocketRow]) {
+    let mut known = BTreeMap::new();
+    for device in rows.iter_mut().filter_map(|row| row.device.as_mut()) {
+        *device = *known.entry(device.index).or_insert_with_key(|&index| device::device(index));
+    }
 }
 
 fn failed(call: &'static str) -> impl Fn(io::Error) -> Error {
@@ -54,10 +70,10 @@ fn failed(call: &'static str) -> impl Fn(io::Error) -> Error {
 }
 
 fn dump_once(wanted: Wanted) -> Result<Vec<SocketRow>> {
-    let socket = netlink::open(NETLINK_SOCK_DIAG).map_err(failed("socket"))?;
+    let socket = netlink::open(NETLINK_SOCK_DIAG).map_err(failed("socket")).map_err(without_protocol)?;
     let request = netlink::message(TCPDIAG_GETSOCK, NLM_F_DUMP, &request(wanted));
     socket.send(&request, 0).map_err(failed("send"))?;
-    let mut buffer = Buffer::zeroed(DATAGRAM);
+    let mut buffer = Buffer::zeroed(netlink::DATAGRAM);
     let mut rows = Vec::new();
     loop {
         let datagram = netlink::receive(&socket, &mut buffer).map_err(failed("recv"))?;
@@ -75,11 +91,13 @@ fn dump_once(wanted: Wanted) -> Result<Vec<SocketRow>> {
 fn request(wanted: Wanted) -> Vec<u8> {
     // Bit 13 asks for bound sockets (Linux 6.8), and unknown bits do no harm.
     const EVERY_STATE: u32 = !0;
+    const BOUND: u32 = 1 << 13;
     const LISTEN: u32 = 1 << 10;
     let (port, states) = match wanted {
         Wanted::All => (0, EVERY_STATE),
         Wanted::On(port) => (port, EVERY_STATE),
         Wanted::ListeningOn(port) => (port, LISTEN),
+        Wanted::Bound => (0, BOUND),
     };
     const LENGTH: usize = 60;
     /// Where `id.idiag_sport` stands.
@@ -95,23 +113,24 @@ fn request(wanted: Wanted) -> Vec<u8> {
 }
 
 /// Adds the rows of one datagram; breaks at the end of the dump.
-fn read_datagram(mut bytes: &[u8], rows: &mut Vec<SocketRow>) -> io::Result<ControlFlow<()>> {
-    while !bytes.is_empty() {
-        let message = NetlinkBuffer::new_checked(bytes).map_err(malformed)?;
-        if message.flags() & NLM_F_DUMP_INTR != 0 {
-            return Err(Errno::EINTR.into());
+fn read_datagram(bytes: &[u8], rows: &mut Vec<SocketRow>) -> io::Result<ControlFlow<()>> {
+    netlink::read_all(bytes, |kind, payload| match kind {
+        TCPDIAG_GETSOCK => {
+            rows.push(SocketRow::parse(payload)?);
+            Ok(())
         }
-        match message.message_type() {
-            NLMSG_NOOP => {}
-            NLMSG_OVERRUN => return Err(Errno::ENOBUFS.into()),
-            NLMSG_DONE | NLMSG_ERROR => return netlink::end(message.payload()).map(ControlFlow::Break),
-            TCPDIAG_GETSOCK => rows.push(SocketRow::parse(message.payload())?),
-            other => return Err(malformed(format_args!("message type {other}"))),
-        }
-        let next = (message.length() as usize).next_multiple_of(NLMSG_ALIGNTO.into());
-        bytes = bytes.get(next..).unwrap_or_default();
+        other => Err(malformed(format_args!("message type {other}"))),
+    })
+}
+
+/// Where the kernel has no such protocol, or a filter of system calls keeps it from this process.
+pub(super) fn without_protocol(error: Error) -> Error {
+    match error.errno() {
+        Some(Errno::EMFILE | Errno::ENFILE | Errno::ENOBUFS | Errno::ENOMEM) | None => error,
+        Some(_) => error
+            .note("this kernel (gVisor, WSL 1) or a seccomp filter has no NETLINK_SOCK_DIAG")
+            .hint("/proc/net/tcp and /proc/net/tcp6 may list the sockets; or ask outside the sandbox"),
     }
-    Ok(ControlFlow::Continue(()))
 }
 
 fn refused(error: io::Error) -> Error {
@@ -126,6 +145,8 @@ fn refused(error: io::Error) -> Error {
 
 #[cfg(test)]
 mod tests {
+    use netlink_packet_core::{NLM_F_DUMP_INTR, NLMSG_DONE, NLMSG_ERROR, NLMSG_NOOP, NLMSG_OVERRUN};
+
     use super::*;
 
     /// A message as it stands among others, its length rounded up.
@@ -155,6 +176,11 @@ mod tests {
         assert_eq!(read(&two).unwrap(), (2, false));
         assert_eq!(read(&[row(), message(NLMSG_DONE, 2, &[0; 4])].concat()).unwrap(), (1, true));
         assert_eq!(read(&message(NLMSG_DONE, 2, &[])).unwrap(), (0, true));
+    }
+
+    #[test]
+    fn a_message_begins_where_the_length_of_the_one_before_is_rounded_up_to() {
+        assert_eq!(read(&[message(NLMSG_NOOP, 0, &[0; 5]), row()].concat()).unwrap(), (1, false));
     }
 
     #[test]

@@ -7,18 +7,22 @@ use netlink_sys::protocols::NETLINK_SOCK_DIAG;
 use nix::errno::Errno;
 use nix::libc::{AF_INET, AF_INET6, IPPROTO_TCP};
 
-use super::dump::SOCK_DIAG_BY_FAMILY;
+use super::dump::{SOCK_DIAG_BY_FAMILY, name_devices};
 use super::parse::malformed;
 use super::row::SocketRow;
 use crate::error::{Error, Result};
 use crate::kernel::netlink::{self, NetlinkReply};
-use crate::net::FourTuple;
+use crate::net::{FourTuple, zone};
 
 /// Asks for the connection, and for nothing else.
 pub(super) fn lookup(tuple: FourTuple) -> Result<Option<SocketRow>> {
     match netlink::ask(NETLINK_SOCK_DIAG, SOCK_DIAG_BY_FAMILY, 0, &request(tuple)).and_then(read) {
         Err(error) if error.raw_os_error() == Some(Errno::ENOENT as i32) => Ok(None),
-        outcome => outcome.map(Some).map_err(|error| Error::new("sock_diag", tuple, error)),
+        Ok(mut row) => {
+            name_devices(std::slice::from_mut(&mut row));
+            Ok(Some(row))
+        }
+        Err(error) => Err(Error::new("sock_diag", tuple, error)),
     }
 }
 
@@ -34,7 +38,8 @@ fn request(FourTuple { local, remote }: FourTuple) -> Vec<u8> {
     message.extend(remote.port().to_be_bytes());
     message.extend(octets(local_ip));
     message.extend(octets(remote_ip));
-    message.extend([0; 4]); // any interface
+    // Any interface, unless the address is one only together with its own.
+    message.extend(zone(local).or(zone(remote)).unwrap_or(0).to_ne_bytes());
     message.extend([0xff; 8]); // any cookie
     message
 }

@@ -10,7 +10,7 @@ use netlink_packet_sock_diag::INET_DIAG_SKV6ONLY;
 use netlink_packet_sock_diag::inet::InetResponseHeader;
 
 use super::row::{SocketRow, SocketTimer, TimerKind};
-use crate::net::TcpState;
+use crate::net::{Device, TcpState};
 
 /// Where `idiag_timer`, `idiag_retrans` and `idiag_expires` stand in `struct inet_diag_msg` (linux/inet_diag.h).
 const TIMER: usize = 2;
@@ -19,7 +19,7 @@ const EXPIRES: usize = 52;
 const HEADER: usize = 72;
 
 impl SocketRow {
-    /// Reads what the kernel says about one socket.
+    /// Reads what the kernel says about one socket; of its interface that is the number.
     pub(super) fn parse(payload: &[u8]) -> io::Result<Self> {
         let header = InetResponseHeader::parse(payload).map_err(malformed)?;
         let id = &header.socket_id;
@@ -33,6 +33,7 @@ impl SocketRow {
             state,
             local: address(id.source_address, id.source_port, id.interface_id),
             remote: address(id.destination_address, id.destination_port, id.interface_id),
+            device: Some(id.interface_id).filter(|&index| index != 0).map(Device::nameless),
             v6_only: read_v6_only(payload.get(HEADER..).unwrap_or_default())?,
             receive_queue: header.recv_queue,
             send_queue: header.send_queue,
@@ -116,6 +117,7 @@ pub(super) mod tests {
                 state: TcpState::Established,
                 local: "127.0.0.1:3001".parse().unwrap(),
                 remote: "127.0.0.2:3000".parse().unwrap(),
+                device: Some(Device::nameless(2)),
                 v6_only: None,
                 receive_queue: 5,
                 send_queue: 6,

@@ -4,7 +4,7 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use crate::net::TcpState;
+use crate::net::{Device, OnDevice, TcpState, zone};
 use crate::text::Short;
 
 /// One TCP socket as the kernel describes it.
@@ -16,6 +16,8 @@ pub struct SocketRow {
     pub local: SocketAddr,
     /// The other end's address, or the wildcard address and port 0 where there is none.
     pub remote: SocketAddr,
+    /// The interface that it is bound to: by SO_BINDTODEVICE, or by the zone of a link-local address.
+    pub device: Option<Device>,
     /// Whether IPV6_V6ONLY is set, where the kernel says so: of IPv6 sockets that listen or are only bound.
     pub v6_only: Option<bool>,
     /// Bytes received and not read yet; of a listening socket, connections not accepted yet.
@@ -32,6 +34,18 @@ pub struct SocketRow {
     pub cookie: u64,
 }
 
+impl SocketRow {
+    /// Its own address, and the interface that it is bound to.
+    pub fn local_end(&self) -> OnDevice {
+        OnDevice(self.local, self.device)
+    }
+
+    /// The other end's address, with its zone where it has one.
+    pub fn remote_end(&self) -> OnDevice {
+        OnDevice(self.remote, self.device.filter(|_| zone(self.remote).is_some()))
+    }
+}
+
 #[cfg(test)]
 impl SocketRow {
     /// A socket of uid 1000 with nothing in its queues.
@@ -40,6 +54,7 @@ impl SocketRow {
             state,
             local: local.parse().unwrap(),
             remote: remote.parse().unwrap(),
+            device: None,
             v6_only: None,
             receive_queue: 0,
             send_queue: 0,

@@ -49,6 +49,7 @@ impl Party {
     fn newcomer(&self) -> Newcomer {
         Newcomer {
             ip: self.place.ip,
+            device: None,
             reuse_address: self.options.reuse_address(),
             reuse_port: self.options.reuse_port(),
             v6_only: self.place.v6_only.unwrap_or_default(),
@@ -62,7 +63,7 @@ impl Party {
             reuse_port: Some(self.options.reuse_port()),
             v6_only: self.place.v6_only,
         };
-        Claim { ip: self.place.ip, sharing, uid: self.uid, stage }
+        Claim { ip: self.place.ip, device: None, sharing, uid: self.uid, stage }
     }
 }
 

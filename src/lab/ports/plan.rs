@@ -45,8 +45,8 @@ impl Destination {
     /// `ENETUNREACH` without a route; `EINVAL` from loopback to elsewhere; `EADDRNOTAVAIL` from `bind` for an address
     /// that is not this host's; `EMFILE` and `ENFILE` from `socket`.
     pub fn of(remote: SocketAddr, from: IpAddr) -> Result<Self> {
-        let source = source_address(from, remote)?;
-        let unbound_source = source_address(wildcard(remote.ip()), remote)?;
+        let source = source_address(from, remote, None)?;
+        let unbound_source = source_address(wildcard(remote.ip()), remote, None)?;
         Ok(Self { remote, source, unbound_source })
     }
 

@@ -51,10 +51,13 @@ impl Pool {
     ) -> Self {
         let mut obstacles = match choice {
             PortChoice::Connect => kept(situation),
-            PortChoice::Bind | PortChoice::Program => BTreeMap::new(),
+            PortChoice::Bind | PortChoice::Program => {
+                situation.unseen().map(|port| (port, PortObstacle::Unknown)).collect()
+            }
         };
         let new = Newcomer {
             ip: local,
+            device: None,
             reuse_address: false,
             reuse_port: false,
             v6_only: situation.v6_only,
@@ -113,14 +116,15 @@ fn kept(situation: &Situation) -> BTreeMap<u16, PortObstacle> {
 /// What `row` means for a port from which connect(2) is to go from `source` to `remote`.
 fn towards(row: &SocketRow, source: IpAddr, remote: SocketAddr, hold: Duration) -> PortObstacle {
     let local = SocketAddr::new(source, row.local.port());
-    let same = same_address(row.local, local) && same_address(row.remote, remote);
+    // The kernel passes over what is bound to an interface for a socket that is bound to none.
+    let same = row.device.is_none() && same_address(row.local, local) && same_address(row.remote, remote);
     if same { until_closed(row, hold) } else { PortObstacle::Nothing }
 }
 
 /// What `row` means for a port that is bound at `new`, without an option that would share it.
 fn at(row: &SocketRow, new: &Newcomer) -> PortObstacle {
     let sharing = Sharing { v6_only: row.v6_only, ..Sharing::default() };
-    let old = Claim { ip: row.local.ip(), sharing, uid: row.uid, stage: stage(row) };
+    let old = Claim { ip: row.local.ip(), device: row.device, sharing, uid: row.uid, stage: stage(row) };
     match conflict(new, &old) {
         None => PortObstacle::Nothing,
         Some(conflict) if conflict.is_certain() => until_closed(row, TIME_WAIT),

@@ -8,11 +8,13 @@ use nix::errno::Errno;
 use super::method::{Failure, Method};
 use super::usage::{Usage, usage};
 use crate::error::{Error, Result};
-use crate::kernel::inet_diag::{SocketRow, sockets};
+use crate::kernel::inet_diag::SocketRow;
 use crate::kernel::port_range::PortRange;
 use crate::kernel::settings::Settings;
+use crate::kernel::table::{Table, table};
 use crate::kernel::time_wait::Reuse;
-use crate::net::{SocketOptions, TcpState, bind, may_be_picked};
+use crate::lab::why::{is_bound, kept_from_connect};
+use crate::net::{SocketOptions, bind};
 
 /// The ports of this network and who has them, at one moment.
 #[derive(Clone, Debug)]
@@ -28,6 +30,8 @@ pub struct Situation {
     pub(super) time_wait: Reuse,
     /// Why a method cannot be used at all.
     pub(super) lacking: Vec<(Method, Failure)>,
+    /// What sockets may be missing, in a sentence; the ports that they may have are not counted on.
+    pub gap: Option<String>,
 }
 
 impl Situation {
@@ -35,13 +39,24 @@ impl Situation {
     ///
     /// # Errors
     ///
-    /// As [`sockets`]; `EADDRNOTAVAIL` from `bind` for an address that is not this host's.
+    /// As [`sockets`](crate::sockets); `EADDRNOTAVAIL` from `bind` for an address that is not this host's.
     pub fn now(from: IpAddr) -> Result<Self> {
         let lacking = lacking(from)?;
         let Settings { ephemeral: range, v6_only, time_wait, .. } = Settings::read();
-        let mut rows = sockets()?;
+        let Table { mut rows, gap } = table()?;
         rows.retain(|row| range.contains(row.local.port()));
-        Ok(Self { kept: kept(&rows, from), range, rows, v6_only, time_wait, lacking })
+        let unseen = gap.iter().flat_map(|_| range.ports());
+        let kept = kept(&rows, unseen, from);
+        let gap = gap.map(|gap| gap.to_string());
+        Ok(Self { kept, range, rows, v6_only, time_wait, lacking, gap })
+    }
+
+    /// The ports that a socket which is not seen has, or may have.
+    pub(super) fn unseen(&self) -> impl Iterator<Item = u16> {
+        let maybe = self.kept.iter().filter(|(_, kept)| self.gap.is_some() && **kept != Some(false));
+        let bound: BTreeSet<u16> =
+            self.rows.iter().filter(|row| is_bound(row)).map(|row| row.local.port()).collect();
+        maybe.map(|(port, _)| *port).filter(move |port| !bound.contains(port))
     }
 
     /// What is used.
@@ -73,16 +88,19 @@ fn lacks_option(error: &Error) -> bool {
     error.call() == "setsockopt" && error.errno() == Some(Errno::ENOPROTOOPT)
 }
 
-/// Which ports bind(2) keeps from connect(2). What only connections have must be asked for one by one.
-fn kept(rows: &[SocketRow], from: IpAddr) -> BTreeMap<u16, Option<bool>> {
-    let bound = |row: &&SocketRow| matches!(row.state, TcpState::Listen | TcpState::BoundInactive);
-    let bound: BTreeSet<u16> = rows.iter().filter(bound).map(|row| row.local.port()).collect();
-    let had: BTreeSet<u16> = rows.iter().map(|row| row.local.port()).collect();
-    let ask = |port| match bound.contains(&port) {
-        true => Some(true),
-        false => may_be_picked(SocketAddr::new(from, port)).ok().map(|may| !may),
+/// Which ports bind(2) keeps from connect(2). What only connections have, or nobody as far as is seen, must be asked for one
+/// by one.
+fn kept(rows: &[SocketRow], unseen: impl Iterator<Item = u16>, from: IpAddr) -> BTreeMap<u16, Option<bool>> {
+    let had = rows.iter().map(|row| (row.local.port(), is_bound(row)));
+    let mut ports: BTreeMap<u16, bool> = unseen.map(|port| (port, false)).collect();
+    for (port, is_bound) in had {
+        *ports.entry(port).or_default() |= is_bound;
+    }
+    let ask = |(port, is_bound)| match is_bound {
+        true => (port, Some(true)),
+        false => (port, kept_from_connect(SocketAddr::new(from, port))),
     };
-    had.into_iter().map(|port| (port, ask(port))).collect()
+    ports.into_iter().map(ask).collect()
 }
 
 #[cfg(test)]
@@ -91,6 +109,7 @@ mod tests {
 
     use super::super::{Asked, Destination, plan};
     use super::*;
+    use crate::kernel::inet_diag::pretend::{Lacking, without};
 
     fn asked(situation: &Situation, method: Method) -> (std::ops::RangeInclusive<usize>, String) {
         let destinations = vec![Destination::of("127.0.0.1:9".parse().unwrap(), FROM).unwrap()];
@@ -106,7 +125,7 @@ mod tests {
     fn situation() -> Situation {
         let now = Situation::now(FROM).unwrap();
         let range = PortRange::new(40_000, 40_007);
-        Situation { range, rows: Vec::new(), kept: BTreeMap::new(), lacking: Vec::new(), ..now }
+        Situation { range, rows: Vec::new(), kept: BTreeMap::new(), lacking: Vec::new(), gap: None, ..now }
     }
 
     #[test]
@@ -150,5 +169,18 @@ mod tests {
         let situation = Situation { lacking: vec![(Method::LocalPortRange, failure)], ..situation() };
         assert_eq!(asked(&situation, Method::LocalPortRange), (0..=0, "setsockopt ENOPROTOOPT".to_owned()));
         assert_eq!(asked(&situation, Method::Connect).0, 8..=8);
+    }
+
+    #[test]
+    fn a_plan_counts_on_no_port_of_a_socket_that_the_kernel_does_not_list() {
+        // Many, so that what comes and goes meanwhile is few.
+        let hold = |_| bind(SocketAddr::new(FROM, 0), &SocketOptions::default()).unwrap();
+        let holders: Vec<_> = (0..500).map(hold).collect();
+        let situation = without(Lacking::Bound, || Situation::now(FROM).unwrap());
+        let most = situation.range.ports().count() - holders.len();
+        for method in Method::ALL {
+            let open = asked(&situation, method).0;
+            assert!(*open.end() <= most, "{method:?}: {open:?} of {most}");
+        }
     }
 }

@@ -1,12 +1,17 @@
 //! What is answered: the verdict, who is in the way, what helps.
 
+use std::collections::BTreeSet;
 use std::fmt;
+use std::net::{IpAddr, SocketAddr};
 
 use nix::errno::Errno;
 
 use super::network_namespace::NetworkNamespace;
 use super::remedy::Remedy;
+use crate::error::errno_name;
 use crate::kernel::holders::Holder;
+use crate::kernel::packet_filter::Ruling;
+use crate::net::DeviceName;
 use crate::net::sharing_rule::Conflict;
 
 /// What is known about the question.
@@ -28,6 +33,8 @@ pub struct Answer {
     pub is_half: bool,
     /// The sockets because of which it fails.
     pub in_the_way: Vec<InTheWay>,
+    /// What the call would meet next, once that is out of the way.
+    pub behind: Vec<Behind>,
     /// The other sockets of the port.
     pub beside: Vec<Holder>,
     /// Who has the port in other network namespaces.
@@ -36,6 +43,45 @@ pub struct Answer {
     pub advice: Vec<Advice>,
     /// What else is worth knowing, a sentence each.
     pub remarks: Vec<String>,
+    /// The rules of packet filters that decide, or may.
+    pub rules: Vec<MetRule>,
+}
+
+/// A rule that connections meet.
+///
+/// Displays as `table inet filter, chain input, handle 7 drops what other hosts send there (tcp dport 80)`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MetRule {
+    /// Where it is, and what it does.
+    pub ruling: Ruling,
+    /// Whose connections meet it.
+    pub clients: Clients,
+}
+
+/// Whose connections meet a rule.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Clients {
+    /// The one that is asked about.
+    Own,
+    /// Those that this host opens to the address that is asked about.
+    ThisHost,
+    /// Those that other hosts open to it.
+    OtherHosts,
+    /// Both.
+    All,
+}
+
+/// Something in the way behind what the verdict is about.
+///
+/// Displays as `bind fails with EADDRINUSE (Address already in use): another socket has the address`.
+#[derive(Debug)]
+pub struct Behind {
+    /// How the call would end there; never that it works.
+    pub verdict: Verdict,
+    /// The sockets because of which it does.
+    pub in_the_way: Vec<InTheWay>,
+    /// The other sockets of the port that this is about.
+    pub beside: Vec<Holder>,
 }
 
 /// A step that makes the call work.
@@ -61,8 +107,15 @@ pub enum TrialOutcome {
 pub enum Verdict {
     /// All calls up to the one in question would.
     Works,
-    /// bind(2) may fail with `EADDRINUSE`: sockets are in the way unless they have options that nobody can read.
-    MayFail,
+    /// This call may fail, with this errno: what decides it cannot be read.
+    MayFail {
+        /// As its man page is named.
+        call: &'static str,
+        /// What the kernel answers then.
+        errno: Errno,
+        /// What is not known.
+        doubt: Doubt,
+    },
     /// This call fails, with this errno.
     Fails {
         /// As its man page is named.
@@ -72,6 +125,28 @@ pub enum Verdict {
         /// What it means.
         reason: Reason,
     },
+}
+
+/// What is not known where it decides whether a call fails.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Doubt {
+    /// Whether the sockets that have the address share it.
+    Sharing,
+    /// Whether one of so many ports can be picked, and none can for sure.
+    PortLeft(usize),
+    /// Whether a connection that is not quite over used TCP timestamps, without which it is not replaced.
+    Timestamps,
+    /// Which of a group of listeners is given the connection: the accept queue of some is full.
+    Queue {
+        /// How many have a full one, or may have.
+        full: usize,
+        /// How many there are.
+        all: usize,
+    },
+    /// Whether the kernel picks the port that the call connects to, and the socket meets itself.
+    Itself,
+    /// Whether a rule of a packet filter stops the connection or sends it elsewhere.
+    Filtered,
 }
 
 /// What an errno means.
@@ -89,28 +164,68 @@ pub enum Reason {
     NotLocal,
     /// A security policy forbids it.
     Forbidden,
-    /// The address is being checked for a duplicate (RFC 4862 §5.4), or was found to be one.
+    /// The address is being checked for a duplicate: RFC 4862 §5.4.
     Tentative,
+    /// The address was found to be a duplicate, on the link of this interface.
+    Duplicate(DeviceName),
+    /// The interface of the address has no carrier, and without one the check does not begin.
+    NoCarrier(DeviceName),
+    /// The address is one of another interface of this host.
+    OtherDevice {
+        /// The interface that was asked for.
+        asked: DeviceName,
+        /// One that has the address.
+        has: DeviceName,
+    },
+    /// The remote address is on another interface than the socket.
+    OtherZone(DeviceName),
+    /// No interface has the number that a zone names.
+    NoDevice,
     /// An IPv6 socket with IPV6_V6ONLY and an address of IPv4.
     V6Only,
     /// The socket is of the other address family.
     OtherFamily,
+    /// An IPv6 socket is bound to an IPv4 address, and the remote address is an IPv6 one.
+    FromMapped,
     /// A link-local address without the interface that it is on.
     NoScope,
-    /// IPv6 is switched off in this network.
-    Ipv6Off,
+    /// This setting switches IPv6 off where the address could be.
+    Ipv6Off(String),
     /// A broadcast or multicast address.
     NotUnicast,
-    /// No route leads there, or one that forbids it.
+    /// No route leads there.
     NoRoute,
+    /// A route of type blackhole, or a rule.
+    Blackhole,
+    /// A route of type prohibit, or a rule.
+    Prohibited,
+    /// A route of type unreachable.
+    Unreachable,
+    /// No address of this host can be the local one.
+    NoSource,
+    /// The local address, which was bound all the same, is not this host's.
+    ForeignSource,
     /// The socket is bound to loopback, and the remote address is elsewhere.
     FromLoopback,
+    /// The socket at one of the ends is bound to an interface that lacks the local address.
+    NoWayBack {
+        /// The local address.
+        source: IpAddr,
+        /// The interface.
+        device: DeviceName,
+    },
+    /// This interface, by which it would pass, is switched off.
+    Down(DeviceName),
     /// The remote address is this host's, and no socket listens there.
     NobodyListens,
     /// Somebody listens there, and accepts none of the connections that wait already.
     QueueFull,
     /// The kernel refuses it, and nothing that is seen here tells why.
     Unexplained,
+    /// A rule of a packet filter ends its way.
+    Filtered,
+    /// A rule of a packet filter sends it there, and no socket listens.
+    SentToNobody(SocketAddr),
 }
 
 /// A socket because of which the call fails.
@@ -133,16 +248,31 @@ impl Reason {
             Self::NotLocal => "not-local",
             Self::Forbidden => "forbidden",
             Self::Tentative => "tentative",
+            Self::Duplicate(_) => "duplicate",
+            Self::NoCarrier(_) => "no-carrier",
+            Self::OtherDevice { .. } => "other-device",
+            Self::OtherZone(_) => "other-zone",
+            Self::NoDevice => "no-device",
             Self::V6Only => "v6-only",
             Self::OtherFamily => "other-family",
+            Self::FromMapped => "from-mapped",
             Self::NoScope => "no-scope",
-            Self::Ipv6Off => "ipv6-off",
+            Self::Ipv6Off(_) => "ipv6-off",
             Self::NotUnicast => "not-unicast",
             Self::NoRoute => "no-route",
+            Self::Blackhole => "blackhole",
+            Self::Prohibited => "prohibited",
+            Self::Unreachable => "unreachable",
+            Self::NoSource => "no-source",
+            Self::ForeignSource => "foreign-source",
             Self::FromLoopback => "from-loopback",
+            Self::NoWayBack { .. } => "no-way-back",
+            Self::Down(_) => "down",
             Self::NobodyListens => "nobody-listens",
             Self::QueueFull => "queue-full",
             Self::Unexplained => "unexplained",
+            Self::Filtered => "filtered",
+            Self::SentToNobody(_) => "sent-to-nobody",
         }
     }
 }
@@ -169,21 +299,132 @@ impl fmt::Display for Reason {
             Self::Forbidden => {
                 "a security policy forbids it: SELinux, AppArmor, or a BPF program of the cgroup"
             }
-            Self::Tentative => {
-                "duplicate address detection for this address is unfinished, or found a duplicate"
+            Self::Tentative => "duplicate address detection for this address is unfinished",
+            Self::Duplicate(device) => {
+                return write!(
+                    f,
+                    "another host on the link of {device} has this address: duplicate address detection failed"
+                );
             }
+            Self::NoCarrier(device) => {
+                return write!(f, "{device} has no carrier, and until then this address is not usable");
+            }
+            Self::OtherDevice { asked, has } => {
+                return write!(f, "not an address of {asked}: {has} has it");
+            }
+            Self::OtherZone(device) => {
+                return write!(f, "the socket is bound to {device}, and the remote address names another one");
+            }
+            Self::NoDevice => "this network namespace has no interface of that number",
             Self::V6Only => "a socket with IPV6_V6ONLY has no IPv4 address",
             Self::OtherFamily => {
                 "an IPv4 socket has no IPv6 address, and an IPv6 socket takes IPv4 ones as ::ffff:1.2.3.4"
             }
+            Self::FromMapped => "a socket bound to an IPv4 address, as ::ffff:1.2.3.4, reaches IPv4 alone",
             Self::NoScope => "a link-local address needs its interface, as in fe80::1%eth0",
-            Self::Ipv6Off => "IPv6 is switched off (net.ipv6.conf.all.disable_ipv6)",
+            Self::Ipv6Off(key) => return write!(f, "IPv6 is switched off ({key})"),
             Self::NotUnicast => "it is a broadcast or multicast address",
             Self::NoRoute => "no route leads there",
+            Self::Blackhole => "the routing table has a blackhole for it",
+            Self::Prohibited => "the routing table prohibits it",
+            Self::Unreachable => "the routing table has it as unreachable",
+            Self::NoSource => "no address of this host can be the local one",
+            Self::ForeignSource => "the local address is not this host's (in this network namespace)",
             Self::FromLoopback => "a socket bound to loopback reaches loopback alone",
+            Self::NoWayBack { source, device } => {
+                return write!(f, "no answer comes back: {source} is not an address of {device}");
+            }
+            Self::Down(device) => return write!(f, "{device} is down in this network namespace"),
             Self::NobodyListens => "the address is this host's, and no socket listens there",
             Self::QueueFull => "the listener's accept queue is full: further SYNs go unanswered",
             Self::Unexplained => "no visible cause",
+            Self::Filtered => "a packet filter stops it",
+            Self::SentToNobody(address) => {
+                return write!(f, "a packet filter sends it to {address}, and no socket listens there");
+            }
+        })
+    }
+}
+
+impl Clients {
+    /// One word.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Own => "own",
+            Self::ThisHost => "this-host",
+            Self::OtherHosts => "other-hosts",
+            Self::All => "all",
+        }
+    }
+}
+
+impl Doubt {
+    /// One word.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Sharing => "sharing",
+            Self::PortLeft(_) => "port-left",
+            Self::Timestamps => "timestamps",
+            Self::Queue { .. } => "queue",
+            Self::Itself => "itself",
+            Self::Filtered => "filtered",
+        }
+    }
+
+    /// Why the call fails if it does.
+    fn supposed(&self) -> Reason {
+        match self {
+            Self::Sharing => Reason::Held,
+            Self::PortLeft(ports) => Reason::NoPortLeft(*ports),
+            Self::Timestamps => Reason::FourTuple,
+            Self::Queue { .. } => Reason::QueueFull,
+            Self::Itself => Reason::NobodyListens,
+            Self::Filtered => Reason::Filtered,
+        }
+    }
+}
+
+impl fmt::Display for MetRule {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.ruling.about(match self.clients {
+            Clients::Own => "it",
+            Clients::ThisHost => "what this host sends there",
+            Clients::OtherHosts => "what other hosts send there",
+            Clients::All => "what is sent there",
+        }))
+    }
+}
+
+impl fmt::Display for Doubt {
+    /// A sentence.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Sharing => "it depends on options of the sockets below, which cannot be read",
+            Self::PortLeft(ports) => {
+                return write!(
+                    f,
+                    "no port of net.ipv4.ip_local_port_range is free for sure, and of {ports} it cannot be told"
+                );
+            }
+            Self::Timestamps => {
+                "a connection that used TCP timestamps at both ends would be replaced, and whether this one did cannot be \
+                 read"
+            }
+            Self::Queue { full: 1, all: 1 } => {
+                "connections wait to be accepted, and whether the accept queue is full cannot be read"
+            }
+            Self::Queue { full, all } => {
+                return write!(
+                    f,
+                    "{full} of the {all} listeners that share the address have a full accept queue: SYNs that the kernel \
+                     hands to these go unanswered, and which one it chooses cannot be told"
+                );
+            }
+            Self::Itself => {
+                "nothing listens there, but the kernel may pick this very port for the new socket, which then connects to \
+                 itself"
+            }
+            Self::Filtered => "a packet filter may stop it or send it elsewhere, by what cannot be known here",
         })
     }
 }
@@ -194,7 +435,7 @@ impl InTheWay {
         self.conflict.is_none_or(|conflict| conflict.is_certain())
     }
 
-    /// Whether it is in the way only if an option is off of which that is not known.
+    /// Whether it is in the way only if IPV6_V6ONLY is off, of which that is not known.
     pub(super) fn is_by_guess(&self) -> bool {
         self.conflict.is_some_and(|conflict| conflict.is_by_guess)
     }
@@ -204,6 +445,35 @@ impl Verdict {
     pub(super) fn fails(call: &'static str, errno: Errno, reason: Reason) -> Self {
         Self::Fails { call, errno, reason }
     }
+
+    pub(super) fn may_fail(call: &'static str, errno: Errno, doubt: Doubt) -> Self {
+        Self::MayFail { call, errno, doubt }
+    }
+
+    /// The call that fails, or may, with its errno and what that means; none where it works.
+    pub fn failure(&self) -> Option<(&'static str, Errno, Reason)> {
+        match self {
+            Self::Works => None,
+            Self::MayFail { call, errno, doubt } => Some((*call, *errno, doubt.supposed())),
+            Self::Fails { call, errno, reason } => Some((*call, *errno, reason.clone())),
+        }
+    }
+
+    /// Whether it fails or not by what cannot be known here.
+    pub fn is_unknown(&self) -> bool {
+        matches!(self, Self::MayFail { .. })
+    }
+}
+
+impl fmt::Display for Behind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Some((call, errno, reason)) = self.verdict.failure() else { return Ok(()) };
+        let (errno, words) = (errno_name(errno), errno.desc());
+        match &self.verdict {
+            Verdict::MayFail { doubt, .. } => write!(f, "{call} may fail with {errno} ({words}): {doubt}"),
+            _ => write!(f, "{call} fails with {errno} ({words}): {reason}"),
+        }
+    }
 }
 
 impl Answer {
@@ -212,15 +482,58 @@ impl Answer {
             verdict,
             is_half: false,
             in_the_way: Vec::new(),
+            behind: Vec::new(),
             beside: Vec::new(),
             elsewhere: Vec::new(),
             advice: Vec::new(),
             remarks: Vec::new(),
+            rules: Vec::new(),
         }
     }
 
     pub(super) fn remark(mut self, sentence: impl fmt::Display) -> Self {
         self.remarks.push(sentence.to_string());
         self
+    }
+
+    /// The same, and behind it what `next` says, which supposes that nothing of it is in the way any more.
+    pub(super) fn followed_by(mut self, next: Self) -> Self {
+        let Self { verdict, in_the_way, beside, behind, .. } = next;
+        for obstacle in [Behind { verdict, in_the_way, beside }].into_iter().chain(behind) {
+            let reason = obstacle.verdict.failure().map(|(_, _, reason)| reason);
+            if reason.is_some_and(|reason| self.reasons().all(|earlier| earlier != reason)) {
+                self.behind.push(obstacle);
+            }
+        }
+        self
+    }
+
+    /// All that is in the way, in the order in which the call meets it.
+    pub(super) fn obstacles(&self) -> impl Iterator<Item = (&Verdict, &[InTheWay])> {
+        let behind = self.behind.iter().map(|behind| (&behind.verdict, &behind.in_the_way[..]));
+        let first = (self.verdict != Verdict::Works).then_some((&self.verdict, &self.in_the_way[..]));
+        first.into_iter().chain(behind)
+    }
+
+    /// What each of them means.
+    pub(super) fn reasons(&self) -> impl Iterator<Item = Reason> {
+        self.obstacles().filter_map(|(verdict, _)| verdict.failure()).map(|(_, _, reason)| reason)
+    }
+
+    /// The sockets that are in the way anywhere, each once.
+    pub fn all_in_the_way(&self) -> Vec<&InTheWay> {
+        let all = self.in_the_way.iter().chain(self.behind.iter().flat_map(|behind| &behind.in_the_way));
+        let mut seen = BTreeSet::new();
+        all.filter(|found| seen.insert(found.holder.row.cookie)).collect()
+    }
+
+    /// The sockets of a port that the answer is about.
+    pub(super) fn on_port(&self, port: u16) -> impl Iterator<Item = &Holder> {
+        let behind = self
+            .behind
+            .iter()
+            .flat_map(|behind| behind.in_the_way.iter().map(|found| &found.holder).chain(&behind.beside));
+        let first = self.in_the_way.iter().map(|found| &found.holder).chain(&self.beside);
+        first.chain(behind).filter(move |holder| holder.row.local.port() == port)
     }
 }

@@ -3,9 +3,11 @@
 use std::net::{IpAddr, SocketAddr};
 use std::num::NonZeroU16;
 
+use nix::errno::Errno;
+
 use super::claim::on_port;
 use super::network_namespace::other_namespaces;
-use super::{Answer, Goal, PlannedCall, Reason, Verdict};
+use super::{Answer, Doubt, Goal, PlannedCall, Reason, Verdict, sight};
 use crate::kernel::holders::Holder;
 use crate::net::{self, SocketOptions, TcpState};
 
@@ -15,11 +17,13 @@ const MOST: usize = 64;
 impl Answer {
     /// Looks into the other network namespaces of this host where this one does not have the whole answer.
     ///
-    /// A namespace may not be entered without CAP_SYS_ADMIN; where that leaves the answer open, it is said.
+    /// A namespace is seen only with CAP_SYS_PTRACE for a process that is in it, and entered only with CAP_SYS_ADMIN. What
+    /// was not looked into is said where that leaves the answer open.
     pub fn look_elsewhere(&mut self, question: &PlannedCall) {
         let reason = match &self.verdict {
             Verdict::Works if self.is_half => return,
-            Verdict::Works | Verdict::MayFail => None,
+            Verdict::MayFail { doubt: Doubt::Filtered, .. } => return,
+            Verdict::Works | Verdict::MayFail { .. } => None,
             Verdict::Fails { reason, .. } => Some(reason),
         };
         let open = matches!(reason, Some(Reason::NobodyListens | Reason::NotLocal | Reason::Unexplained));
@@ -29,12 +33,18 @@ impl Answer {
             _ => return,
         };
         let wanted = question.goal.local().filter(|_| reason == Some(&Reason::NotLocal));
-        let (namespaces, mut hidden) = other_namespaces();
+        let (namespaces, sight) = other_namespaces();
+        let count = namespaces.len();
+        let mut denied = 0;
         for namespace in namespaces.into_iter().take(MOST) {
-            let Ok((holders, has_address)) = namespace.visit(|| seen(port, wanted.map(|local| local.ip())))
-            else {
-                hidden = true;
-                continue;
+            let (holders, has_address) = match namespace.visit(|| seen(port, wanted.map(|local| local.ip())))
+            {
+                Ok(seen) => seen,
+                Err(error) => {
+                    // Any other errno is that of a namespace which is gone, or of a file that is none.
+                    denied += usize::from(error.errno() == Some(Errno::EPERM));
+                    continue;
+                }
             };
             if has_address {
                 let ip = wanted.map_or(IpAddr::from([0; 4]), |local| local.ip());
@@ -45,9 +55,11 @@ impl Answer {
             }
             self.elsewhere.extend(holders.into_iter().map(|holder| (namespace.named_by(&holder), holder)));
         }
-        if hidden && open && self.elsewhere.is_empty() {
-            let words = "only root can look into network namespaces of other users, such as containers";
-            self.remarks.push(words.to_owned());
+        if open && self.elsewhere.is_empty() {
+            self.remarks.extend(sight::namespaces(&sight, denied));
+            let passed_over = (count > MOST)
+                .then(|| format!("of {count} other network namespaces {MOST} were looked into"));
+            self.remarks.extend(passed_over);
         }
     }
 }

@@ -4,13 +4,11 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::process;
 
-use nix::unistd::geteuid;
-
-use super::claim::{claim, stage};
-use super::free::{free_port, is_free, own_addresses};
+use super::claim::{changed, claim, stage, waits_to_be_accepted};
+use super::free::{free_addresses, free_port};
 use super::remedy::{AfterStop, OptionChange, Remedy};
-use super::{Answer, PlannedCall};
-use crate::kernel::holders::Holder;
+use super::{Answer, InTheWay, PlannedCall, inheritance, orphan, sight, supervised};
+use crate::kernel::holders::{Holder, Ownership};
 use crate::kernel::owners::Process;
 use crate::kernel::settings::Settings;
 use crate::kernel::time_wait::TIME_WAIT;
@@ -28,6 +26,8 @@ const SETS: [&[OptionChange]; 3] = [
 pub(super) struct HeldAddress<'a> {
     pub(super) question: &'a PlannedCall,
     pub(super) answer: &'a Answer,
+    /// Those.
+    pub(super) in_the_way: &'a [InTheWay],
     pub(super) settings: &'a Settings,
     pub(super) local: SocketAddr,
 }
@@ -45,6 +45,7 @@ impl HeldAddress<'_> {
             .chain(self.another_port())
             .chain(self.user())
             .chain(self.stop())
+            .chain(orphan::end(self.in_the_way()))
             .chain(self.next_time())
             .collect()
     }
@@ -52,11 +53,17 @@ impl HeldAddress<'_> {
     fn with(&self, changes: &[OptionChange]) -> Newcomer {
         let mut options = self.question.options.clone();
         changes.iter().for_each(|change| change.apply_to(&mut options));
-        self.settings.newcomer(self.local.ip(), &options)
+        self.settings.newcomer(self.local, &options)
+    }
+
+    /// The sockets that are in the way for sure; where none is, those that may be.
+    fn found(&self) -> impl Iterator<Item = &InTheWay> {
+        let some_are_sure = self.in_the_way.iter().any(InTheWay::is_certain);
+        self.in_the_way.iter().filter(move |found| !(some_are_sure && found.is_by_guess()))
     }
 
     fn in_the_way(&self) -> impl Iterator<Item = &Holder> {
-        self.answer.in_the_way.iter().map(|found| &found.holder)
+        self.found().map(|found| &found.holder)
     }
 
     /// Options on the new socket alone.
@@ -87,39 +94,33 @@ impl HeldAddress<'_> {
     /// Options on both sockets, where the old ones have processes that can be started again.
     fn restart(&self) -> Option<Remedy> {
         let processes = self.owners()?;
-        let dual_stack =
-            self.answer.in_the_way.iter().all(|found| {
-                found.conflict.is_some_and(|conflict| conflict.overlap == Overlap::OldIsDualStack)
-            });
+        let is_left = self.in_the_way().any(|holder| inheritance::heir(holder).is_some());
+        if is_left || supervised::other_way(&processes, self.local).is_some() {
+            return None;
+        }
+        let dual_stack = self
+            .found()
+            .all(|found| found.conflict.is_some_and(|conflict| conflict.overlap == Overlap::OldIsDualStack));
         let changes = if dual_stack { Some(&[OptionChange::V6Only(true)][..]) } else { self.helping_both() }?;
         Some(Remedy::Restart(processes, changes.to_vec()))
     }
 
     /// The least options with which both sockets share the address.
     fn helping_both(&self) -> Option<&'static [OptionChange]> {
-        let with = |holder: &Holder, changes: &[OptionChange]| {
-            let mut claim = claim(holder);
-            for change in changes {
-                match change {
-                    OptionChange::ReuseAddress => claim.sharing.reuse_address = Some(true),
-                    OptionChange::ReusePort => claim.sharing.reuse_port = Some(true),
-                    OptionChange::V6Only(on) => claim.sharing.v6_only = Some(*on),
-                }
-            }
-            claim
-        };
         SETS.into_iter().find(|changes| {
-            may_have(&self.with(changes), self.in_the_way().map(|holder| with(holder, changes)))
+            may_have(&self.with(changes), self.in_the_way().map(|holder| changed(claim(holder), changes)))
         })
     }
 
     fn wait(&self) -> Option<Remedy> {
-        wait(self.in_the_way(), self.settings)
+        let waits = |holder: &Holder| stage(&holder.row) == Stage::Waiting;
+        let found = self.in_the_way.iter().filter(|found| !found.is_by_guess() || waits(&found.holder));
+        wait(found.map(|found| &found.holder), self.settings)
     }
 
-    fn another_address(&self) -> Option<Remedy> {
-        let mut others = own_addresses(self.local.ip()).into_iter();
-        others.find(|&ip| is_free(ip, self.question, self.answer, self.settings)).map(Remedy::Address)
+    fn another_address(&self) -> impl Iterator<Item = Remedy> {
+        let free = free_addresses(self.local.ip(), self.question, self.answer, self.settings);
+        free.into_iter().map(Remedy::Address)
     }
 
     fn another_port(&self) -> Option<Remedy> {
@@ -128,7 +129,7 @@ impl HeldAddress<'_> {
 
     /// SO_REUSEPORT shares among sockets of one user.
     fn user(&self) -> Option<Remedy> {
-        let mut users = self.answer.in_the_way.iter().map(|found| match found.conflict?.refusal {
+        let mut users = self.found().map(|found| match found.conflict?.refusal {
             Refusal::OtherUser(uid) => Some(uid),
             _ => None,
         });
@@ -140,14 +141,12 @@ impl HeldAddress<'_> {
     }
 
     fn stop(&self) -> Option<Remedy> {
-        if self.in_the_way().all(|holder| stage(&holder.row) == Stage::Waiting) {
-            return None;
+        let known: Vec<Process> = self.in_the_way().flat_map(|holder| &holder.processes).cloned().collect();
+        let words = supervised::other_way(&known, self.local);
+        if let Some(words) = words.or_else(|| self.in_the_way().find_map(sight::stop)) {
+            return Some(Remedy::Elsewhere(words));
         }
-        let Some(processes) = self.owners() else {
-            let named =
-                if geteuid().is_root() { "it is in another PID namespace" } else { "root sees which it is" };
-            return Some(Remedy::Elsewhere(format!("stop the process that has it: {named}")));
-        };
+        let processes = self.owners()?;
         let left: Vec<Claim> = self.in_the_way().filter_map(|holder| after_end(holder, &processes)).collect();
         let leftover = if may_have(&self.with(&[]), left.iter().copied()) {
             AfterStop::Nothing
@@ -166,11 +165,11 @@ impl HeldAddress<'_> {
         (!shared_already).then(|| Remedy::NextTime(changes.to_vec()))
     }
 
-    /// The processes that have the sockets in the way; `None` where one may have an owner that is not known.
+    /// The processes that have the sockets in the way; `None` where not all are known, or none is another than this one.
     fn owners(&self) -> Option<Vec<Process>> {
         let mut processes = BTreeMap::new();
         for holder in self.in_the_way().filter(|holder| holder.row.inode != 0) {
-            if holder.processes.is_empty() {
+            if holder.ownership() != Ownership::Known {
                 return None;
             }
             processes.extend(holder.processes.iter().map(|process| (process.pid, process.clone())));
@@ -186,10 +185,12 @@ fn may_have(new: &Newcomer, mut claims: impl Iterator<Item = Claim>) -> bool {
 }
 
 /// What a socket holds after these processes have ended.
-fn after_end(holder: &Holder, processes: &[Process]) -> Option<Claim> {
+pub(super) fn after_end(holder: &Holder, processes: &[Process]) -> Option<Claim> {
     let claim = claim(holder);
     let stays = holder.processes.iter().any(|process| !processes.contains(process));
-    if stays || claim.stage == Stage::Waiting {
+    // What no process has any more ends with none; what waits to be accepted, with its listener.
+    let is_orphan = holder.row.inode == 0 && !waits_to_be_accepted(holder);
+    if stays || is_orphan {
         return Some(claim);
     }
     match holder.row.state {
@@ -205,12 +206,16 @@ fn after_end(holder: &Holder, processes: &[Process]) -> Option<Claim> {
 
 /// Until all of these are gone, where the kernel forgets each by itself.
 ///
-/// Its timers are late by up to an eighth of what they were set to (kernel/time/timer.c).
+/// Its timers are late by up to an eighth of what they were set to (kernel/time/timer.c). FIN-WAIT-2 becomes TIME-WAIT when
+/// the other side closes, which may be at its end.
 pub(super) fn wait<'a>(holders: impl Iterator<Item = &'a Holder>, settings: &Settings) -> Option<Remedy> {
     let times = |holder: &Holder| {
         let timer = holder.row.timer.filter(|_| stage(&holder.row) == Stage::Waiting)?;
-        let whole = if holder.row.state == TcpState::FinWait2 { settings.fin_timeout } else { TIME_WAIT };
-        Some((timer.remaining, timer.remaining + whole / 8))
+        let latest = match holder.row.state {
+            TcpState::FinWait2 => timer.remaining + settings.fin_timeout / 8 + TIME_WAIT,
+            _ => timer.remaining,
+        };
+        Some((timer.remaining, latest + TIME_WAIT / 8))
     };
     let (time, latest) = holders.map(times).reduce(|one, other| {
         let ((time, latest), (other, later)) = (one?, other?);

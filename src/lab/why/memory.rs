@@ -15,13 +15,15 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use nix::errno::Errno;
 use nix::unistd::geteuid;
+use serde::{Deserialize, Serialize};
 
+use super::claim::is_bound;
 use crate::error::Result;
 use crate::kernel::holders::Holder;
 use crate::kernel::inet_diag::SocketRow;
 use crate::kernel::settings::Settings;
 use crate::kernel::users::{self, users};
-use crate::net::{SocketOptions, TcpState, bind, may_be_picked};
+use crate::net::{Device, SocketOptions, bind, may_be_picked};
 use crate::sandbox::as_user::as_user;
 
 /// Whether the kernel lets a socket with SO_REUSEPORT in though the rules refuse it.
@@ -56,40 +58,64 @@ pub(super) struct BindReply {
     pub(super) succeeds: bool,
 }
 
-/// What bind(2) answers on a port of which no process has a socket: the options of what is left there are not known.
+/// At how many addresses of a port bind(2) is asked at most, for every user of the system.
+const MOST: usize = 32;
+
+/// An address and an interface: of a socket the one that it is bound to, of an address the one that has it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub(super) struct Place {
+    pub(super) ip: IpAddr,
+    pub(super) device: Option<Device>,
+}
+
+/// What bind(2) answers on a port where the options of some sockets are not known, and the others lack SO_REUSEPORT.
 ///
-/// SO_REUSEADDR is asked for at `addresses` where its success wipes out nothing: nobody is remembered for a SO_REUSEPORT
+/// SO_REUSEADDR is asked for at `places` where its success wipes out nothing: nobody is remembered for a SO_REUSEPORT
 /// that the rules would refuse. For whom that cannot be excluded nothing is asked.
-pub(super) fn replies(addresses: &[IpAddr], holders: &[Holder], settings: &Settings) -> Vec<BindReply> {
+pub(super) fn replies(places: &[Place], holders: &[Holder], settings: &Settings) -> Vec<BindReply> {
     let Some(port) = holders.first().map(|holder| holder.row.local.port()) else { return Vec::new() };
-    if is_left_to_connect(holders, settings) {
+    // The ports of a VRF have memories of their own.
+    let is_in_vrf = |holder: &Holder| holder.row.device.is_some_and(|device| device.domain != 0);
+    if is_left_to_connect(holders, settings) || holders.iter().any(is_in_vrf) {
         return Vec::new();
     }
     let port = Port { number: port, reached: overlapping(holders) };
+    if port.reached.len() > MOST {
+        return Vec::new();
+    }
     let mut replies = Vec::new();
     let is_remembered = match users::are_one() {
         true => port.lets_in(geteuid().as_raw(), &mut replies),
         false => port.lets_others_in(holders, &mut replies),
     };
     if !is_remembered {
-        replies.extend(addresses.iter().filter_map(|&ip| port.reply(ip, true, None)));
+        // Let in everywhere it is refused by nobody, and need not be asked for at each address.
+        match port.reply(EVERYWHERE, true, None).filter(|reply| reply.succeeds) {
+            Some(reply) => replies.push(reply),
+            None => replies.extend(places.iter().filter_map(|&place| port.reply(place, true, None))),
+        }
     }
     replies
 }
 
+/// Where a socket without IPV6_V6ONLY meets every other one of its port.
+const EVERYWHERE: Place = Place { ip: IpAddr::V6(Ipv6Addr::UNSPECIFIED), device: None };
+
 /// A port, and the addresses that its sockets may be in the way of, the wildcard ones first.
 struct Port {
     number: u16,
-    reached: Vec<IpAddr>,
+    reached: Vec<Place>,
 }
 
 impl Port {
     /// Asks for SO_REUSEADDR alone or for SO_REUSEPORT alone, as this user or another.
-    fn reply(&self, ip: IpAddr, reuse_address: bool, user: Option<u32>) -> Option<BindReply> {
+    fn reply(&self, place: Place, reuse_address: bool, user: Option<u32>) -> Option<BindReply> {
         // On `::` every socket of the port is asked about.
         let v6_only = Some(false);
+        let Place { ip, device } = place;
+        let reuse_port = !reuse_address;
         let options =
-            SocketOptions { reuse_address, reuse_port: !reuse_address, v6_only, ..SocketOptions::default() };
+            SocketOptions { reuse_address, reuse_port, v6_only, device, ..SocketOptions::default() };
         let succeeds = as_user(user, || succeeds(SocketAddr::new(ip, self.number), &options)).ok()?.ok()?;
         Some(BindReply { ip, options, uid: user.unwrap_or(geteuid().as_raw()), succeeds })
     }
@@ -99,8 +125,8 @@ impl Port {
     /// The first success is the last question; another one would wipe out what let the first one in.
     fn lets_in(&self, user: u32, replies: &mut Vec<BindReply>) -> bool {
         let other = (user != geteuid().as_raw()).then_some(user);
-        self.reached.iter().any(|&ip| {
-            let reply = self.reply(ip, false, other);
+        self.reached.iter().any(|&place| {
+            let reply = self.reply(place, false, other);
             let is_let_in = reply.as_ref().is_none_or(|reply| reply.succeeds);
             replies.extend(reply);
             is_let_in
@@ -112,8 +138,7 @@ impl Port {
         let rows: Vec<SocketRow> = holders.iter().map(|holder| holder.row.clone()).collect();
         let users = users(&rows);
         let nobody = (NOBODYS..u32::MAX).find(|uid| !users.contains(uid));
-        let everywhere = IpAddr::V6(Ipv6Addr::UNSPECIFIED);
-        match self.reply(everywhere, false, nobody) {
+        match self.reply(EVERYWHERE, false, nobody) {
             None => true,
             Some(reply) if reply.succeeds => {
                 replies.push(reply);
@@ -128,14 +153,16 @@ impl Port {
 const NOBODYS: u32 = 3_000_000_000;
 
 /// The addresses that a socket of these may be in the way of, the wildcard ones first.
-fn overlapping(holders: &[Holder]) -> Vec<IpAddr> {
-    let held = || holders.iter().map(|holder| holder.row.local.ip().to_canonical());
+fn overlapping(holders: &[Holder]) -> Vec<Place> {
+    let place =
+        |holder: &Holder| Place { ip: holder.row.local.ip().to_canonical(), device: holder.row.device };
+    let held = || holders.iter().map(place);
     let wildcards = [IpAddr::V6(Ipv6Addr::UNSPECIFIED), IpAddr::V4(Ipv4Addr::UNSPECIFIED)];
-    let reached = wildcards.into_iter().filter(|ip| ip.is_ipv6() || held().any(|held| held.is_ipv4()));
+    let reached = wildcards.into_iter().filter(|ip| ip.is_ipv6() || held().any(|held| held.ip.is_ipv4()));
     let mut all = Vec::new();
-    for ip in reached.chain(held()) {
-        if !all.contains(&ip) {
-            all.push(ip);
+    for place in reached.map(|ip| Place { ip, device: None }).chain(held()) {
+        if !all.contains(&place) {
+            all.push(place);
         }
     }
     all
@@ -143,9 +170,10 @@ fn overlapping(holders: &[Holder]) -> Vec<IpAddr> {
 
 /// Whether connect(2) alone has given out the port, or may have: any bind(2) that succeeds would keep it from others.
 fn is_left_to_connect(holders: &[Holder], settings: &Settings) -> bool {
-    let is_bound = |holder: &Holder| matches!(holder.row.state, TcpState::Listen | TcpState::BoundInactive);
     let Some(holder) = holders.first() else { return false };
-    if holders.iter().any(is_bound) || !settings.ephemeral.spans(holder.row.local.port()) {
+    if holders.iter().any(|holder| is_bound(&holder.row))
+        || !settings.ephemeral.spans(holder.row.local.port())
+    {
         return false;
     }
     may_be_picked(holder.row.local).unwrap_or(true)

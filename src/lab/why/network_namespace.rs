@@ -1,15 +1,17 @@
 //! Another network namespace of this host: how it is named, entered and looked into.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
-use std::{fmt, thread};
+use std::{fmt, io, slice, thread};
 
 use nix::sched::{CloneFlags, setns};
 
 use crate::error::{Error, Result};
 use crate::kernel::holders::Holder;
-use crate::kernel::owners::pids;
+use crate::kernel::owners::{Process, ProcessList, Sight, may_have_files, pids};
+use crate::kernel::rights::proc_hides;
 use crate::sandbox::namespace;
 use crate::text::Escaped;
 
@@ -25,7 +27,7 @@ pub struct NetworkNamespace {
 /// By what a namespace is found again.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Member {
-    Process(u32, Vec<u8>),
+    Process(Process),
     Name(Vec<u8>),
 }
 
@@ -33,15 +35,14 @@ impl NetworkNamespace {
     /// The command before which a command runs there.
     pub fn command(&self) -> String {
         match &self.member {
-            Member::Process(pid, _) => format!("nsenter -t {pid} -n"),
+            Member::Process(process) => format!("nsenter -t {} -n", process.pid),
             Member::Name(name) => format!("ip netns exec {}", Escaped(name)),
         }
     }
 
     /// The same, by a process that has the socket where one is known.
     pub(super) fn named_by(&self, holder: &Holder) -> Self {
-        let own = holder.processes.first();
-        let member = own.map(|process| Member::Process(process.pid, process.name.clone()));
+        let member = holder.processes.first().cloned().map(Member::Process);
         Self { member: member.unwrap_or_else(|| self.member.clone()), ..self.clone() }
     }
 
@@ -67,33 +68,50 @@ impl NetworkNamespace {
 impl fmt::Display for NetworkNamespace {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.member {
-            Member::Process(pid, name) => {
-                write!(f, "the network namespace of pid {pid} ({})", Escaped(name))
+            Member::Process(process) => {
+                write!(f, "the network namespace of {}", ProcessList(slice::from_ref(process)))
             }
             Member::Name(name) => write!(f, "the network namespace {}", Escaped(name)),
         }
     }
 }
 
-/// The namespaces besides this one, by the first process that is in each or by name; and whether there may be more.
-pub(super) fn other_namespaces() -> (Vec<NetworkNamespace>, bool) {
-    let identity = |path: &Path| namespace::identity(&File::open(path).ok()?).ok();
-    let Some(own) = identity(Path::new("/proc/thread-self/ns/net")) else { return (Vec::new(), true) };
-    let mut found = BTreeMap::new();
-    let mut hidden = false;
-    let mut add = |path: PathBuf, member: &dyn Fn() -> Member| match identity(&path) {
-        Some(identity) if identity == own => {}
-        Some(identity) => {
-            found.entry(identity).or_insert_with(|| NetworkNamespace { path, member: member() });
-        }
-        None => hidden = true,
-    };
+/// The namespaces besides this one, by the first process that is in each or by name; and how far the look went.
+pub(super) fn other_namespaces() -> (Vec<NetworkNamespace>, Sight) {
+    let (mut found, mut sight) = (BTreeMap::new(), Sight::default());
+    let own = identity(Path::new("/proc/thread-self/ns/net")).ok();
     for pid in pids() {
-        let comm = || fs::read(format!("/proc/{pid}/comm")).unwrap_or_default().trim_ascii_end().to_owned();
-        add(PathBuf::from(format!("/proc/{pid}/ns/net")), &|| Member::Process(pid, comm()));
+        let path = PathBuf::from(format!("/proc/{pid}/ns/net"));
+        match identity(&path) {
+            Ok(identity) => {
+                sight.looked_into += 1;
+                if Some(identity) != own
+                    && let Entry::Vacant(entry) = found.entry(identity)
+                    && let Some(process) = Process::running(pid)
+                {
+                    entry.insert(NetworkNamespace { path, member: Member::Process(process) });
+                }
+            }
+            // Of one that has ended there is nothing to see, and no right that shows it.
+            Err(error) => {
+                let is_refused = error.kind() == io::ErrorKind::PermissionDenied && may_have_files(pid);
+                sight.refused += usize::from(is_refused);
+            }
+        }
     }
     for entry in fs::read_dir("/run/netns").into_iter().flatten().flatten() {
-        add(entry.path(), &|| Member::Name(entry.file_name().as_encoded_bytes().to_owned()));
+        let (path, name) = (entry.path(), entry.file_name().as_encoded_bytes().to_owned());
+        if let Ok(identity) = identity(&path)
+            && Some(identity) != own
+        {
+            found.entry(identity).or_insert(NetworkNamespace { path, member: Member::Name(name) });
+        }
     }
-    (found.into_values().collect(), hidden)
+    sight.hides = proc_hides();
+    (found.into_values().collect(), sight)
+}
+
+/// What tells a namespace from another.
+fn identity(path: &Path) -> io::Result<(u64, u64)> {
+    namespace::identity(&File::open(path)?).map_err(io::Error::other)
 }

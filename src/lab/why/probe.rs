@@ -1,13 +1,12 @@
 //! The situation made again in a scratch network, and the call made there.
 
-use std::net::IpAddr;
-
 use serde::{Deserialize, Serialize};
 
 use super::Goal;
+use super::memory::Place;
 use super::setup::{BACKLOG, Setup, SocketSetup, connect};
 use crate::error::Result;
-use crate::net::{self, SocketOptions};
+use crate::net::{self, Device, SocketOptions};
 use crate::sandbox::as_user::as_user;
 use crate::sandbox::namespace::{self, Sysctl};
 use crate::sandbox::scratch;
@@ -28,12 +27,16 @@ pub(super) struct Probe {
     pub(super) reuse_address: bool,
     pub(super) reuse_port: bool,
     pub(super) v6_only: bool,
+    /// What it is bound to by SO_BINDTODEVICE.
+    pub(super) device: Option<Device>,
     /// Who makes the call, where it is another.
     pub(super) uid: Option<u32>,
     /// Whether CAP_NET_BIND_SERVICE is given up before.
     pub(super) unprivileged: bool,
-    /// What this host has beside loopback.
-    pub(super) addresses: Vec<IpAddr>,
+    /// The interfaces beside lo.
+    pub(super) devices: Vec<Device>,
+    /// The addresses beside loopback.
+    pub(super) addresses: Vec<Place>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -52,7 +55,12 @@ impl scratch::Question for Probes {
     fn answer(self) -> Result<Vec<ProbeOutcome>> {
         let run = |probe: &Probe| {
             namespace::enter_network(&self.sysctls)?;
-            probe.addresses.iter().try_for_each(|&ip| namespace::add_address(ip))?;
+            for device in &probe.devices {
+                namespace::add_device(device)?;
+            }
+            for Place { ip, device } in &probe.addresses {
+                namespace::add_address(*ip, device.as_ref())?;
+            }
             Ok(probe.run().unwrap_or_else(|error| ProbeOutcome::NotMade(error.to_string())))
         };
         self.probes.iter().map(run).collect()
@@ -81,6 +89,7 @@ impl Probe {
             reuse_address: self.reuse_address,
             reuse_port: self.reuse_port,
             v6_only: Some(self.v6_only),
+            device: self.device,
             ..SocketOptions::default()
         };
         match self.goal {

@@ -1,21 +1,20 @@
 //! The sockets of a port as they are to be made again elsewhere, and what becomes of them by a step.
 
 use std::collections::BTreeSet;
-use std::net::IpAddr;
+use std::net::SocketAddr;
 use std::num::NonZeroU16;
 
-use nix::unistd::geteuid;
-
-use super::claim::{on_port, stage};
+use super::claim::{on_port, waits_to_be_accepted};
+use super::free::with_port;
 use super::probe::Probe;
-use super::remedy::{AfterStop, OptionChange, Remedy};
-use super::setup::{SetupState, SocketSetup};
-use super::{Answer, Goal, PlannedCall, Reason, Verdict};
+use super::remedy::{Provision, Remedy};
+use super::setup::{SetupState, SocketSetup, canonical};
+use super::stand_in::{doubt, listener, stand_in};
+use super::{Answer, Doubt, Goal, PlannedCall, Reason, Verdict};
 use crate::kernel::holders::Holder;
 use crate::kernel::route::route;
 use crate::kernel::settings::Settings;
 use crate::net::TcpState;
-use crate::net::sharing_rule::{Sharing, Stage};
 
 /// How many different sockets are made again at most.
 const MOST: usize = 64;
@@ -23,10 +22,13 @@ const MOST: usize = 64;
 /// What is to be made again.
 pub(super) struct ProbePlan<'a> {
     question: &'a PlannedCall,
+    settings: Settings,
     /// The sockets of the port, and whether each is in the way.
     holders: Vec<(&'a Holder, bool)>,
     /// Those who listen on it, or where the call connects to.
     listeners: Vec<Holder>,
+    /// Whether the local address in question is one of this host.
+    is_there: bool,
     /// The call as it is asked about.
     pub(super) probe: Probe,
 }
@@ -34,119 +36,165 @@ pub(super) struct ProbePlan<'a> {
 impl<'a> ProbePlan<'a> {
     /// What the answer is about, or why that cannot be made again.
     pub(super) fn for_answer(question: &'a PlannedCall, answer: &'a Answer) -> Result<Self, String> {
-        let reason = match &answer.verdict {
-            Verdict::Works => return Err("it works".to_owned()),
-            Verdict::MayFail => return Err("the options of the sockets in the way are unknown".to_owned()),
-            Verdict::Fails { reason, .. } => reason,
-        };
-        let is_held = matches!(reason, Reason::Held | Reason::FourTuple);
-        let in_the_way = answer.in_the_way.iter().map(|found| (&found.holder, true));
-        let beside = answer.beside.iter().filter(|_| is_held).map(|holder| (holder, false));
+        match answer.verdict {
+            Verdict::MayFail { doubt: Doubt::Filtered, .. } => {
+                return Err("packet filters are not made again".to_owned());
+            }
+            Verdict::MayFail { .. } => return Err("whether the call fails cannot be told".to_owned()),
+            Verdict::Works | Verdict::Fails { .. } => {}
+        }
+        let settings = Settings::read();
         let mut plan = Self {
             question,
-            holders: in_the_way.chain(beside).collect(),
+            holders: holders(answer),
             listeners: listeners(question),
-            probe: Probe::for_call(question),
+            is_there: true,
+            probe: Probe::for_call(question, &settings),
+            settings,
         };
-        plan.probe.unprivileged = matches!(reason, Reason::Privileged(_));
+        let meets = |wanted: fn(&Reason) -> bool| answer.reasons().any(|reason| wanted(&reason));
+        plan.probe.unprivileged = meets(|reason| matches!(reason, Reason::Privileged(_)));
         plan.probe.sockets = plan.sockets(&Remedy::Elsewhere(String::new()));
-        if *reason == Reason::FourTuple {
-            plan.probe.sockets.extend(far_away(question));
-        }
-        let local = question.goal.local().filter(|_| *reason != Reason::NotLocal);
-        plan.probe.addresses = addresses(&plan.probe.sockets, local.map(|local| local.ip()));
+        let is_cut_off = meets(|reason| {
+            matches!(
+                reason,
+                Reason::NoRoute
+                    | Reason::Blackhole
+                    | Reason::Prohibited
+                    | Reason::Unreachable
+                    | Reason::NoSource
+                    | Reason::ForeignSource
+                    | Reason::FromLoopback
+                    | Reason::FromMapped
+                    | Reason::NotUnicast
+                    | Reason::OtherFamily
+                    | Reason::OtherZone(_)
+                    | Reason::NoScope
+                    | Reason::NoDevice
+                    | Reason::NoWayBack { .. }
+                    | Reason::Ipv6Off(_)
+                    | Reason::Down(_)
+            )
+        });
+        plan.probe.sockets.extend(far_away(question).filter(|_| !is_cut_off));
+        plan.is_there = !meets(|reason| {
+            matches!(
+                reason,
+                Reason::NotLocal
+                    | Reason::ForeignSource
+                    | Reason::OtherDevice { .. }
+                    | Reason::Tentative
+                    | Reason::Duplicate(_)
+                    | Reason::NoCarrier(_)
+            )
+        });
+        let addresses = plan.addresses(&Remedy::Elsewhere(String::new()));
+        plan.probe.furnish(&addresses);
         plan.is_feasible().map(|()| plan)
     }
 
     fn is_feasible(&self) -> Result<(), String> {
-        let is_link_local = |ip: &IpAddr| matches!(ip, IpAddr::V6(ip) if ip.is_unicast_link_local());
         if self.probe.sockets.len() > MOST {
             return Err(format!("more than {MOST} different sockets are there"));
         }
-        if self.probe.addresses.iter().any(is_link_local) {
-            return Err("a link-local address belongs to its interface".to_owned());
+        if self.probe.devices.iter().any(|device| device.vrf != 0) {
+            return Err("a VRF is not made again".to_owned());
         }
         Ok(())
     }
 
-    /// The same after this step, where it is one that can be taken elsewhere.
-    pub(super) fn after(&self, remedy: &Remedy) -> Option<Probe> {
-        let asked = remedy.applied_to(self.question);
-        let mut probe = Probe { sockets: self.sockets(remedy), ..Probe::for_call(&asked) };
+    /// The addresses of the call after this step that are this host's: the local one, if it is, and the remote one.
+    fn addresses(&self, step: &Remedy) -> Vec<SocketAddr> {
+        let asked = step.applied_to(self.question);
+        let at_any_port = |local: Option<SocketAddr>| local.map(|local| with_port(local, 0));
+        let (local, remote) = (asked.goal.local(), own_remote(&asked));
+        let is_given = |part: &Remedy| matches!(part, Remedy::Provide(Provision::OwnAddress(_), _));
+        let is_there = self.is_there
+            || at_any_port(local) != at_any_port(self.question.goal.local())
+            || step.parts().iter().any(is_given);
+        local.filter(|_| is_there).into_iter().chain(remote).collect()
+    }
+
+    /// The same after this step; or that it is not tried, and why.
+    pub(super) fn after(&self, step: &Remedy) -> Result<Probe, String> {
+        let asked = step.applied_to(self.question);
+        // Who answers at another interface is another matter.
+        let is_connect = matches!(self.question.goal, Goal::Connect { .. });
+        let is_apart = |part: &Remedy| match part {
+            Remedy::Elsewhere(_) => true,
+            Remedy::Zone(..) => is_connect,
+            _ => false,
+        };
+        if step.parts().iter().any(is_apart) {
+            return Err("not tried".to_owned());
+        }
+        if let Some(doubt) = self.doubt(step, &asked) {
+            return Err(format!("not tried: {doubt}"));
+        }
+        let mut probe = Probe { sockets: self.sockets(step), ..Probe::for_call(&asked, &self.settings) };
         probe.sockets.extend(self.probe.sockets.iter().filter(|planned| planned.is_far_away).cloned());
         probe.unprivileged = self.probe.unprivileged;
-        probe.addresses.clone_from(&self.probe.addresses);
-        match remedy {
-            Remedy::Elsewhere(_) => return None,
-            Remedy::Address(ip) => probe.addresses.extend(addresses(&[], Some(*ip))),
-            Remedy::User(uid) => probe.uid = Some(*uid),
-            _ => {}
-        }
-        Some(probe)
+        step.parts().iter().for_each(|part| probe.provide(part));
+        probe.furnish(&self.addresses(step));
+        Ok(probe)
+    }
+
+    /// Why the step may come to something else here than there.
+    fn doubt(&self, step: &Remedy, asked: &PlannedCall) -> Option<String> {
+        let local = asked.goal.local()?;
+        let new = self.settings.newcomer(local, &asked.options);
+        let mut on_port = self.holders.iter().filter(|(holder, _)| holder.row.local.port() == local.port());
+        on_port.find_map(|(holder, is_in_the_way)| doubt(holder, *is_in_the_way, step, &new))
     }
 
     /// The sockets that are there after this step, of many that are alike one.
-    fn sockets(&self, remedy: &Remedy) -> Vec<SocketSetup> {
-        let asks = remedy.applied_to(self.question).options.reuse_port;
-        let is_new = |other: &&Holder| self.holders.iter().all(|(holder, _)| holder.row != other.row);
+    fn sockets(&self, step: &Remedy) -> Vec<SocketSetup> {
+        let asks = step.applied_to(self.question).options.reuse_port;
+        let is_new =
+            |other: &&Holder| self.holders.iter().all(|(holder, _)| holder.row.cookie != other.row.cookie);
         let listeners = self.listeners.iter().filter(is_new).map(|listener| (listener, false));
         let mut sockets: Vec<SocketSetup> = Vec::new();
         for (holder, is_in_the_way) in self.holders.iter().copied().chain(listeners) {
-            let mut planned = self.planned(holder);
+            let mut planned = stand_in(holder, self.holders.iter().map(|(holder, _)| *holder));
             planned.uid = planned.uid.filter(|_| asks);
-            if planned.goes_through(remedy, holder, is_in_the_way)
-                && !sockets.iter().any(|other| other.is_like(&planned))
-            {
+            if !planned.goes_through(step, holder, is_in_the_way || self.waits_for_one_in_the_way(holder)) {
+                continue;
+            }
+            // The call meets the one with its four-tuple.
+            if self.is_to_remote(&planned) || !sockets.iter().any(|other| other.is_like(&planned)) {
                 sockets.push(planned);
             }
         }
         sockets
     }
 
-    /// A socket as it is.
-    fn planned(&self, holder: &Holder) -> SocketSetup {
-        let sharing = self.sharing(holder);
-        let uid = Some(holder.row.uid).filter(|&uid| uid != geteuid().as_raw());
-        SocketSetup {
-            kind: kind(holder),
-            local: holder.row.local,
-            remote: holder.four_tuple().map(|tuple| tuple.remote),
-            reuse_address: sharing.reuse_address.unwrap_or(false),
-            reuse_port: sharing.reuse_port.unwrap_or(false),
-            v6_only: sharing.v6_only,
-            uid: uid.filter(|_| stage(&holder.row) != Stage::Waiting),
-            ends: false,
-            is_far_away: false,
-        }
+    /// Whether it waits to be accepted by a socket that is in the way, and has the options of that one.
+    fn waits_for_one_in_the_way(&self, holder: &Holder) -> bool {
+        let in_the_way = self.holders.iter().filter(|(_, is_in_the_way)| *is_in_the_way);
+        waits_to_be_accepted(holder) && listener(holder, in_the_way.map(|(holder, _)| *holder)).is_some()
     }
 
-    /// The options of a socket; where they are not known those of the listener it has them from, accept(2).
-    fn sharing(&self, holder: &Holder) -> Sharing {
-        let own = holder.sharing;
-        if holder.four_tuple().is_none() || own.reuse_address.and(own.reuse_port).is_some() {
-            return own;
-        }
-        let mut all = self.holders.iter().map(|(holder, _)| holder);
-        let listener =
-            all.find(|other| other.row.state == TcpState::Listen && other.covers(holder.row.local));
-        let inherited = listener.map(|listener| listener.sharing).unwrap_or_default();
-        Sharing {
-            reuse_address: own.reuse_address.or(inherited.reuse_address),
-            reuse_port: own.reuse_port.or(inherited.reuse_port),
-            ..own
-        }
+    /// Whether it is connected to where the call connects to.
+    fn is_to_remote(&self, planned: &SocketSetup) -> bool {
+        let Goal::Connect { remote, .. } = self.question.goal else { return false };
+        let is_same = |theirs: SocketAddr| {
+            theirs.port() == remote.port() && theirs.ip().to_canonical() == remote.ip().to_canonical()
+        };
+        planned.remote.is_some_and(is_same)
     }
 }
 
-fn kind(holder: &Holder) -> SetupState {
-    match (holder.row.state, stage(&holder.row)) {
-        (_, Stage::Listening) => SetupState::Listening,
-        (_, Stage::Waiting) => SetupState::Waiting,
-        (TcpState::BoundInactive, _) => SetupState::Bound,
-        (TcpState::CloseWait, _) => SetupState::RemoteClosed,
-        _ if holder.row.inode == 0 => SetupState::Pending,
-        _ => SetupState::Open,
-    }
+/// All that the answer is about.
+fn holders(answer: &Answer) -> Vec<(&Holder, bool)> {
+    let in_the_way = answer.all_in_the_way();
+    // What is not in the way of the one call may be in that of the next.
+    let cookies: BTreeSet<u64> = in_the_way.iter().map(|found| found.holder.row.cookie).collect();
+    let beside = answer.beside.iter().filter(|beside| !cookies.contains(&beside.row.cookie));
+    in_the_way
+        .into_iter()
+        .map(|found| (&found.holder, true))
+        .chain(beside.map(|holder| (holder, false)))
+        .collect()
 }
 
 /// Those who listen where the call connects to.
@@ -159,80 +207,60 @@ fn listeners(question: &PlannedCall) -> Vec<Holder> {
 /// Somebody to answer in place of another host.
 fn far_away(question: &PlannedCall) -> Option<SocketSetup> {
     let Goal::Connect { remote, .. } = question.goal else { return None };
-    if remote.ip().is_unspecified() || route(remote, None).is_ok_and(|route| route.local) {
+    if remote.ip().is_unspecified() || own_remote(question).is_some() {
         return None;
     }
-    Some(SocketSetup {
-        kind: SetupState::Listening,
-        local: remote,
-        remote: None,
-        reuse_address: true,
-        reuse_port: true,
-        v6_only: None,
-        uid: None,
-        ends: false,
-        is_far_away: true,
-    })
+    Some(SocketSetup::listening(remote))
 }
 
-/// The addresses that a network has none of by itself.
-fn addresses(sockets: &[SocketSetup], local: Option<IpAddr>) -> Vec<IpAddr> {
-    let of_sockets = sockets
-        .iter()
-        .flat_map(|planned| [Some(planned.local), planned.remote])
-        .flatten()
-        .map(|address| address.ip());
-    let all: BTreeSet<IpAddr> = of_sockets.chain(local).map(|ip| ip.to_canonical()).collect();
-    all.into_iter().filter(|ip| !ip.is_loopback() && !ip.is_unspecified()).collect()
+/// Where the call connects to, if that is an address of this host.
+fn own_remote(question: &PlannedCall) -> Option<SocketAddr> {
+    let Goal::Connect { remote, .. } = question.goal else { return None };
+    let remote = canonical(remote);
+    route(remote, None, question.options.device).is_ok_and(|route| route.local).then_some(remote)
 }
 
 impl Probe {
-    fn for_call(question: &PlannedCall) -> Self {
-        let settings = Settings::read();
+    fn for_call(question: &PlannedCall, settings: &Settings) -> Self {
         Self {
             sockets: Vec::new(),
             goal: question.goal,
             reuse_address: question.options.reuse_address,
             reuse_port: question.options.reuse_port,
             v6_only: question.options.v6_only.unwrap_or(settings.v6_only),
+            device: question.options.device,
             uid: None,
             unprivileged: false,
+            devices: Vec::new(),
             addresses: Vec::new(),
+        }
+    }
+
+    /// Takes the part of a step that is not about sockets which are there.
+    fn provide(&mut self, part: &Remedy) {
+        match part {
+            Remedy::Provide(Provision::Privilege, _) => self.unprivileged = false,
+            Remedy::Provide(Provision::Listener(at), _) => self.sockets.push(SocketSetup::listening(*at)),
+            Remedy::User(uid) => self.uid = Some(*uid),
+            _ => {}
         }
     }
 }
 
 impl SocketSetup {
-    /// Becomes what the step makes of it; whether it is there afterwards.
-    fn goes_through(&mut self, remedy: &Remedy, holder: &Holder, is_in_the_way: bool) -> bool {
-        let waits = self.kind == SetupState::Waiting;
-        match remedy {
-            Remedy::Wait(..) => !waits,
-            Remedy::Restart(_, changes) | Remedy::NextTime(changes) if is_in_the_way => {
-                changes.iter().for_each(|change| self.set(*change));
-                true
-            }
-            Remedy::Stop(processes, leftover) => {
-                let has_all = holder.processes.iter().all(|process| processes.contains(process));
-                self.ends = !holder.processes.is_empty() && has_all;
-                *leftover != AfterStop::Wait || !(self.ends || waits)
-            }
-            _ => true,
+    /// A listener that stands for one elsewhere, or one that is yet to be started.
+    fn listening(local: SocketAddr) -> Self {
+        Self {
+            kind: SetupState::Listening,
+            local,
+            remote: None,
+            device: None,
+            reuse_address: true,
+            reuse_port: true,
+            v6_only: None,
+            uid: None,
+            ends: false,
+            is_far_away: true,
         }
-    }
-
-    fn set(&mut self, change: OptionChange) {
-        match change {
-            OptionChange::ReuseAddress => self.reuse_address = true,
-            OptionChange::ReusePort => self.reuse_port = true,
-            OptionChange::V6Only(on) => self.v6_only = Some(on),
-        }
-    }
-
-    /// Whether the rules see no difference; where the two are connected to is none.
-    fn is_like(&self, other: &Self) -> bool {
-        let without_remote =
-            |planned: &Self| Self { remote: planned.remote.map(|_| planned.local), ..planned.clone() };
-        without_remote(self) == without_remote(other)
     }
 }

@@ -3,49 +3,48 @@
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
 
-use nix::errno::Errno;
-use nix::unistd::geteuid;
-
+use super::claim::stage;
 use super::free::own_addresses;
-use super::{Answer, Goal, PlannedCall, Reason, Verdict};
+use super::{Answer, Doubt, Goal, PlannedCall, Reason, Verdict, inheritance, not_here, sight, wsl};
+use crate::kernel::device;
 use crate::kernel::holders::Holder;
-use crate::kernel::inet_diag::shows_bound;
+use crate::kernel::owners::ProcessList;
 use crate::kernel::settings::Settings;
+use crate::kernel::table::udp_on;
+use crate::net::sharing_rule::Stage;
 use crate::net::{TcpState, wildcard};
-use crate::text::Escaped;
 
 pub(super) fn remarks(question: &PlannedCall, answer: &Answer, settings: &Settings) -> Vec<String> {
     let local = question.goal.local().filter(|local| local.port() != 0);
-    let holders = || answer.in_the_way.iter().map(|found| &found.holder);
+    let in_the_way = answer.all_in_the_way();
+    let holders = || in_the_way.iter().map(|found| &found.holder);
     let of_port = local.map(|local| match &answer.verdict {
         Verdict::Works => [picked_some_day(question, local, settings), reserved(local, settings)],
-        Verdict::MayFail | Verdict::Fails { reason: Reason::Held, .. } => {
+        Verdict::MayFail { doubt: Doubt::Sharing, .. } | Verdict::Fails { reason: Reason::Held, .. } => {
             [connection(local, answer, settings), None]
         }
-        Verdict::Fails { .. } => [None, None],
+        Verdict::MayFail { .. } | Verdict::Fails { .. } => [None, None],
     });
-    let unseen = match &answer.verdict {
-        Verdict::Fails { errno: Errno::EADDRINUSE, reason: Reason::Unexplained, .. } if !shows_bound() => {
-            Some("a socket that is only bound may have it: before Linux 6.8 no table shows those".to_owned())
-        }
-        _ => None,
-    };
     let nonlocal =
         local.filter(|_| answer.verdict == Verdict::Works).and_then(|local| nonlocal(local, settings));
     let down = down(question, answer);
     let group = group(question, answer);
     let shared = holders().find_map(shared);
-    let hidden = hidden(holders());
+    let inherited = holders().find_map(inheritance::remark);
+    let unseen_processes = sight::remarks(&holders().collect::<Vec<_>>());
     of_port
         .into_iter()
         .flatten()
         .flatten()
-        .chain(unseen)
+        .chain(half_closed(holders()))
+        .chain(udp(question))
         .chain(down)
         .chain(group)
         .chain(nonlocal)
         .chain(shared)
-        .chain(hidden)
+        .chain(inherited)
+        .chain(unseen_processes)
+        .chain(wsl::remark(question, answer))
         .collect()
 }
 
@@ -116,53 +115,60 @@ fn nonlocal(local: SocketAddr, settings: &Settings) -> Option<String> {
     })
 }
 
-/// Where no address is local that always is.
+/// Where an address is not there because its interface is switched off.
 fn down(question: &PlannedCall, answer: &Answer) -> Option<String> {
-    let Verdict::Fails { reason: Reason::NotLocal | Reason::NoRoute, .. } = &answer.verdict else {
+    let Verdict::Fails { call, reason: Reason::NotLocal | Reason::NoRoute, .. } = &answer.verdict else {
         return None;
     };
-    let remote = match question.goal {
-        Goal::Connect { remote, .. } => Some(remote),
-        _ => None,
+    let address = match question.goal {
+        Goal::Connect { remote, .. } if *call == "connect" => remote,
+        _ => question.goal.local()?,
     };
-    let ips = || [question.goal.local(), remote].into_iter().flatten().map(|address| address.ip());
-    let is_loopback = ips().any(|ip| ip.to_canonical().is_loopback());
-    is_loopback.then(|| "lo is down in this network namespace: `ip link set lo up`".to_owned())
+    let name = not_here::down(address.ip(), device::of_zone(address).or(question.options.device))?;
+    Some(format!("{name} is down in this network namespace: `ip link set {name} up`"))
 }
 
 /// Connections that come are shared among those who listen on one address.
 fn group(question: &PlannedCall, answer: &Answer) -> Option<String> {
     let Goal::Listen(local) = question.goal else { return None };
-    let is_one = |holder: &&Holder| holder.row.state == TcpState::Listen && holder.row.local == local;
+    let device = device::of_zone(local).or(question.options.device);
+    let is_one = |holder: &&Holder| {
+        holder.row.state == TcpState::Listen && holder.row.local == local && holder.row.device == device
+    };
     let count = answer.beside.iter().filter(is_one).count();
     (answer.verdict == Verdict::Works && count > 0).then(|| {
         format!("incoming connections are shared by SO_REUSEPORT, with listeners already there: {count}")
     })
 }
 
-/// A socket that several processes have is free when the last of them has closed it.
-fn shared(holder: &Holder) -> Option<String> {
-    let names: Vec<String> = holder
-        .processes
-        .iter()
-        .map(|process| format!("{} ({})", process.pid, Escaped(&process.name)))
-        .collect();
-    (names.len() > 1).then(|| {
-        format!("{} processes share one socket, and each has to close it: {}", names.len(), names.join(", "))
+/// Why the wait for FIN-WAIT-2 may be longer than its timer says.
+fn half_closed<'a>(mut holders: impl Iterator<Item = &'a Holder>) -> Option<String> {
+    let is_half_closed =
+        |holder: &Holder| holder.row.state == TcpState::FinWait2 && stage(&holder.row) == Stage::Waiting;
+    holders
+        .any(is_half_closed)
+        .then(|| "FIN-WAIT-2 becomes TIME-WAIT, of 60s, when the other side closes".to_owned())
+}
+
+/// A port that UDP has, by which somebody may have come to ask.
+fn udp(question: &PlannedCall) -> Option<String> {
+    let (Goal::Bind(local) | Goal::Listen(local)) = question.goal else { return None };
+    let addresses: BTreeSet<String> = udp_on(local.port()).iter().map(SocketAddr::to_string).collect();
+    let addresses: Vec<String> = addresses.into_iter().collect();
+    (local.port() != 0 && !addresses.is_empty()).then(|| {
+        format!(
+            "this is about TCP: a UDP socket has port {} too ({}), and the two share no ports",
+            local.port(),
+            addresses.join(", ")
+        )
     })
 }
 
-/// Sockets whose processes may not be looked into.
-fn hidden<'a>(holders: impl Iterator<Item = &'a Holder>) -> Option<String> {
-    let users: BTreeSet<u32> = holders
-        .filter(|holder| holder.row.inode != 0 && holder.processes.is_empty())
-        .map(|holder| holder.row.uid)
-        .collect();
-    let users: Vec<String> = users.iter().map(u32::to_string).collect();
-    let users = Some(users.join(" and ")).filter(|users| !users.is_empty())?;
-    Some(if geteuid().is_root() {
-        format!("no process in this /proc has it: it is one of uid {users} outside this PID namespace")
-    } else {
-        format!("only root can see which process of uid {users} has it, and with which options")
+/// A socket that several processes have is free when the last of them has closed it.
+fn shared(holder: &Holder) -> Option<String> {
+    let count = holder.processes.len();
+    (count > 1).then(|| {
+        let processes = ProcessList(&holder.processes);
+        format!("{count} processes share one socket, and each has to close it: {processes}")
     })
 }

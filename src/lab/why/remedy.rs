@@ -1,13 +1,14 @@
 //! A change that unblocks a call, and what is left of the question then.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use super::{Goal, PlannedCall};
-use crate::kernel::owners::Process;
-use crate::net::SocketOptions;
-use crate::text::Escaped;
+use crate::kernel::owners::{Process, ProcessList};
+use crate::kernel::supervisor::Supervisor;
+use crate::net::{Device, OnDevice, SocketOptions, with_zone};
 
 /// A change after which the call works.
 ///
@@ -24,8 +25,10 @@ pub enum Remedy {
     Address(IpAddr),
     /// Another local port; 0 leaves it to the kernel.
     Port(u16),
-    /// Another remote address, where somebody listens.
-    Remote(SocketAddr),
+    /// The interface of a link-local address, which is this one's zone.
+    Zone(SocketAddr, Device),
+    /// Another remote address, where somebody listens, and the interface that is its zone.
+    Remote(SocketAddr, Option<Device>),
     /// The new socket made by the user who has the old one.
     User(u32),
     /// These processes end, and what their connections leave behind is taken care of.
@@ -34,6 +37,21 @@ pub enum Remedy {
     NextTime(Vec<OptionChange>),
     /// Something to do elsewhere, in words.
     Elsewhere(String),
+    /// The same, of which it is known what it comes to.
+    Provide(Provision, String),
+    /// All of these, each against one of several things in the way.
+    Together(Vec<Remedy>),
+}
+
+/// What something done elsewhere comes to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Provision {
+    /// CAP_NET_BIND_SERVICE, or the port is privileged no more.
+    Privilege,
+    /// This host has the address.
+    OwnAddress(IpAddr),
+    /// A socket listens there.
+    Listener(SocketAddr),
 }
 
 /// An option to set.
@@ -47,8 +65,8 @@ pub enum OptionChange {
     V6Only(bool),
 }
 
-/// What is left where a process with connections ends: TIME-WAIT, for a minute.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// What is left where a process with connections ends: TIME-WAIT, for a minute. What takes more comes later.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum AfterStop {
     /// Nothing that is in the way.
     Nothing,
@@ -67,12 +85,49 @@ impl Remedy {
             Self::Wait(..) => "wait",
             Self::Address(_) => "address",
             Self::Port(_) => "port",
-            Self::Remote(_) => "remote",
+            Self::Zone(..) => "zone",
+            Self::Remote(..) => "remote",
             Self::User(_) => "user",
             Self::Stop(..) => "stop",
             Self::NextTime(_) => "next-time",
-            Self::Elsewhere(_) => "elsewhere",
+            Self::Elsewhere(_) | Self::Provide(..) => "elsewhere",
+            Self::Together(_) => "together",
         }
+    }
+
+    /// What it consists of; itself, where that is one thing.
+    pub fn parts(&self) -> &[Self] {
+        match self {
+            Self::Together(parts) => parts,
+            single => std::slice::from_ref(single),
+        }
+    }
+
+    /// Both in one, where two of a kind come to that.
+    pub(super) fn merged(&self, other: &Self) -> Option<Self> {
+        let union = |one: &[Process], other: &[Process]| {
+            let all: BTreeSet<Process> = one.iter().chain(other).cloned().collect();
+            all.into_iter().collect()
+        };
+        match (self, other) {
+            (one, other) if one == other => Some(one.clone()),
+            (Self::Stop(processes, left), Self::Stop(others, theirs)) => {
+                Some(Self::Stop(union(processes, others), *left.max(theirs)))
+            }
+            (Self::Wait(time, latest), Self::Wait(longer, later)) => {
+                Some(Self::Wait(*time.max(longer), *latest.max(later)))
+            }
+            (Self::Set(changes), Self::Set(others)) => Some(Self::Set([&changes[..], others].concat())),
+            _ => None,
+        }
+    }
+
+    /// The commands that stop these processes for good, where something would start them again or must end with them.
+    pub fn commands(&self) -> Vec<String> {
+        let Self::Stop(processes, _) = self else { return Vec::new() };
+        let supervisors = processes.iter().filter_map(|process| process.supervisor.as_ref());
+        let commands: BTreeSet<String> = supervisors.filter_map(Supervisor::stop_command).collect();
+        commands.into_iter().collect()
     }
 
     /// What is to be asked, or called, after this remedy.
@@ -84,14 +139,21 @@ impl Remedy {
             }
             Self::User(_) => options.reuse_port = true,
             Self::Stop(_, AfterStop::ReuseAddress) => options.reuse_address = true,
-            Self::Address(ip) => goal = goal.with_local(|local| local.set_ip(*ip)),
+            Self::Address(ip) => {
+                // A zone is that of the address before.
+                goal = goal.with_local(|local| *local = SocketAddr::new(*ip, local.port()));
+            }
             Self::Port(port) => goal = goal.with_local(|local| local.set_port(*port)),
-            Self::Remote(to) => {
+            Self::Zone(address, device) => goal = goal.in_zone(*address, *device),
+            Self::Remote(to, _) => {
                 if let Goal::Connect { remote, .. } = &mut goal {
                     *remote = *to;
                 }
             }
-            Self::Wait(..) | Self::Stop(..) | Self::Elsewhere(_) => {}
+            Self::Together(parts) => {
+                return parts.iter().fold(question.clone(), |question, part| part.applied_to(&question));
+            }
+            Self::Wait(..) | Self::Stop(..) | Self::Elsewhere(_) | Self::Provide(..) => {}
         }
         PlannedCall { goal, options }
     }
@@ -104,6 +166,20 @@ impl Goal {
                 change(local)
             }
             Self::Connect { local: None, .. } => {}
+        }
+        self
+    }
+}
+
+impl Goal {
+    /// The same with this interface as the zone of the address that lacks one.
+    fn in_zone(mut self, address: SocketAddr, device: Device) -> Self {
+        let zoned = with_zone(address, device.index);
+        let lacks = |of: &SocketAddr| *of == with_zone(address, 0);
+        match &mut self {
+            Self::Bind(local) | Self::Listen(local) => *local = zoned,
+            Self::Connect { local: Some(local), .. } if lacks(local) => *local = zoned,
+            Self::Connect { remote, .. } => *remote = zoned,
         }
         self
     }
@@ -126,10 +202,15 @@ impl fmt::Display for Remedy {
             Self::Restart(processes, changes)
                 if changes.iter().all(|change| matches!(change, OptionChange::V6Only(_))) =>
             {
-                write!(f, "restart {} with {}", Pids(processes), OptionList(changes))
+                write!(f, "restart {} with {}", ProcessList(processes), OptionList(changes))
             }
             Self::Restart(processes, changes) => {
-                write!(f, "{} on both sockets: restart {} with it", OptionList(changes), Pids(processes))
+                write!(
+                    f,
+                    "{} on both sockets: restart {} with it",
+                    OptionList(changes),
+                    ProcessList(processes)
+                )
             }
             Self::Wait(time, latest) => {
                 let [time, latest] = [time, latest].map(Duration::as_secs_f64);
@@ -138,15 +219,27 @@ impl fmt::Display for Remedy {
             Self::Address(ip) => write!(f, "another address: {ip}"),
             Self::Port(0) => f.write_str("port 0: the kernel picks a free one"),
             Self::Port(port) => write!(f, "another port: {port}"),
-            Self::Remote(remote) => write!(f, "connect to {remote}"),
+            Self::Zone(address, device) => {
+                write!(f, "name the interface: {}", OnDevice(*address, Some(*device)))
+            }
+            Self::Remote(remote, device) => write!(f, "connect to {}", OnDevice(*remote, *device)),
             Self::User(uid) => write!(f, "SO_REUSEPORT on the new socket, created by uid {uid}"),
-            Self::Stop(processes, leftover) => write!(f, "stop {}{leftover}", Pids(processes)),
+            Self::Stop(processes, leftover) => {
+                write!(f, "stop {}", ProcessList(processes))?;
+                for (index, command) in self.commands().iter().enumerate() {
+                    write!(f, "{} `{command}`", if index == 0 { ":" } else { " and" })?;
+                }
+                leftover.fmt(f)
+            }
             Self::NextTime(changes) => write!(
                 f,
                 "next time, {} on the old socket and on the new one: then it works at once",
                 OptionList(changes)
             ),
-            Self::Elsewhere(words) => f.write_str(words),
+            Self::Elsewhere(words) | Self::Provide(_, words) => f.write_str(words),
+            Self::Together(parts) => parts.iter().enumerate().try_for_each(|(index, part)| {
+                write!(f, "{}{part}", if index == 0 { "" } else { "; and then: " })
+            }),
         }
     }
 }
@@ -174,23 +267,6 @@ impl fmt::Display for OptionList<'_> {
                 OptionChange::V6Only(false) => "IPV6_V6ONLY off",
             };
             write!(f, "{and}{name}")?;
-        }
-        Ok(())
-    }
-}
-
-/// `pid 4711 (nginx)`, or several.
-struct Pids<'a>(&'a [Process]);
-
-impl fmt::Display for Pids<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (index, Process { pid, name }) in self.0.iter().enumerate() {
-            let lead = match index {
-                0 => "",
-                _ if index + 1 == self.0.len() => " and ",
-                _ => ", ",
-            };
-            write!(f, "{lead}pid {pid} ({})", Escaped(name))?;
         }
         Ok(())
     }

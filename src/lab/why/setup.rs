@@ -9,7 +9,7 @@ use socket2::Socket;
 
 use crate::error::{Error, Result};
 use crate::net::sharing_rule::reaches;
-use crate::net::{self, BoundSocket, SocketOptions};
+use crate::net::{self, BoundSocket, Device, SocketOptions, hears};
 use crate::sandbox::as_user::as_user;
 
 /// How long a handshake may take; on lo it takes microseconds.
@@ -22,6 +22,8 @@ pub(super) struct SocketSetup {
     pub(super) kind: SetupState,
     pub(super) local: SocketAddr,
     pub(super) remote: Option<SocketAddr>,
+    /// The interface that it is bound to.
+    pub(super) device: Option<Device>,
     pub(super) reuse_address: bool,
     pub(super) reuse_port: bool,
     pub(super) v6_only: Option<bool>,
@@ -39,8 +41,12 @@ pub(super) enum SetupState {
     Bound,
     Listening,
     Open,
+    /// In its handshake, which leaves nothing when it ends: connected, and closed with an RST.
+    Opening,
     /// Connected, and its listener has not accepted it.
     Pending,
+    /// The same, and the other side has closed.
+    PendingRemoteClosed,
     /// Connected, and the other side has closed.
     RemoteClosed,
     /// Closed before the other side.
@@ -58,46 +64,74 @@ pub(super) struct Setup<'a> {
 }
 
 impl<'a> Setup<'a> {
-    /// Makes all of them: connections whose listeners are gone, then what is bound, what listens, and its connections.
+    /// Makes all of them, in an order in which each may be bound: whoever listens on an address keeps it from others that
+    /// have SO_REUSEADDR, and not from those that were there before.
     pub(super) fn build(sockets: &'a [SocketSetup]) -> Result<Self> {
         let mut setup = Self::default();
         let (connections, others): (Vec<&SocketSetup>, Vec<&SocketSetup>) =
             sockets.iter().partition(|planned| planned.remote.is_some());
-        let listens = |planned: &SocketSetup| {
-            sockets.iter().any(|other| other.kind == SetupState::Listening && other.answers_for(planned))
+        let listens = |other: &&&SocketSetup| other.kind == SetupState::Listening;
+        let is_accepted =
+            |planned: &&SocketSetup| others.iter().filter(listens).any(|other| other.accepts(planned));
+        let is_called = |other: &&SocketSetup, planned: &SocketSetup| {
+            other.kind == SetupState::Listening && other.is_called_by(planned)
         };
-        let (served, orphaned): (Vec<&SocketSetup>, Vec<&SocketSetup>) =
-            connections.into_iter().partition(|planned| listens(planned));
-        setup.open_orphaned(&orphaned)?;
-        for planned in others {
-            setup.bound.push((planned, planned.opened()?));
-        }
-        for (planned, bound) in std::mem::take(&mut setup.bound) {
-            match planned.kind {
-                SetupState::Listening => setup.listening.push((planned, listen(bound)?)),
-                _ => setup.bound.push((planned, bound)),
-            }
-        }
-        for planned in served {
-            let listening = setup.listening.iter().find(|(found, _)| found.answers_for(planned));
-            let Some((found, socket)) = listening else { continue };
-            let (first, remote) = planned.connected(found.accepts(planned), socket)?;
-            setup.hold(planned, first, remote);
-        }
+        let (mut accepted, others_left): (Vec<&SocketSetup>, Vec<&SocketSetup>) =
+            connections.into_iter().partition(is_accepted);
+        let (calling, mut orphaned): (Vec<&SocketSetup>, Vec<&SocketSetup>) =
+            others_left.into_iter().partition(|planned| others.iter().any(|other| is_called(other, planned)));
+        let (servers, others): (Vec<&SocketSetup>, Vec<&SocketSetup>) =
+            others.iter().partition(|other| calling.iter().any(|planned| is_called(other, planned)));
+        // accept(2) gives the one that has waited longest.
+        accepted.sort_by_key(|planned| planned.is_pending());
+        // The wildcard address is had before others are there.
+        orphaned.sort_by_key(|planned| planned.bound_at() == planned.local);
+        setup.open_orphaned(orphaned)?;
+        setup.open_unconnected(servers)?;
+        setup.open_connected(calling)?;
+        setup.open_unconnected(others)?;
+        setup.open_connected(accepted)?;
         Ok(setup)
     }
 
-    /// Connections are accepted by listeners that are closed when all are there.
-    fn open_orphaned(&mut self, all: &[&'a SocketSetup]) -> Result<()> {
-        let mut listeners: Vec<(&SocketSetup, Socket)> = Vec::new();
-        for planned in all {
-            if !listeners.iter().any(|(other, _)| other.listens_as(planned)) {
-                listeners.push((planned, listen(planned.opened()?)?));
+    /// Connections are accepted by a listener that is closed when they are there.
+    fn open_orphaned(&mut self, mut left: Vec<&'a SocketSetup>) -> Result<()> {
+        while let Some(&first) = left.first() {
+            let (of_one_listener, others): (Vec<&SocketSetup>, Vec<&SocketSetup>) =
+                left.into_iter().partition(|planned| first.listens_as(planned));
+            let listening = listen(first.opened()?)?;
+            for planned in of_one_listener {
+                if planned.is_pending() {
+                    // With its listener it would be gone.
+                    return Err(Error::new("accept", planned.local, Errno::ENOTCONN));
+                }
+                let (first, remote) = planned.connected(true, &listening)?;
+                self.hold(planned, first, remote);
             }
-            let Some((_, listening)) = listeners.iter().find(|(other, _)| other.listens_as(planned)) else {
-                continue;
-            };
-            let (first, remote) = planned.connected(true, listening)?;
+            left = others;
+        }
+        Ok(())
+    }
+
+    /// Sockets that are bound, all of them before those listen that do.
+    fn open_unconnected(&mut self, all: Vec<&'a SocketSetup>) -> Result<()> {
+        let bound: Result<Vec<(&SocketSetup, BoundSocket)>> =
+            all.into_iter().map(|planned| Ok((planned, planned.opened()?))).collect();
+        for (planned, bound) in bound? {
+            match planned.kind {
+                SetupState::Listening => self.listening.push((planned, listen(bound)?)),
+                _ => self.bound.push((planned, bound)),
+            }
+        }
+        Ok(())
+    }
+
+    /// Connections to or from the listeners that are there.
+    fn open_connected(&mut self, all: Vec<&'a SocketSetup>) -> Result<()> {
+        for planned in all {
+            let mut answering = self.listening.iter().filter(|(found, _)| found.answers_for(planned));
+            let Some((found, socket)) = answering.next() else { continue };
+            let (first, remote) = planned.connected(found.accepts(planned), socket)?;
             self.hold(planned, first, remote);
         }
         Ok(())
@@ -110,7 +144,7 @@ impl<'a> Setup<'a> {
                 drop(first);
                 drop(remote);
             }
-            SetupState::RemoteClosed => {
+            SetupState::RemoteClosed | SetupState::PendingRemoteClosed => {
                 drop(remote);
                 self.connected.extend(first.map(|first| (planned, first)));
             }
@@ -123,6 +157,12 @@ impl<'a> Setup<'a> {
 
     /// The processes end that do so before the call.
     pub(super) fn end(&mut self) {
+        for (planned, socket) in &self.connected {
+            if planned.ends && planned.kind == SetupState::Opening {
+                // Where it fails the step does not help, and is not told.
+                let _ = socket.set_linger(Some(Duration::ZERO));
+            }
+        }
         self.connected.retain(|(planned, _)| !planned.ends);
         self.listening.retain(|(planned, _)| !planned.ends);
         self.bound.retain(|(planned, _)| !planned.ends);
@@ -135,24 +175,34 @@ impl SocketSetup {
             reuse_address: self.reuse_address,
             reuse_port: self.reuse_port,
             v6_only: self.v6_only,
+            device: self.device,
             ..SocketOptions::default()
         }
     }
 
     /// A socket at its address; for a connection the one that accepts it.
     fn opened(&self) -> Result<BoundSocket> {
+        as_user(self.uid, || net::bind(self.bound_at(), &self.options()))?
+    }
+
+    fn bound_at(&self) -> SocketAddr {
         let mut local = self.local;
         // bind(2) sets IPV6_V6ONLY with an address of IPv6 alone; accepted on the wildcard a connection lacks it.
         let is_ipv6 = matches!(local.ip().to_canonical(), IpAddr::V6(_));
         if self.remote.is_some() && is_ipv6 && self.v6_only == Some(false) {
             local.set_ip(Ipv6Addr::UNSPECIFIED.into());
         }
-        as_user(self.uid, || net::bind(local, &self.options()))?
+        local
+    }
+
+    /// Whether its listener has not accepted it.
+    fn is_pending(&self) -> bool {
+        matches!(self.kind, SetupState::Pending | SetupState::PendingRemoteClosed)
     }
 
     /// Whether one listener serves both.
     fn listens_as(&self, other: &Self) -> bool {
-        self.local == other.local && self.has_options_of(other)
+        (self.local, self.device) == (other.local, other.device) && self.has_options_of(other)
     }
 
     fn has_options_of(&self, other: &Self) -> bool {
@@ -164,14 +214,21 @@ impl SocketSetup {
         self.local.port() == planned.local.port()
             && self.has_options_of(planned)
             && reaches(planned.local.ip(), self.local.ip(), self.v6_only)
+            && hears(self.device, planned.device)
     }
 
     /// Whether this listener is at either end of the connection.
     fn answers_for(&self, planned: &Self) -> bool {
-        let is_called = planned.remote.is_some_and(|remote| {
-            remote.port() == self.local.port() && reaches(remote.ip(), self.local.ip(), self.v6_only)
-        });
-        self.accepts(planned) || is_called
+        self.accepts(planned) || self.is_called_by(planned)
+    }
+
+    /// Whether it listens where the connection leads.
+    fn is_called_by(&self, planned: &Self) -> bool {
+        planned.remote.is_some_and(|remote| {
+            remote.port() == self.local.port()
+                && reaches(remote.ip(), self.local.ip(), self.v6_only)
+                && self.device.is_none_or(|device| planned.device.is_none_or(|other| other == device))
+        })
     }
 
     /// Connects to or from a listener: this end, unless nobody has accepted it, and the other one.
@@ -186,16 +243,16 @@ impl SocketSetup {
         let [local, remote] = [self.local, remote].map(canonical);
         let shared = SocketOptions { reuse_address: true, reuse_port: true, ..SocketOptions::default() };
         let other = connect(net::bind(remote, &shared)?, local)?;
-        let first = match self.kind {
-            SetupState::Pending => None,
-            _ => Some(as_user(self.uid, || accept(listening))??),
+        let first = match self.is_pending() {
+            true => None,
+            false => Some(as_user(self.uid, || accept(listening))??),
         };
         Ok((first, other))
     }
 }
 
 /// An IPv4 address as such and not as a mapped one.
-fn canonical(address: SocketAddr) -> SocketAddr {
+pub(super) fn canonical(address: SocketAddr) -> SocketAddr {
     match (address, address.ip().to_canonical()) {
         (SocketAddr::V6(_), IpAddr::V4(ip)) => (ip, address.port()).into(),
         _ => address,

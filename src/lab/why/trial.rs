@@ -4,7 +4,7 @@ use nix::errno::Errno;
 
 use super::probe::{Probe, ProbeOutcome, Probes};
 use super::probe_plan::ProbePlan;
-use super::{Advice, Answer, PlannedCall, TrialOutcome, Verdict};
+use super::{Advice, Answer, PlannedCall, TrialOutcome};
 use crate::error::errno_name;
 use crate::kernel::sysctl::setting;
 use crate::sandbox::namespace::Sysctl;
@@ -27,11 +27,7 @@ impl Answer {
     /// Takes some milliseconds a step. Where the situation cannot be made again, or namespaces are refused, the advice
     /// stays and says so.
     pub fn try_out(&mut self, question: &PlannedCall) {
-        let (call, errno) = match &self.verdict {
-            Verdict::Works => return,
-            Verdict::MayFail => ("bind", Errno::EADDRINUSE),
-            Verdict::Fails { call, errno, .. } => (*call, *errno),
-        };
+        let Some((call, errno, _)) = self.verdict.failure() else { return };
         let tried =
             ProbePlan::for_answer(question, self).and_then(|plan| probe_each(&plan, self, call, errno));
         match tried {
@@ -44,16 +40,18 @@ impl Answer {
     }
 }
 
-/// Probes each remedy that can be; or says why none was. The first probe shows that the situation is as it is here.
+/// Probes each remedy that can be, or says why it was not; or why none was. The first probe shows that the situation is as
+/// it is here.
 fn probe_each(
     plan: &ProbePlan,
     answer: &Answer,
     call: &str,
     errno: Errno,
-) -> Result<Vec<Option<ProbeOutcome>>, String> {
-    let probes: Vec<Option<Probe>> = answer.advice.iter().map(|advice| plan.after(&advice.remedy)).collect();
-    if probes.iter().all(Option::is_none) {
-        return Ok(vec![None; probes.len()]);
+) -> Result<Vec<Result<ProbeOutcome, String>>, String> {
+    let probes: Vec<Result<Probe, String>> =
+        answer.advice.iter().map(|advice| plan.after(&advice.remedy)).collect();
+    if probes.iter().all(Result::is_err) {
+        return Ok(probes.into_iter().filter_map(Result::err).map(Err).collect());
     }
     let all = std::iter::once(plan.probe.clone()).chain(probes.iter().flatten().cloned()).collect();
     let question = Probes { sysctls: sysctls(), probes: all };
@@ -70,16 +68,19 @@ fn probe_each(
         }
         Some(ProbeOutcome::Works) | None => return Err("made again, it worked".to_owned()),
     }
-    Ok(probes.iter().map(|probe| probe.as_ref().and_then(|_| outcomes.next())).collect())
+    let outcome = |probe: Result<Probe, String>| {
+        probe.and_then(|_| outcomes.next().ok_or_else(|| "not tried".to_owned()))
+    };
+    Ok(probes.into_iter().map(outcome).collect())
 }
 
 /// A step that did not help is none.
-fn judged(advice: Advice, outcome: Option<ProbeOutcome>) -> Option<Advice> {
+fn judged(advice: Advice, outcome: Result<ProbeOutcome, String>) -> Option<Advice> {
     let trial = match outcome {
-        Some(ProbeOutcome::Works) => TrialOutcome::Works,
-        Some(ProbeOutcome::Fails(..)) => return None,
-        Some(ProbeOutcome::NotMade(why)) => not_tried(&first_line(&why)),
-        None => return Some(advice),
+        Ok(ProbeOutcome::Works) => TrialOutcome::Works,
+        Ok(ProbeOutcome::Fails(..)) => return None,
+        Ok(ProbeOutcome::NotMade(why)) => not_tried(&first_line(&why)),
+        Err(words) => TrialOutcome::NotMade(words),
     };
     Some(Advice { trial, ..advice })
 }

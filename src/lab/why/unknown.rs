@@ -3,21 +3,20 @@
 //! The options that the old sockets must have, for bind(2) to have answered a newcomer beside them so, are theirs.
 
 use std::collections::BTreeSet;
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
-use super::claim::stage;
-use super::memory::{BindReply, replies};
+use super::claim::{claim, stage, waits_to_be_accepted};
+use super::memory::{BindReply, Place, replies};
 use crate::kernel::holders::{Holder, Source};
 use crate::kernel::settings::Settings;
-use crate::net::TcpState;
 use crate::net::sharing_rule::{Claim, Newcomer, Sharing, Stage, conflict};
+use crate::net::{Device, TcpState};
 
-/// How many different kinds of unknown sockets are told apart; each takes four times the work of the one before.
-const MOST: usize = 4;
 /// What sockets have in common that are taken for one.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 struct SocketClass {
     ip: IpAddr,
+    device: Option<Device>,
     v6_only: Option<bool>,
     uid: u32,
     stage: Stage,
@@ -26,34 +25,58 @@ struct SocketClass {
 /// Fills in what can be concluded of the options that are not known.
 pub(super) fn infer(holders: &mut [Holder], settings: &Settings) {
     inherit(holders);
-    let kinds: BTreeSet<SocketClass> = holders.iter().filter(|holder| is_unknown(holder)).map(kind).collect();
-    // What a process has may be let in beside it by what the kernel remembers of that process's calls.
-    if kinds.is_empty() || kinds.len() > MOST || !holders.iter().all(is_unknown) {
+    share(holders);
+    let known: Vec<Claim> = holders.iter().filter(|holder| !is_unknown(holder)).map(claim).collect();
+    // Beside one with SO_REUSEPORT another may be let in by the rules or by what the kernel remembers: that is not told apart.
+    if known.len() == holders.len() || known.iter().any(|known| known.sharing.reuse_port != Some(false)) {
         return;
     }
+    let kinds: BTreeSet<SocketClass> = holders.iter().filter(|holder| is_unknown(holder)).map(kind).collect();
     let kinds: Vec<SocketClass> = kinds.into_iter().collect();
     // An IPv6 connection without IPV6_V6ONLY is in the way of the IPv4 wildcard address.
-    let wildcard = kinds.iter().any(SocketClass::has_unknown_family).then_some(Ipv4Addr::UNSPECIFIED.into());
-    let addresses: BTreeSet<IpAddr> =
-        kinds.iter().map(|kind| kind.ip.to_canonical()).chain(wildcard).collect();
-    let addresses: Vec<IpAddr> = addresses.into_iter().collect();
+    let wildcard = |kind: &SocketClass| {
+        kind.has_unknown_family().then_some(Place { ip: Ipv4Addr::UNSPECIFIED.into(), device: kind.device })
+    };
+    let own = |kind: &SocketClass| Place { ip: kind.ip.to_canonical(), device: kind.device };
+    let places: BTreeSet<Place> = kinds.iter().map(own).chain(kinds.iter().filter_map(wildcard)).collect();
+    let places: Vec<Place> = places.into_iter().collect();
     let newcomer = |reply: &BindReply| {
-        let new = settings.newcomer(reply.ip, &reply.options);
+        let new = settings.newcomer(SocketAddr::new(reply.ip, 0), &reply.options);
         (Newcomer { uid: reply.uid, ..new }, reply.succeeds)
     };
-    let replies: Vec<(Newcomer, bool)> =
-        replies(&addresses, holders, settings).iter().map(newcomer).collect();
-    let explanations: Vec<Vec<Sharing>> =
-        assignments(&kinds).into_iter().filter(|sharing| explains(sharing, &kinds, &replies)).collect();
+    let mut replies: Vec<(Newcomer, bool)> =
+        replies(&places, holders, settings).iter().map(newcomer).collect();
+    // Where a known one refuses, the reply tells nothing about the others.
+    replies.retain(|(new, _)| known.iter().all(|known| conflict(new, known).is_none()));
+    let explanations = explanations(&kinds, &replies);
     for holder in holders.iter_mut().filter(|holder| is_unknown(holder)) {
-        let Some(index) = kinds.iter().position(|found| *found == kind(holder)) else { continue };
-        let possible: Vec<Sharing> = explanations.iter().filter_map(|all| all.get(index)).copied().collect();
-        holder.sharing.reuse_address = common(&possible, |sharing| sharing.reuse_address);
-        holder.sharing.reuse_port = common(&possible, |sharing| sharing.reuse_port);
-        holder.sharing.v6_only = common(&possible, |sharing| sharing.v6_only);
+        let Ok(index) = kinds.binary_search(&kind(holder)) else { continue };
+        let Some(possible) = explanations.get(index) else { continue };
+        holder.sharing.reuse_address = common(possible, |sharing| sharing.reuse_address);
+        holder.sharing.reuse_port = common(possible, |sharing| sharing.reuse_port);
+        holder.sharing.v6_only = common(possible, |sharing| sharing.v6_only);
         if holder.sharing.reuse_address.or(holder.sharing.reuse_port).is_some() {
             holder.source = Source::Inferred;
         }
+    }
+}
+
+/// What closed on a listener's port shares it as the listener does: bound before it, beside it, or accepted by it.
+///
+/// A listener with SO_REUSEPORT tells nothing: the kernel may have let it in unchecked (`memory`).
+fn share(holders: &mut [Holder]) {
+    let listeners: Vec<Holder> =
+        holders.iter().filter(|holder| holder.row.state == TcpState::Listen).cloned().collect();
+    for holder in holders.iter_mut().filter(|holder| is_unknown(holder) && holder.row.inode == 0) {
+        let around = listeners.iter().filter(|listener| listener.may_have_accepted(holder));
+        let by_address = around.filter_map(|listener| match listener.sharing {
+            Sharing { reuse_port: Some(false), reuse_address, .. } => reuse_address,
+            _ => None,
+        });
+        let Some(reuse_address) = by_address.min() else { continue };
+        holder.sharing.reuse_address = Some(reuse_address);
+        holder.sharing.reuse_port = holder.sharing.reuse_port.or((!reuse_address).then_some(false));
+        holder.source = Source::Inferred;
     }
 }
 
@@ -62,18 +85,12 @@ fn inherit(holders: &mut [Holder]) {
     let listeners: Vec<Holder> =
         holders.iter().filter(|holder| holder.row.state == TcpState::Listen).cloned().collect();
     for holder in holders.iter_mut().filter(|holder| is_unknown(holder) && waits_to_be_accepted(holder)) {
-        let mut around = listeners.iter().filter(|listener| listener.covers(holder.row.local));
+        let mut around = listeners.iter().filter(|listener| listener.may_have_accepted(holder));
         if let (Some(listener), None) = (around.next(), around.next()) {
             holder.sharing = listener.sharing;
             holder.source = if is_unknown(listener) { Source::Unknown } else { Source::Inferred };
         }
     }
-}
-
-/// No process has it, and it has not been closed: then it would be on its way to its end.
-fn waits_to_be_accepted(holder: &Holder) -> bool {
-    holder.row.inode == 0
-        && matches!(holder.row.state, TcpState::SynReceived | TcpState::Established | TcpState::CloseWait)
 }
 
 fn is_unknown(holder: &Holder) -> bool {
@@ -83,6 +100,7 @@ fn is_unknown(holder: &Holder) -> bool {
 fn kind(holder: &Holder) -> SocketClass {
     SocketClass {
         ip: holder.row.local.ip(),
+        device: holder.row.device,
         v6_only: holder.row.v6_only,
         uid: holder.row.uid,
         stage: stage(&holder.row),
@@ -109,31 +127,87 @@ impl SocketClass {
     }
 }
 
-/// Every way in which all of these sockets can have them.
-fn assignments(kinds: &[SocketClass]) -> Vec<Vec<Sharing>> {
-    kinds.iter().fold(vec![Vec::new()], |all, kind| {
-        let with = |before: &Vec<Sharing>, sharing| before.iter().copied().chain([sharing]).collect();
-        let possible = kind.possible();
-        all.iter().flat_map(|before| possible.iter().map(move |&sharing| with(before, sharing))).collect()
-    })
-}
-
-/// Whether bind(2) would have answered as it did if the sockets had these options.
-fn explains(sharing: &[Sharing], kinds: &[SocketClass], replies: &[(Newcomer, bool)]) -> bool {
-    let supposed = kinds.iter().zip(sharing).map(|(kind, &sharing)| Claim {
-        ip: kind.ip,
-        sharing,
-        uid: kind.uid,
-        stage: kind.stage,
-    });
-    let claims: Vec<Claim> = supposed.collect();
-    replies
-        .iter()
-        .all(|(new, succeeds)| *succeeds == claims.iter().all(|claim| conflict(new, claim).is_none()))
+/// What each of these kinds may have, for bind(2) to have answered so; none where nothing explains it.
+///
+/// It may be more than what all of them may have at once, and is never less.
+fn explanations(kinds: &[SocketClass], replies: &[(Newcomer, bool)]) -> Vec<Vec<Sharing>> {
+    let refuses = |kind: &SocketClass, sharing: &Sharing, new: &Newcomer| {
+        let claim =
+            Claim { ip: kind.ip, device: kind.device, sharing: *sharing, uid: kind.uid, stage: kind.stage };
+        conflict(new, &claim).is_some()
+    };
+    let (let_in, refused): (Vec<_>, Vec<_>) = replies.iter().partition(|(_, succeeds)| *succeeds);
+    let mut possible: Vec<Vec<Sharing>> = kinds.iter().map(SocketClass::possible).collect();
+    for (kind, all) in kinds.iter().zip(&mut possible) {
+        all.retain(|sharing| let_in.iter().all(|(new, _)| !refuses(kind, sharing, new)));
+    }
+    loop {
+        let before: usize = possible.iter().map(Vec::len).sum();
+        for (new, _) in &refused {
+            let able = |(kind, all): &(&SocketClass, &mut Vec<Sharing>)| {
+                all.iter().any(|sharing| refuses(kind, sharing, new))
+            };
+            let mut able = kinds.iter().zip(&mut possible).filter(able);
+            match (able.next(), able.next()) {
+                (None, _) => return Vec::new(),
+                // It alone can have refused, and so it did.
+                (Some((kind, all)), None) => all.retain(|sharing| refuses(kind, sharing, new)),
+                _ => {}
+            }
+        }
+        let left: usize = possible.iter().map(Vec::len).sum();
+        if left == before {
+            return if possible.iter().any(Vec::is_empty) { Vec::new() } else { possible };
+        }
+    }
 }
 
 /// The value that all agree on.
 fn common(all: &[Sharing], option: impl Fn(&Sharing) -> Option<bool>) -> Option<bool> {
     let first = option(all.first()?)?;
     all.iter().all(|sharing| option(sharing) == Some(first)).then_some(first)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const RA: (bool, bool) = (true, false);
+
+    fn waiting(ip: &str) -> SocketClass {
+        SocketClass { ip: ip.parse().unwrap(), device: None, v6_only: None, uid: 0, stage: Stage::Waiting }
+    }
+
+    fn reply(ip: &str, (reuse_address, reuse_port): (bool, bool), succeeds: bool) -> (Newcomer, bool) {
+        let ip = ip.parse().unwrap();
+        (Newcomer { ip, device: None, reuse_address, reuse_port, v6_only: false, uid: 0 }, succeeds)
+    }
+
+    /// SO_REUSEADDR of each kind, as far as it is known.
+    fn reuse_address(kinds: &[SocketClass], replies: &[(Newcomer, bool)]) -> Vec<Option<bool>> {
+        let explanations = explanations(kinds, replies);
+        explanations.iter().map(|all| common(all, |sharing| sharing.reuse_address)).collect()
+    }
+
+    #[test]
+    fn one_success_everywhere_tells_of_any_number_of_addresses() {
+        let kinds: Vec<SocketClass> = (1..=200).map(|last| waiting(&format!("127.0.0.{last}"))).collect();
+        assert_eq!(reuse_address(&kinds, &[reply("::", RA, true)]), [Some(true); 200]);
+    }
+
+    #[test]
+    fn a_refusal_is_that_of_the_only_one_who_can_have_refused() {
+        let kinds = [waiting("127.0.0.1"), waiting("127.0.0.2")];
+        let refused = reply("0.0.0.0", RA, false);
+        assert_eq!(reuse_address(&kinds, &[refused]), [None, None]);
+        let let_in = reply("127.0.0.1", RA, true);
+        assert_eq!(reuse_address(&kinds, &[refused, let_in]), [Some(true), Some(false)]);
+    }
+
+    #[test]
+    fn replies_that_nothing_explains_tell_nothing() {
+        let kinds = [waiting("127.0.0.1")];
+        let both = [reply("127.0.0.1", RA, true), reply("0.0.0.0", RA, false)];
+        assert!(explanations(&kinds, &both).is_empty());
+    }
 }

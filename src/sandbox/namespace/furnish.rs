@@ -3,7 +3,7 @@
 use nix::mount::{MsFlags, mount};
 
 use super::enter::Ground;
-use super::{Sysctl, loopback, refusal, sysctl};
+use super::{Sysctl, interfaces, refusal, sysctl};
 use crate::error::{Error, Result};
 use crate::report::say;
 
@@ -21,7 +21,7 @@ pub(super) fn furnish(ground: Ground) -> Result<()> {
 
 /// What a new network needs alone.
 pub(super) fn furnish_network(sysctls: &[Sysctl]) -> Result<()> {
-    loopback::bring_up()?;
+    interfaces::bring_up()?;
     sysctl::pin()?;
     sysctls.iter().try_for_each(Sysctl::write)
 }

@@ -57,7 +57,7 @@ fn compare(question: &PlannedCall, options: Options) -> (Outcome, Result<(), Str
     let outcome = made(question, options);
     let expected = match &answer.verdict {
         Verdict::Works => None,
-        Verdict::MayFail => return (outcome, Err(String::new())),
+        Verdict::MayFail { .. } => return (outcome, Err(String::new())),
         Verdict::Fails { call, errno, .. } => Some((*call, *errno)),
     };
     let PlannedCall { goal, .. } = question;
@@ -65,7 +65,7 @@ fn compare(question: &PlannedCall, options: Options) -> (Outcome, Result<(), Str
         return (outcome, Err(format!("{goal:?} {options:?}: said {expected:?}, made {outcome:?}")));
     }
     let reason = match answer.verdict {
-        Verdict::Works | Verdict::MayFail => None,
+        Verdict::Works | Verdict::MayFail { .. } => None,
         Verdict::Fails { reason, .. } => Some(reason),
     };
     let held = matches!(reason, Some(Reason::Held | Reason::FourTuple | Reason::QueueFull));
@@ -82,7 +82,14 @@ fn compare(question: &PlannedCall, options: Options) -> (Outcome, Result<(), Str
 fn refused_by_the_rules(goal: Goal, options: Options) -> bool {
     let Options { reuse_address, reuse_port, v6_only } = options;
     let local = goal.local().unwrap();
-    let new = Newcomer { ip: local.ip(), reuse_address, reuse_port, v6_only, uid: geteuid().as_raw() };
+    let new = Newcomer {
+        ip: local.ip(),
+        device: None,
+        reuse_address,
+        reuse_port,
+        v6_only,
+        uid: geteuid().as_raw(),
+    };
     let refuses =
         |holder: &Holder| conflict(&new, &claim(holder)).is_some_and(|conflict| conflict.is_certain());
     on_port(local.port().try_into().unwrap()).unwrap().iter().any(refuses)
@@ -287,6 +294,10 @@ fn why_agrees_where_no_socket_is_in_the_way() {
         (from(at("127.0.0.1", 6), at("0.0.0.0", 2000)), plain, None),
         (from(at("::1", 5), at("::ffff:127.0.0.1", 2000)), plain, Some(("connect", Errno::ENETUNREACH))),
         (from(at("127.0.0.1", 7), at("::1", 2001)), plain, Some(("connect", Errno::EAFNOSUPPORT))),
+        (from(at("::ffff:127.0.0.1", 7), at("::1", 2001)), plain, Some(("connect", Errno::EAFNOSUPPORT))),
+        (from(at("::ffff:0.0.0.0", 0), at("::1", 2001)), plain, Some(("connect", Errno::EAFNOSUPPORT))),
+        (from(at("::ffff:127.0.0.1", 7), at("2001:db8::1", 1)), plain, Some(("connect", Errno::ENETUNREACH))),
+        (from(at("::ffff:127.0.0.2", 7), at("::", 2001)), plain, None),
         // A socket connects to itself.
         (from(at("127.0.0.1", 8), at("127.0.0.1", 8)), plain, None),
         (from(at("::1", 9), at("::1", 9)), plain, None),
@@ -309,18 +320,19 @@ fn why_agrees_where_ipv6_is_switched_off() {
     let plain = Options::NONE;
     let connect = |ip| Goal::Connect { local: None, remote: at(ip, 2000) };
     let [bind, any] = [("::1", 5), ("::", 5)].map(|(ip, port)| Goal::Bind(at(ip, port)));
+    let off = || Some(Reason::Ipv6Off("net.ipv6.conf.all.disable_ipv6".to_owned()));
     for (goal, reason) in [
-        (bind, Some(Reason::Ipv6Off)),
+        (bind, off()),
         (any, None),
-        (connect("::1"), Some(Reason::Ipv6Off)),
-        (connect("2001:db8::1"), Some(Reason::Ipv6Off)),
+        (connect("::1"), off()),
+        (connect("2001:db8::1"), off()),
         (connect("ff02::1"), Some(Reason::NotUnicast)),
         (connect("::ffff:127.0.0.1"), Some(Reason::NobodyListens)),
     ] {
         let question = question(goal, plain);
         assert_eq!(compare(&question, plain).1, Ok(()), "{goal:?}");
         let said = match why(&question).unwrap().verdict {
-            Verdict::Works | Verdict::MayFail => None,
+            Verdict::Works | Verdict::MayFail { .. } => None,
             Verdict::Fails { reason, .. } => Some(reason),
         };
         assert_eq!(said, reason, "{goal:?}");

@@ -150,7 +150,7 @@ fn that_ipv6_is_switched_off_is_the_cause_and_no_remark() {
     assert!(remarks(Goal::Bind(at("2001:db8::1", 3000)), Options::NONE).is_empty());
     sysctl("ipv6/conf/all/disable_ipv6", "1");
     let answer = why(&question(Goal::Bind(at("::1", 3000)), Options::NONE)).unwrap();
-    assert!(matches!(answer.verdict, Verdict::Fails { reason: Reason::Ipv6Off, .. }), "{answer:?}");
+    assert!(matches!(answer.verdict, Verdict::Fails { reason: Reason::Ipv6Off(_), .. }), "{answer:?}");
     let step = answer.advice[0].remedy.to_string();
     assert!(step.contains("`sudo sysctl net.ipv6.conf.all.disable_ipv6=0`"), "{step}");
     assert!(answer.remarks.is_empty(), "{answer:?}");

@@ -101,7 +101,7 @@ fn address(socket: &Socket) -> SocketAddr {
 }
 
 /// Where a socket bound to `local` is reached.
-fn reached_at(local: SocketAddr) -> SocketAddr {
+pub fn reached_at(local: SocketAddr) -> SocketAddr {
     let ip: IpAddr = match local.ip() {
         IpAddr::V4(ip) if ip.is_unspecified() => "127.0.0.1".parse().unwrap(),
         IpAddr::V6(ip) if ip.is_unspecified() => "::1".parse().unwrap(),
@@ -122,7 +122,8 @@ fn listener(near: SocketAddr) -> Socket {
     socket
 }
 
-fn wait_for(local: SocketAddr, remote: SocketAddr, state: TcpState) {
+/// Waits until a connection is in a state.
+pub fn wait_for(local: SocketAddr, remote: SocketAddr, state: TcpState) {
     let same = |one: SocketAddr, other: SocketAddr| {
         one.port() == other.port() && one.ip().to_canonical() == other.ip().to_canonical()
     };

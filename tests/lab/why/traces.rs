@@ -21,6 +21,7 @@ use socket2::Socket;
 
 use super::advice::Answer;
 use super::agrees::{PAIRS, at, made, question};
+use super::numbers::Numbers;
 use super::scene::{self, Options, State, open};
 use crate::program::namespace::isolated;
 use crate::program::{Program, path, until};
@@ -32,34 +33,10 @@ const ADDRESSES: [&str; 7] =
 const SERVER: u16 = 1000;
 const LATER: usize = 10;
 /// SO_REUSEADDR and SO_REUSEPORT of ten sockets.
-const MOSTLY_SHARED: [(bool, bool); 10] = {
+pub const MOSTLY_SHARED: [(bool, bool); 10] = {
     let (neither, address, port, both) = ((false, false), (true, false), (false, true), (true, true));
     [neither, address, address, address, port, port, port, both, both, both]
 };
-
-/// A sequence of numbers that a seed decides (SplitMix64).
-struct Numbers(u64);
-
-impl Numbers {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^ (mixed >> 31)
-    }
-
-    fn below(&mut self, bound: usize) -> usize {
-        (self.next() % bound as u64) as usize
-    }
-
-    fn pick<T: Copy>(&mut self, all: &[T]) -> T {
-        all[self.below(all.len())]
-    }
-
-    fn chance(&mut self, percent: usize) -> bool {
-        self.below(100) < percent
-    }
-}
 
 /// A socket to be.
 #[derive(Clone, Copy, Debug)]

@@ -152,7 +152,8 @@ fn a_reset_is_told_as_such_whether_the_listener_reads_or_not(model: Model) {
     Pattern::new(4).flood(&half_closed);
     half_closed.shutdown(Shutdown::Write).unwrap();
     reset(half_closed);
-    assert!(listener.nth_line(3, "closed ").contains(" reason=reset "));
+    let closed = listener.nth_line(3, "closed ");
+    assert!(closed.contains(" reason=reset "), "{closed}");
 }
 
 fn clients_that_are_gone_before_they_are_accepted_do_not_disturb_others(model: Model) {

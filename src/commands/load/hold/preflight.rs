@@ -8,8 +8,8 @@ use std::net::{IpAddr, SocketAddr};
 
 use crate::error::{Error, Result};
 use crate::kernel::holders::{Holder, listeners_at};
-use crate::kernel::inet_diag::sockets;
 use crate::kernel::memory::available;
+use crate::kernel::table::table;
 use crate::lab::explain::explain;
 use crate::net::{SocketOptions, TcpState, bind};
 use crate::service::load::{MOST_OWNERS, Spread};
@@ -35,7 +35,7 @@ pub(super) struct Preflight {
 
 /// The ports of the range that no socket at `source` has, TIME-WAIT apart; all of them where nobody can say.
 pub(super) fn free_ports(source: IpAddr, (low, high): (u16, u16)) -> Vec<u16> {
-    let rows = sockets().unwrap_or_default();
+    let rows = table().map(|table| table.rows).unwrap_or_default();
     let taken = rows.iter().filter(|row| {
         let ip = row.local.ip().to_canonical();
         row.state != TcpState::TimeWait && (ip == source || ip.is_unspecified() || source.is_unspecified())

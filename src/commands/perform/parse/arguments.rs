@@ -9,7 +9,8 @@ use nix::sys::socket::MsgFlags;
 use super::cursor::Cursor;
 use super::sockets::socket_name;
 use super::values::{
-    self, direction, duration, family, flags, on_or_off, ports, received_size, segment_flags, size, user,
+    self, device, direction, duration, family, flags, on_or_off, ports, received_size, segment_flags, size,
+    user,
 };
 use crate::commands::perform::steps::{Address, Call, Family, MESSAGE_FLAGS, POLL_FLAGS, Payload};
 use crate::commands::perform::words::{Checked, Mistake};
@@ -97,6 +98,9 @@ fn set_option(words: &mut Cursor) -> Checked<Call> {
         Some(Takes::Ports) => {
             let ports = words.read("two ports, such as 40000-40007", ports)?;
             OptionValue::Ports(ports.0, ports.1)
+        }
+        Some(Takes::Device) => {
+            OptionValue::Device(words.read("the name of an interface, such as lo, or - for none", device)?)
         }
     };
     Ok(Call::SetOption(option, value))

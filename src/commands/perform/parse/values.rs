@@ -4,7 +4,8 @@ use std::net::{Ipv4Addr, Shutdown};
 use std::ops::BitOr;
 use std::time::Duration;
 
-use crate::net::spelling::{Form, Grammar};
+use crate::net::DeviceName;
+use crate::net::spelling::{Form, Grammar, Zones};
 
 use super::sockets::socket_name;
 use crate::commands::perform::steps::{Address, Family, SegmentFlags};
@@ -14,7 +15,7 @@ const LARGEST: usize = 64 << 20;
 
 /// A call takes an address whole.
 const ADDRESS_PORT: Grammar =
-    Grammar { forms: &[Form::AddressPort], names: false, zones: true, lowest_port: 0 };
+    Grammar { forms: &[Form::AddressPort], names: false, zones: Zones::Ipv6, lowest_port: 0 };
 
 pub(super) fn family(word: &str) -> Option<Family> {
     match word {
@@ -59,6 +60,14 @@ pub(super) fn duration(word: &str) -> Option<Duration> {
 pub(super) fn ports(word: &str) -> Option<(u16, u16)> {
     let (lowest, highest) = word.split_once('-')?;
     Some((lowest.parse().ok()?, highest.parse().ok()?))
+}
+
+/// The name of an interface, or `-` for none.
+pub(super) fn device(word: &str) -> Option<Option<DeviceName>> {
+    match word {
+        "-" => Some(None),
+        name => DeviceName::new(name.as_bytes()).filter(|_| !name.is_empty()).map(Some),
+    }
 }
 
 /// A size with its unit. The unit is required: without one, `send 64` could as well mean the text.

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use crate::cli::{self, Limit, OutputArgs, Parsed, Switch};
-use crate::net::spelling::{Form, Grammar, Spelled};
+use crate::net::spelling::{Form, Grammar, Spelled, Zones};
 use crate::service::{Expect, NAME_RULE, Name, Speaker};
 use crate::text::Escaped;
 use clap::Parser;
@@ -92,7 +92,7 @@ SIGTERM.";
 const SPELLING: Grammar = Grammar {
     forms: &[Form::Address, Form::AddressPort, Form::Port],
     names: true,
-    zones: true,
+    zones: Zones::Ipv6,
     lowest_port: 0,
 };
 
