@@ -26,6 +26,7 @@ mod privilege;
 mod probe;
 mod probe_plan;
 mod reach;
+mod reason;
 mod remarks;
 mod remedy;
 mod setup;
@@ -40,13 +41,14 @@ mod wsl;
 use crate::error::Result;
 use crate::kernel::settings::Settings;
 
-pub use answer::{Advice, Answer, Behind, Clients, Doubt, InTheWay, MetRule, Reason, TrialOutcome, Verdict};
+pub use answer::{Advice, Answer, Behind, Clients, InTheWay, MetRule, TrialOutcome, Verdict};
 pub use claim::{claim, on_port};
 pub(crate) use claim::{is_bound, stage};
 pub use network_namespace::NetworkNamespace;
 pub use planned_call::{Goal, PlannedCall};
 pub(crate) use ports::kept_from_connect;
 pub(super) use probe::Probes;
+pub use reason::{Doubt, Reason};
 pub use remedy::{AfterStop, OptionChange, Provision, Remedy};
 
 /// Answers the question from this network namespace and as this user; what helps is what the rules say.
